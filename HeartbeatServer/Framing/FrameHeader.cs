@@ -1,0 +1,75 @@
+using System.Buffers.Binary;
+
+namespace HeartbeatServer.Framing;
+
+/// <summary>The header of a frame from a client (RFC 6455 section 5.2).</summary>
+/// <param name="Fin">Whether this is the last frame of its message.</param>
+/// <param name="Opcode">Never a reserved one.</param>
+/// <param name="MaskKey">The four mask bytes in the order of the wire, as a little-endian number.</param>
+/// <param name="PayloadLength">In bytes, 0 to 2^63-1; at most 125 for a control frame.</param>
+/// <param name="Size">Bytes that the header itself takes: 6, 8 or 14.</param>
+internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKey, long PayloadLength, int Size)
+{
+    /// <summary>The longest payload of a control frame (section 5.5).</summary>
+    public const int MaxControlPayload = 125;
+
+    public bool IsControl => Opcode >= Opcode.Close;
+
+    /// <summary>
+    /// Reads the header at the start of <paramref name="source"/>. A broken rule is reported as soon as the byte that breaks it is
+    /// there, not when the header is complete.
+    /// </summary>
+    /// <returns>False if more bytes are needed.</returns>
+    /// <exception cref="WebSocketProtocolException">1002, with the rule.</exception>
+    public static bool TryRead(ReadOnlySpan<byte> source, out FrameHeader header)
+    {
+        header = default;
+        if (source.IsEmpty)
+            return false;
+
+        byte first = source[0];
+        bool fin = (first & 0x80) != 0;
+        var opcode = (Opcode)(first & 0x0F);
+
+        // 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
+        if ((first & 0x70) != 0)
+            throw Broken("a reserved bit is set and no extension was negotiated", "5.2");
+        // 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_."
+        if (opcode is (> Opcode.Binary and < Opcode.Close) or > Opcode.Pong)
+            throw Broken($"reserved opcode 0x{(byte)opcode:X}", "5.2");
+        // 5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented."
+        if (opcode >= Opcode.Close && !fin)
+            throw Broken($"fragmented {opcode} frame", "5.5");
+
+        if (source.Length < 2)
+            return false;
+
+        int shortLength = source[1] & 0x7F;
+        if (opcode >= Opcode.Close && shortLength > MaxControlPayload)
+            throw Broken($"{opcode} frame with a payload of more than {MaxControlPayload} bytes", "5.5");
+        // 5.1: "The server MUST close the connection upon receiving a frame that is not masked."
+        if ((source[1] & 0x80) == 0)
+            throw Broken("frame from a client is not masked", "5.1");
+
+        int size = 6 + (shortLength == 126 ? 2 : shortLength == 127 ? 8 : 0);
+        if (source.Length < size)
+            return false;
+
+        ulong length = shortLength switch
+        {
+            126 => BinaryPrimitives.ReadUInt16BigEndian(source[2..]),
+            127 => BinaryPrimitives.ReadUInt64BigEndian(source[2..]),
+            _ => (ulong)shortLength,
+        };
+        // 5.2: "the most significant bit MUST be 0", and "the minimal number of bytes MUST be used to encode the length".
+        if (length > long.MaxValue)
+            throw Broken("most significant bit of a 64-bit length is set", "5.2");
+        if ((shortLength == 126 && length < 126) || (shortLength == 127 && length <= ushort.MaxValue))
+            throw Broken("length is not encoded in the fewest bytes", "5.2");
+
+        header = new FrameHeader(fin, opcode, BinaryPrimitives.ReadUInt32LittleEndian(source[(size - 4)..]), (long)length, size);
+        return true;
+    }
+
+    private static WebSocketProtocolException Broken(string rule, string section) => new(CloseCode.ProtocolError, rule, section);
+}

@@ -1,0 +1,35 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace HeartbeatServer.Framing;
+
+/// <summary>The mask of a client's payload (RFC 6455 section 5.3).</summary>
+internal static class Masking
+{
+    /// <summary>Writes <paramref name="source"/> without its mask to <paramref name="destination"/>.</summary>
+    /// <param name="source">Masked bytes.</param>
+    /// <param name="destination">At least as long. May be the source itself, or begin before it in the same array; not after it.</param>
+    /// <param name="key">As in <see cref="FrameHeader.MaskKey"/>.</param>
+    /// <param name="offset">Position in the payload of the first byte of <paramref name="source"/>: only its last two bits matter.</param>
+    public static void Unmask(ReadOnlySpan<byte> source, Span<byte> destination, uint key, long offset)
+    {
+        key = BitOperations.RotateRight(key, 8 * (int)(offset & 3));
+        int i = 0;
+
+        if (Vector.IsHardwareAccelerated && source.Length >= Vector<byte>.Count)
+        {
+            Vector<byte> mask = Vector.AsVectorByte(new Vector<uint>(BitConverter.IsLittleEndian ? key : ReverseBytes(key)));
+            for (; i <= source.Length - Vector<byte>.Count; i += Vector<byte>.Count)
+                (new Vector<byte>(source[i..]) ^ mask).CopyTo(destination[i..]);
+        }
+
+        // The vector loop stops at a multiple of 4, so the key still begins with its first byte here.
+        uint word = BitConverter.IsLittleEndian ? key : ReverseBytes(key);
+        for (; i <= source.Length - sizeof(uint); i += sizeof(uint))
+            MemoryMarshal.Write(destination[i..], MemoryMarshal.Read<uint>(source[i..]) ^ word);
+        for (int shift = 0; i < source.Length; i++, shift += 8)
+            destination[i] = (byte)(source[i] ^ (key >> shift));
+    }
+
+    private static uint ReverseBytes(uint key) => System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(key);
+}

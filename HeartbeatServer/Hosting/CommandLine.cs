@@ -1,0 +1,229 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using HeartbeatServer.Connections;
+using Serilog.Events;
+
+namespace HeartbeatServer.Hosting;
+
+/// <summary>The options of the README: parsed, validated, and taken from the environment where they are not given.</summary>
+internal sealed class CommandLine
+{
+    /// <summary>Exit code for a bad command line.</summary>
+    public const int BadCommandLine = 2;
+
+    private static readonly TimeSpan LongestDuration = TimeSpan.FromDays(1);
+
+    private readonly RootCommand _root = new(
+        """
+        A WebSocket server that keeps connections alive with ping/pong heartbeats, and says why the ones that died, died.
+
+        Durations: 500ms, 10s, 1m30s, 2h, or 0. Sizes: 65536, 64KiB, 1MiB.
+        Every option can also come from the environment: HEARTBEAT_PORT, HEARTBEAT_MAX_MISSED; the command line wins.
+
+        Example:
+          HeartbeatServer --port 8080 --ping 10s --timeout 500ms --max-missed 3
+        """);
+
+    private readonly Func<string, string?> _environment;
+    private readonly List<string> _errors = [];
+    private readonly Func<ParseResult, ServerOptions> _read;
+
+    /// <param name="environment">Looks a variable up; null if it is not set.</param>
+    public CommandLine(Func<string, string?> environment)
+    {
+        _environment = environment;
+        var defaults = new ServerOptions();
+        Setting<int> port = Add("--port", "port", "TCP port to listen on, 1 to 65535", defaults.Port, Number(1, 65535));
+        Setting<string> host = Add("--host", "address", "address or host name to bind; * is every IPv4 interface", defaults.Host, Host);
+        Setting<string> path = Add("--path", "path", "where upgrades are accepted", defaults.Path, UrlPath);
+        Setting<TimeSpan> ping = Add(
+            "--ping", "duration", "time between two pings on one connection; 0 for no pings", defaults.Ping, Time(TimingWheel.Tick, zero: true), Duration.Format);
+        Setting<TimeSpan> timeout = Add(
+            "--timeout",
+            "duration",
+            "how long after a ping its pong counts as in time, at most --ping; 0 to never judge",
+            defaults.Timeout,
+            Time(TimingWheel.Tick, zero: true),
+            Duration.Format);
+        Setting<int> maxMissed = Add(
+            "--max-missed", "count", "missed pongs in a row after which the connection is cut", defaults.MaxMissed, Number(1, 1000));
+        Setting<OnMessage> onMessage = Add(
+            "--on-message", "echo|discard", "what to do with data messages", defaults.OnMessage, Word<OnMessage>(), Lower);
+        Setting<int> maxMessage = Add(
+            "--max-message",
+            "size",
+            "larger messages end the connection with 1009",
+            defaults.MaxMessage,
+            Size(1, 1 << 30),
+            size => ByteSize.Format(size));
+        Setting<TimeSpan> handshakeTimeout = Add(
+            "--handshake-timeout",
+            "duration",
+            "a TCP connection that has not finished its HTTP request by then is closed",
+            defaults.HandshakeTimeout,
+            Time(TimeSpan.FromMilliseconds(100), zero: false),
+            Duration.Format);
+        Setting<TimeSpan> drain = Add(
+            "--drain",
+            "duration",
+            "at most this long from SIGTERM or Ctrl+C to the exit; 0 to cut at once",
+            defaults.Drain,
+            Time(TimeSpan.FromMilliseconds(1), zero: true),
+            Duration.Format);
+        Setting<LogEventLevel> logLevel = Add(
+            "--log-level",
+            "level",
+            "verbose, debug (each ping and pong), information, warning, error or fatal",
+            defaults.LogLevel,
+            Word<LogEventLevel>(),
+            Lower);
+        Setting<LogFormat> logFormat = Add(
+            "--log-format", "text|json", "text for people, json for programs (one object a line)", defaults.LogFormat, Word<LogFormat>(), Lower);
+
+        _read = parsed => new ServerOptions
+        {
+            Port = port.Read(parsed),
+            Host = host.Read(parsed),
+            Path = path.Read(parsed),
+            Ping = ping.Read(parsed),
+            Timeout = timeout.Read(parsed),
+            MaxMissed = maxMissed.Read(parsed),
+            OnMessage = onMessage.Read(parsed),
+            MaxMessage = maxMessage.Read(parsed),
+            HandshakeTimeout = handshakeTimeout.Read(parsed),
+            Drain = drain.Read(parsed),
+            LogLevel = logLevel.Read(parsed),
+            LogFormat = logFormat.Read(parsed),
+        };
+    }
+
+    /// <summary>Makes a value of a text, or says what would have been accepted.</summary>
+    private delegate T Parser<T>(string text, Action<string> expected);
+
+    /// <summary>Reads the arguments, and runs what they ask for: the server, the help or the version.</summary>
+    /// <returns>The exit code.</returns>
+    public async Task<int> RunAsync(IReadOnlyList<string> arguments, TextWriter output, TextWriter error, Func<ServerOptions, Task<int>> serve)
+    {
+        _root.SetAction(async (parsed, _) =>
+        {
+            ServerOptions options = Check(_read(parsed));
+            return _errors.Count == 0 ? await serve(options) : await RejectAsync(error);
+        });
+        ParseResult result = _root.Parse(arguments);
+        if (result.Errors.Count > 0)
+        {
+            _errors.AddRange(result.Errors.Select(e => e.Message));
+            return await RejectAsync(error);
+        }
+        // The server handles SIGTERM and SIGINT itself.
+        return await result.InvokeAsync(new InvocationConfiguration { Output = output, Error = error, ProcessTerminationTimeout = null });
+    }
+
+    /// <summary>The rules between options.</summary>
+    private ServerOptions Check(ServerOptions options)
+    {
+        if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
+            return options;
+        // A short --ping alone is no mistake: the default timeout follows it down.
+        if (options.Timeout == new ServerOptions().Timeout)
+            return options with { Timeout = options.Ping };
+        _errors.Add(
+            $"--timeout: '{Duration.Format(options.Timeout)}' is longer than --ping, '{Duration.Format(options.Ping)}'. "
+            + "A pong has to be judged before the next ping: at most the same.");
+        return options;
+    }
+
+    private async Task<int> RejectAsync(TextWriter error)
+    {
+        foreach (string message in _errors)
+            await error.WriteLineAsync(message);
+        await error.WriteLineAsync("See --help.");
+        return BadCommandLine;
+    }
+
+    private Setting<T> Add<T>(string name, string valueName, string description, T fallback, Parser<T> parse, Func<T, string>? format = null)
+    {
+        var option = new Option<T>(name)
+        {
+            HelpName = valueName,
+            Description = $"{description} [default: {format?.Invoke(fallback) ?? $"{fallback}"}]",
+            CustomParser = argument =>
+            {
+                string text = argument.Tokens[^1].Value;
+                return parse(text, expected => argument.AddError(Complaint(name, text, expected)));
+            },
+        };
+        _root.Options.Add(option);
+        return new Setting<T>(parsed =>
+        {
+            string variable = "HEARTBEAT_" + name[2..].ToUpperInvariant().Replace('-', '_');
+            return parsed.GetResult(option) is not null ? parsed.GetValue(option)!
+                : _environment(variable) is { Length: > 0 } text ? parse(text, expected => _errors.Add(Complaint(variable, text, expected)))
+                : fallback;
+        });
+    }
+
+    private static string Complaint(string source, string text, string expected) => $"{source}: '{text}' is not {expected}.";
+
+    private static Parser<int> Number(int least, int most) => (text, expected) =>
+    {
+        if (int.TryParse(text, out int number) && number >= least && number <= most)
+            return number;
+        expected($"a whole number from {least} to {most}");
+        return least;
+    };
+
+    private static Parser<int> Size(int least, int most) => (text, expected) =>
+    {
+        if (ByteSize.TryParse(text, out long size) && size >= least && size <= most)
+            return (int)size;
+        expected($"a size from {ByteSize.Format(least)} to {ByteSize.Format(most)}, such as 65536, 64KiB or 1MiB");
+        return least;
+    };
+
+    private static Parser<TimeSpan> Time(TimeSpan least, bool zero) => (text, expected) =>
+    {
+        if (Duration.TryParse(text, out TimeSpan time) && ((zero && time == TimeSpan.Zero) || (time >= least && time <= LongestDuration)))
+            return time;
+        expected($"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{(zero ? ", or 0" : "")}, such as 500ms, 10s or 1m30s");
+        return least;
+    };
+
+    private static Parser<T> Word<T>() where T : struct, Enum => (text, expected) =>
+    {
+        foreach (T value in Enum.GetValues<T>())
+        {
+            if (Lower(value).Equals(text, StringComparison.OrdinalIgnoreCase))
+                return value;
+        }
+        expected("one of " + string.Join(", ", Enum.GetValues<T>().Select(Lower)));
+        return default;
+    };
+
+    private static string Host(string text, Action<string> expected)
+    {
+        if (text is "*" or "0.0.0.0")
+            return "*";
+        if (Uri.CheckHostName(text) == UriHostNameType.Unknown)
+            expected("an address, a host name or *");
+        return text;
+    }
+
+    private static string UrlPath(string text, Action<string> expected)
+    {
+        // As a request's path is compared: in the form that Uri gives it.
+        if (!text.StartsWith('/') || text.StartsWith("//", StringComparison.Ordinal)
+            || !Uri.TryCreate("http://host" + text, UriKind.Absolute, out Uri? uri) || uri.AbsolutePath != text)
+        {
+            expected("a URL path without a query, such as /ws");
+        }
+        return text;
+    }
+
+#pragma warning disable CA1308 // Lower case is how it is written on the command line.
+    private static string Lower<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
+#pragma warning restore CA1308
+
+    /// <param name="Read">From the command line, else the environment, else the default.</param>
+    private sealed record Setting<T>(Func<ParseResult, T> Read);
+}

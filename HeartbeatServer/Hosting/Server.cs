@@ -1,0 +1,247 @@
+using System.Net;
+using System.Text;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer.Hosting;
+
+/// <summary>Accepts, routes, upgrades; and drains at the end.</summary>
+internal sealed class Server : IAsyncDisposable
+{
+    private const string HealthPath = "/healthz";
+
+    /// <summary>Close frames a second when draining, unless the window asks for more: every client comes back somewhere else at once.</summary>
+    private const int ClosesPerSecond = 1000;
+
+    private static readonly TimeSpan PaceStep = TimeSpan.FromMilliseconds(20);
+
+    private readonly ServerOptions _options;
+    private readonly ConnectionOptions _connectionOptions;
+    private readonly TimeProvider _time;
+    private readonly TimingWheel _wheel;
+    private readonly ConnectionTable _table;
+    private readonly ServerMetrics _metrics;
+    private readonly ServerLog _log;
+    private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
+    private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private IDisposable? _binding;
+    private Task _accepting = Task.CompletedTask;
+    private volatile bool _draining;
+    private volatile bool _stopping;
+
+    public Server(ServerOptions options, TimeProvider time, TimingWheel wheel, ConnectionTable table, ServerMetrics metrics, ServerLog log)
+    {
+        (_options, _time, _wheel, _table, _metrics, _log) = (options, time, wheel, table, metrics, log);
+        _connectionOptions = new ConnectionOptions(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage);
+    }
+
+    /// <summary>Binds the port and begins to accept.</summary>
+    /// <exception cref="HttpListenerException">It could not be bound.</exception>
+    public void Start()
+    {
+        _listener.Start();
+        _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
+        _accepting = AcceptAsync();
+
+        string host = _options.Host == "*" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
+        _log.Listening(
+            $"ws://{host}:{_options.Port}{_options.Path}",
+            $"http://{host}:{_options.Port}{HealthPath}",
+            _options.Ping == TimeSpan.Zero
+                ? "No pings"
+                : _options.Timeout == TimeSpan.Zero
+                    ? $"Ping every {Duration.Format(_options.Ping)}, never judged"
+                    : $"Ping every {Duration.Format(_options.Ping)}, pong within {Duration.Format(_options.Timeout)}, "
+                        + $"cut after {_options.MaxMissed} missed in a row",
+            $"Ctrl+C stops: Close 1001 to all, at most {Duration.Format(_options.Drain)}");
+    }
+
+    /// <summary>
+    /// Says goodbye: Close 1001 to all, then waits for their Close, and cuts the rest. New upgrades get 503 meanwhile, and /healthz too.
+    /// </summary>
+    /// <param name="signal">What asked for it, for the log.</param>
+    /// <param name="now">Cuts at once when cancelled.</param>
+    public async Task DrainAsync(string signal, CancellationToken now)
+    {
+        long start = _time.GetTimestamp();
+        _draining = true;
+        _log.Draining(signal, _table.Count, _options.Drain);
+        if (_table.Count == 0)
+            _empty.TrySetResult();
+
+        // Half the window at most for the sending, so that the last client has the other half to answer.
+        TimeSpan sending = _options.Drain / 2;
+        double perSecond = Math.Max(ClosesPerSecond, _table.Count / Math.Max(sending.TotalSeconds, 0.001));
+        var goodbye = new Disconnect(DisconnectCause.ServerShutdown, $"sent Close {CloseCode.GoingAway}: {signal}");
+        try
+        {
+            int sent = 0;
+            foreach (Connection connection in _table.Snapshot())
+            {
+                while (sent >= perSecond * (_time.GetElapsedTime(start) + PaceStep).TotalSeconds)
+                    await Task.Delay(PaceStep, _time, now);
+                connection.Close(goodbye, CloseCode.GoingAway, "server is shutting down");
+                sent++;
+            }
+            TimeSpan left = _options.Drain - _time.GetElapsedTime(start);
+            if (left > TimeSpan.Zero)
+                await _empty.Task.WaitAsync(left, _time, now);
+        }
+        catch (Exception e) when (e is OperationCanceledException or TimeoutException)
+        {
+            // Out of time or of patience.
+        }
+
+        if (_table.Count > 0)
+            _log.CuttingRest(_table.Count);
+        while (_table.Count > 0)
+        {
+            foreach (Connection connection in _table.Snapshot())
+                connection.Cut(goodbye);
+            await Task.Delay(1, CancellationToken.None);
+        }
+    }
+
+    /// <summary>Stops listening. Connections must have been drained.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _stopping = true;
+        _binding?.Dispose();
+        ((IDisposable)_listener).Dispose();
+        await _accepting;
+    }
+
+    private async Task AcceptAsync()
+    {
+        while (!_stopping)
+        {
+            HttpListenerContext context;
+            try
+            {
+                context = await _listener.GetContextAsync();
+            }
+#pragma warning disable CA1031 // The loop never dies.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                if (_stopping)
+                    return; // that is how HttpListener says so
+                _log.AcceptFailed(e);
+                await Task.Delay(PaceStep, _time);
+                continue;
+            }
+            _ = HandleAsync(context);
+        }
+    }
+
+    private async Task HandleAsync(HttpListenerContext context)
+    {
+        try
+        {
+            if (Route(context.Request) is { } refusal)
+                await RespondAsync(context, refusal.Status, refusal.Reason);
+            else if (IsHealth(context.Request))
+                await RespondAsync(context, _draining ? 503 : 200, _draining ? "draining" : "ok");
+            else
+                await ServeAsync(context);
+        }
+#pragma warning disable CA1031 // One request must not take the others down.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            _log.RequestFailed(e);
+            context.Response.Abort();
+        }
+    }
+
+    private static bool IsHealth(HttpListenerRequest request) => PathOf(request) == HealthPath;
+
+    private static string PathOf(HttpListenerRequest request) => request.Url?.AbsolutePath ?? "";
+
+    /// <summary>Decides over a request: null if it is to be served.</summary>
+    private Refusal? Route(HttpListenerRequest request)
+    {
+        string path = PathOf(request);
+        if (path == HealthPath)
+            return request.HttpMethod is "GET" or "HEAD" ? null : new Refusal(405, "GET it");
+        if (path != _options.Path)
+            return new Refusal(404, $"not found; WebSocket clients connect to {_options.Path}");
+
+        Refusal? refusal = Handshake.Check(new UpgradeRequest(
+            request.HttpMethod,
+            request.ProtocolVersion >= HttpVersion.Version11,
+            request.HasEntityBody,
+            request.Headers["Connection"],
+            request.Headers["Upgrade"],
+            request.Headers["Sec-WebSocket-Version"],
+            request.Headers["Sec-WebSocket-Key"]));
+        return refusal ?? (_draining ? new Refusal(503, "shutting down; connect again in a moment") : null);
+    }
+
+    private async Task ServeAsync(HttpListenerContext context)
+    {
+        IPEndPoint remote = context.Request.RemoteEndPoint;
+        Stream stream;
+        try
+        {
+            stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!);
+        }
+        catch (IOException e)
+        {
+            _log.UpgradeFailed(remote, e);
+            return;
+        }
+
+        var connection = new Connection(
+            _table.NextId(), remote, stream, _connectionOptions, Random.Shared.NextDouble(), _wheel, _log, _metrics);
+        int count = _table.Add(connection);
+        _metrics.CountOpened(count);
+        _log.Connected(connection.Id, remote, count);
+        // It came in between the drain's last look at the table and this line.
+        if (_draining)
+            connection.Close(new Disconnect(DisconnectCause.ServerShutdown, "came while draining"), CloseCode.GoingAway, "server is shutting down");
+
+        Disconnect end = await connection.RunAsync();
+
+        _metrics.CountEnd(end.Cause);
+        _log.Ended(connection.Id, remote, end, connection.Figures());
+        _table.Remove(connection);
+        if (_draining && _table.Count == 0)
+            _empty.TrySetResult();
+    }
+
+    private async Task RespondAsync(HttpListenerContext context, int status, string reason)
+    {
+        HttpListenerRequest request = context.Request;
+        if (!IsHealth(request))
+        {
+            _metrics.CountRefused();
+            _log.Refused(request.RemoteEndPoint, request.HttpMethod, request.RawUrl, status, reason);
+        }
+
+        using HttpListenerResponse response = context.Response;
+        byte[] body = Encoding.UTF8.GetBytes(reason + "\n");
+        response.StatusCode = status;
+        response.ContentType = "text/plain; charset=utf-8";
+        response.ContentLength64 = body.Length;
+        // HttpListener would wait for the rest of a body before it answers the next request.
+        response.KeepAlive = request.KeepAlive && !request.HasEntityBody;
+        switch (status)
+        {
+            case 405:
+                response.Headers["Allow"] = "GET";
+                break;
+            case 426:
+                response.Headers["Upgrade"] = "websocket";
+                response.Headers["Sec-WebSocket-Version"] = Handshake.Version;
+                break;
+            case 503:
+                response.Headers["Retry-After"] = "1";
+                break;
+        }
+        if (request.HttpMethod != "HEAD")
+            await response.OutputStream.WriteAsync(body);
+    }
+}

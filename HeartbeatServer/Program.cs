@@ -1,0 +1,55 @@
+using System.Net;
+using System.Runtime.InteropServices;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Hosting;
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer;
+
+internal static class Program
+{
+    private const int Stopped = 0;
+    private const int Failed = 1;
+
+    private static Task<int> Main(string[] arguments)
+    {
+        // A socket's continuation runs on the thread that saw it ready: ours never block. docs/decisions/0005 has the figures. Has to
+        // be set before the first socket.
+        Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
+        return new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
+    }
+
+    private static async Task<int> ServeAsync(ServerOptions options)
+    {
+        using Serilog.Core.Logger logger = LogSetup.Create(options.LogLevel, options.LogFormat == LogFormat.Json);
+        var log = new ServerLog(logger);
+        var time = TimeProvider.System;
+        var metrics = new ServerMetrics();
+        var table = new ConnectionTable();
+        using var wheel = new TimingWheel(time, options.Ping);
+        await using var server = new Server(options, time, wheel, table, metrics, log);
+        using var signals = new ShutdownSignals();
+        try
+        {
+            HttpTakeover.CheckRuntime();
+            wheel.Start();
+            server.Start();
+        }
+        catch (PlatformNotSupportedException e)
+        {
+            await Console.Error.WriteLineAsync(e.Message);
+            return Failed;
+        }
+        catch (HttpListenerException e)
+        {
+            await Console.Error.WriteLineAsync(BindError.Describe(options.Host, options.Port, e));
+            return Failed;
+        }
+
+        TimeSpan started = wheel.Now;
+        string signal = await signals.First;
+        await server.DrainAsync(signal, signals.Second);
+        log.Stopped(metrics, wheel.Now - started, wheel.MaxLateness);
+        return Stopped;
+    }
+}

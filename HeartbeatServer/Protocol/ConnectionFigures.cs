@@ -1,0 +1,28 @@
+namespace HeartbeatServer.Protocol;
+
+/// <summary>What a connection did so far, or in its whole life.</summary>
+/// <param name="Age">Since the upgrade.</param>
+/// <param name="Pings">Written.</param>
+/// <param name="Pongs">That carried the number of one of our pings.</param>
+/// <param name="Missed">Strikes.</param>
+/// <param name="Late">Pongs after their deadline.</param>
+/// <param name="Strikes">In a row, now.</param>
+/// <param name="RoundTrips">Of the pings.</param>
+/// <param name="BytesIn">From the client, after the upgrade, headers of frames included.</param>
+/// <param name="BytesOut">To the client, likewise.</param>
+/// <param name="MessagesIn">Whole data messages.</param>
+/// <param name="MessagesOut">Whole data messages.</param>
+/// <param name="SinceLastByte">Since the last byte from the client, or the upgrade.</param>
+internal readonly record struct ConnectionFigures(
+    TimeSpan Age,
+    ulong Pings,
+    int Pongs,
+    int Missed,
+    int Late,
+    int Strikes,
+    RoundTrips RoundTrips,
+    long BytesIn,
+    long BytesOut,
+    long MessagesIn,
+    long MessagesOut,
+    TimeSpan SinceLastByte);

@@ -1,0 +1,101 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace HeartbeatServer.Protocol;
+
+/// <summary>The parts of an HTTP request that decide over an upgrade.</summary>
+/// <param name="Method">As sent.</param>
+/// <param name="IsHttp11">HTTP/1.1 or later.</param>
+/// <param name="HasBody">Whether a body was announced.</param>
+/// <param name="Connection">The Connection header, or null.</param>
+/// <param name="Upgrade">The Upgrade header, or null.</param>
+/// <param name="Version">The Sec-WebSocket-Version header, or null.</param>
+/// <param name="Key">The Sec-WebSocket-Key header, or null.</param>
+internal readonly record struct UpgradeRequest(
+    string Method, bool IsHttp11, bool HasBody, string? Connection, string? Upgrade, string? Version, string? Key);
+
+/// <summary>Why there is no upgrade.</summary>
+/// <param name="Status">HTTP status code.</param>
+/// <param name="Reason">One line for a person.</param>
+internal readonly record struct Refusal(int Status, string Reason);
+
+/// <summary>The opening handshake, server side (RFC 6455 section 4.2).</summary>
+internal static class Handshake
+{
+    /// <summary>The only version that there is (section 4.1).</summary>
+    public const string Version = "13";
+
+    /// <summary>Bytes of <see cref="WriteResponse"/>.</summary>
+    public static readonly int ResponseSize = ResponseHead.Length + AcceptSize + 4;
+
+    private const int KeySize = 24;
+    private const int AcceptSize = 28;
+
+    private static ReadOnlySpan<byte> ResponseHead =>
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "u8;
+
+    /// <summary>Every rule of section 4.2.1 that a request to the right path must keep, in the order of their status.</summary>
+    /// <returns>Null if the request may be upgraded.</returns>
+    public static Refusal? Check(in UpgradeRequest request)
+    {
+        // 4.1: "The method of the request MUST be GET, and the HTTP version MUST be at least 1.1."
+        if (request.Method != "GET")
+            return new Refusal(405, "a WebSocket upgrade is a GET request");
+        // RFC 9110 section 7.8: an Upgrade in an HTTP/1.0 request is to be ignored.
+        if (!request.IsHttp11 || !HasToken(request.Connection, "upgrade") || !HasToken(request.Upgrade, "websocket"))
+            return new Refusal(426, "this is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\" over HTTP/1.1");
+        if (request.Version is null)
+            return new Refusal(400, "the Sec-WebSocket-Version header is missing");
+        if (request.Version != Version)
+            return new Refusal(426, $"Sec-WebSocket-Version must be {Version}");
+        if (request.Key is null)
+            return new Refusal(400, "the Sec-WebSocket-Key header is missing");
+        if (!IsKey(request.Key))
+            return new Refusal(400, "Sec-WebSocket-Key must be 16 bytes in Base64");
+        if (request.HasBody)
+            return new Refusal(400, "an upgrade request must not have a body");
+        return null;
+    }
+
+    /// <summary>Writes the 101 response (section 4.2.2). No extension and no subprotocol is accepted.</summary>
+    /// <param name="key">A key that passed <see cref="Check"/>.</param>
+    /// <param name="destination">At least <see cref="ResponseSize"/> bytes.</param>
+    /// <returns>The bytes written.</returns>
+    public static int WriteResponse(string key, Span<byte> destination)
+    {
+        ResponseHead.CopyTo(destination);
+        WriteAccept(key, destination.Slice(ResponseHead.Length, AcceptSize));
+        "\r\n\r\n"u8.CopyTo(destination[(ResponseHead.Length + AcceptSize)..]);
+        return ResponseSize;
+    }
+
+    private static void WriteAccept(string key, Span<byte> destination)
+    {
+        ReadOnlySpan<byte> guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"u8;
+        Span<byte> text = stackalloc byte[KeySize + guid.Length];
+        Encoding.ASCII.GetBytes(key, text);
+        guid.CopyTo(text[KeySize..]);
+        Span<byte> hash = stackalloc byte[SHA1.HashSizeInBytes];
+#pragma warning disable CA5350 // The protocol asks for SHA-1; it protects nothing (section 10.3).
+        SHA1.HashData(text, hash);
+#pragma warning restore CA5350
+        Base64.EncodeToUtf8(hash, destination, out _, out _);
+    }
+
+    private static bool IsKey(string key)
+    {
+        Span<byte> decoded = stackalloc byte[16];
+        return key.Length == KeySize && Convert.TryFromBase64String(key, decoded, out int length) && length == 16;
+    }
+
+    private static bool HasToken(string? header, string token)
+    {
+        foreach (Range part in header.AsSpan().Split(','))
+        {
+            if (header.AsSpan(part).Trim().Equals(token, StringComparison.OrdinalIgnoreCase))
+                return true;
+        }
+        return false;
+    }
+}
