@@ -32,7 +32,7 @@ internal sealed class Connection : WheelEntry
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
     /// <summary>Receives that complete at once before other connections get their turn on this thread.</summary>
-    private const int ReceivesInTurn = 32;
+    private const int ReceivesInTurn = 2;
 
     private readonly Stream _stream;
     private readonly ConnectionOptions _options;

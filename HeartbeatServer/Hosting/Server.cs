@@ -145,7 +145,7 @@ internal sealed class Server : IAsyncDisposable
             else if (IsHealth(context.Request))
                 await RespondAsync(context, _draining ? 503 : 200, _draining ? "draining" : "ok");
             else
-                await ServeAsync(context);
+                await UpgradeAsync(context);
         }
 #pragma warning disable CA1031 // One request must not take the others down.
         catch (Exception e)
@@ -180,7 +180,7 @@ internal sealed class Server : IAsyncDisposable
         return refusal ?? (_draining ? new Refusal(503, "shutting down; connect again in a moment") : null);
     }
 
-    private async Task ServeAsync(HttpListenerContext context)
+    private async Task UpgradeAsync(HttpListenerContext context)
     {
         IPEndPoint remote = context.Request.RemoteEndPoint;
         Stream stream;
@@ -202,11 +202,16 @@ internal sealed class Server : IAsyncDisposable
         // It came in between the drain's last look at the table and this line.
         if (_draining)
             connection.Close(new Disconnect(DisconnectCause.ServerShutdown, "came while draining"), CloseCode.GoingAway, "server is shutting down");
+        // Not awaited: this method would keep the request, and all that HttpListener made of it, as long as the connection lives.
+        _ = ServeAsync(connection);
+    }
 
+    private async Task ServeAsync(Connection connection)
+    {
         Disconnect end = await connection.RunAsync();
 
         _metrics.CountEnd(end.Cause);
-        _log.Ended(connection.Id, remote, end, connection.Figures());
+        _log.Ended(connection.Id, connection.Remote, end, connection.Figures());
         _table.Remove(connection);
         if (_draining && _table.Count == 0)
             _empty.TrySetResult();
