@@ -1,6 +1,6 @@
 using System.Net;
-using System.Net.WebSockets;
 using System.Net.Sockets;
+using System.Net.WebSockets;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
