@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Net;
 using System.Net.Sockets;
 using System.Net.WebSockets;
@@ -5,6 +6,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
+using System.Text;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Connections;
@@ -25,6 +27,10 @@ internal static class HttpTakeover
     private static readonly FieldInfo? CachedReceive =
         typeof(Socket).GetField("_singleBufferReceiveEventArgs", BindingFlags.Instance | BindingFlags.NonPublic);
 
+    /// <inheritdoc cref="CachedReceive"/>
+    private static readonly FieldInfo? Unregistered =
+        Type.GetType(EndPointListener)?.GetField("_unregisteredConnections", BindingFlags.Instance | BindingFlags.NonPublic);
+
     /// <summary>Checks that this runtime's HttpListener has every member that is used here.</summary>
     /// <exception cref="PlatformNotSupportedException">One is gone; the message says which.</exception>
     public static void CheckRuntime()
@@ -41,8 +47,11 @@ internal static class HttpTakeover
         Require("HttpConnection.Unbind", static () => Unbind(null!));
         Require("HttpConnection.RemoveConnection", static () => RemoveConnection(null!));
         Require("Socket._singleBufferReceiveEventArgs", static () => _ = CachedReceive ?? throw new MissingFieldException());
+        Require("HttpConnection._currentLine", static () => CurrentLineOf(null!));
+        Require("HttpConnection.OnTimeout", static () => OnTimeout(null!, null));
         Require("HttpEndPointListener.AddPrefix", static () => AddPrefix(null!, null!, null!));
         Require("HttpEndPointListener.RemovePrefix", static () => RemovePrefix(null!, null!));
+        Require("HttpEndPointListener._unregisteredConnections", static () => _ = Unregistered ?? throw new MissingFieldException());
         Require("ListenerPrefix", static () => NewListenerPrefix("http://+:1/"));
 
         // On null, a member that exists answers with a NullReferenceException, one that does not with a MissingMemberException.
@@ -72,23 +81,23 @@ internal static class HttpTakeover
     /// <param name="listener">Started, and without prefixes.</param>
     /// <param name="host"><c>*</c> for every IPv4 interface, an address or a host name.</param>
     /// <param name="port">1 to 65535.</param>
-    /// <returns>Stops listening, without touching the connections that were taken over.</returns>
     /// <exception cref="HttpListenerException">The port is taken, or the host is not ours.</exception>
-    public static IDisposable Bind(HttpListener listener, string host, int port)
+    public static Binding Bind(HttpListener listener, string host, int port)
     {
-        string anyHost = $"http://+:{port}/";
-        if (host == "*" || OperatingSystem.IsWindows())
+        if (OperatingSystem.IsWindows())
         {
-            string prefix = host == "*" ? anyHost : $"http://{host}:{port}/";
+            string prefix = $"http://{(host == "*" ? "+" : host)}:{port}/";
             listener.Prefixes.Add(prefix);
-            return new Binding(() => listener.Prefixes.Remove(prefix));
+            return new Binding(null, () => listener.Prefixes.Remove(prefix));
         }
-
         object endPoint = GetEndPointListener(null, host, port, listener, secure: false);
-        object listenerPrefix = NewListenerPrefix(anyHost);
-        AddPrefix(endPoint, listenerPrefix, listener);
-        return new Binding(() => RemovePrefix(endPoint, listenerPrefix));
+        object anyHost = NewListenerPrefix($"http://+:{port}/");
+        AddPrefix(endPoint, anyHost, listener);
+        return new Binding(endPoint, () => RemovePrefix(endPoint, anyHost));
     }
+
+    /// <summary>Whether HttpListener has answered a request by itself and closed the connection, but hands it out all the same.</summary>
+    public static bool IsAnswered(HttpListenerContext context) => !OperatingSystem.IsWindows() && SocketOf(ConnectionOf(context)) is null;
 
     /// <summary>Answers 101 to a request that passed <see cref="Handshake.Check"/> and takes its connection.</summary>
     /// <returns>The bytes that follow the upgrade, both ways. Owns the connection.</returns>
@@ -178,11 +187,66 @@ internal static class HttpTakeover
     private static extern void RemovePrefix(
         [UnsafeAccessorType(EndPointListener)] object endPoint, [UnsafeAccessorType(ListenerPrefix)] object prefix);
 
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_currentLine")]
+    private static extern ref StringBuilder? CurrentLineOf([UnsafeAccessorType(HttpConnection)] object connection);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "OnTimeout")]
+    private static extern void OnTimeout([UnsafeAccessorType(HttpConnection)] object connection, object? unused);
+
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_innerStream")]
     private static extern ref Stream InnerStream([UnsafeAccessorType(WebSocketBase)] object webSocket);
 
-    private sealed class Binding(Action unbind) : IDisposable
+    /// <summary>A port that is listened on. Disposing of it does not touch the connections that were taken over.</summary>
+    internal sealed class Binding(object? endPoint, Action unbind) : IDisposable
     {
+        /// <summary>Connections that have not finished their first request, which HttpListener lets wait for ever.</summary>
+        /// <remarks>Empty on Windows: http.sys has timeouts and limits of its own.</remarks>
+        public List<PendingRequest> Pending()
+        {
+            if (endPoint is null)
+                return [];
+            var connections = (IEnumerable)Unregistered!.GetValue(endPoint)!;
+            lock (connections)
+                return [.. connections.Cast<object>().Select(connection => new PendingRequest(connection))];
+        }
+
         public void Dispose() => unbind();
+    }
+
+    /// <summary>A request that is not complete.</summary>
+    /// <param name="Connection">Its identity.</param>
+    internal readonly record struct PendingRequest(object Connection)
+    {
+        /// <summary>Characters of the line that is coming in. HttpListener sets no limit to it.</summary>
+        public int LineLength => CurrentLineOf(Connection)?.Length ?? 0;
+
+        public EndPoint? Remote => RemoteOf(SocketOf(Connection));
+
+        private static EndPoint? RemoteOf(Socket? socket)
+        {
+            try
+            {
+                return socket?.RemoteEndPoint;
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return null; // it went by itself
+            }
+        }
+
+        /// <summary>Tells the client why, as far as that goes without waiting, and closes.</summary>
+        /// <param name="response">A whole HTTP response.</param>
+        public void Reject(ReadOnlySpan<byte> response)
+        {
+            try
+            {
+                SocketOf(Connection)?.Send(response, SocketFlags.None, out _);
+            }
+            catch (ObjectDisposedException)
+            {
+                // It went by itself.
+            }
+            OnTimeout(Connection, null);
+        }
     }
 }

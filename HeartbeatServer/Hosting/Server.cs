@@ -26,7 +26,7 @@ internal sealed class Server : IAsyncDisposable
     private readonly ServerLog _log;
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private IDisposable? _binding;
+    private readonly Doorkeeper _door;
     private Task _accepting = Task.CompletedTask;
     private volatile bool _draining;
     private volatile bool _stopping;
@@ -35,6 +35,7 @@ internal sealed class Server : IAsyncDisposable
     {
         (_options, _time, _wheel, _table, _metrics, _log) = (options, time, wheel, table, metrics, log);
         _connectionOptions = new ConnectionOptions(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage);
+        _door = new Doorkeeper(_listener, options, time, table, metrics, log);
     }
 
     /// <summary>Binds the port and begins to accept.</summary>
@@ -42,7 +43,7 @@ internal sealed class Server : IAsyncDisposable
     public void Start()
     {
         _listener.Start();
-        _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
+        _door.Open();
         _accepting = AcceptAsync();
 
         string host = _options.Host == "*" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
@@ -108,7 +109,7 @@ internal sealed class Server : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _stopping = true;
-        _binding?.Dispose();
+        await _door.DisposeAsync();
         ((IDisposable)_listener).Dispose();
         await _accepting;
     }
@@ -140,6 +141,8 @@ internal sealed class Server : IAsyncDisposable
     {
         try
         {
+            if (HttpTakeover.IsAnswered(context))
+                return; // by HttpListener: 411, say
             if (Route(context.Request) is { } refusal)
                 await RespondAsync(context, refusal.Status, refusal.Reason);
             else if (IsHealth(context.Request))
@@ -231,8 +234,8 @@ internal sealed class Server : IAsyncDisposable
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.ContentLength64 = body.Length;
-        // HttpListener would wait for the rest of a body before it answers the next request.
-        response.KeepAlive = request.KeepAlive && !request.HasEntityBody;
+        // One request a connection. HttpListener would wait for the rest of a body here, and for ever for a second request that does not end.
+        response.KeepAlive = false;
         switch (status)
         {
             case 405:

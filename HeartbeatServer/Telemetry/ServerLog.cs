@@ -79,6 +79,17 @@ internal sealed class ServerLog(ILogger logger)
     public void Refused(EndPoint? remote, string method, string? url, int status, string reason) => logger.Information(
         "Refused {Method:l} {Url:l} from {Remote:l}: {Status} {Reason:l}", method, url, Text(remote), status, reason);
 
+    public void RequestRejected(EndPoint? remote, int status, string reason) => logger.Information(
+        "Rejected a request from {Remote:l}: {Status} {Reason:l}", Text(remote), status, reason);
+
+    public void NoRoom(int connections, int limit) => logger.Warning(
+        "No room: {Connections} connection(s), and the limit of open files (ulimit -n) allows {Limit}. The port is closed until some leave.",
+        connections,
+        limit);
+
+    public void RoomAgain(int connections, int limit) => logger.Information(
+        "Room again: {Connections} connection(s) of {Limit}. The port is open.", connections, limit);
+
     public void UpgradeFailed(EndPoint? remote, Exception error) => logger.Information(
         "Upgrade of {Remote:l} failed: {Error:l}", Text(remote), error.Message);
 
