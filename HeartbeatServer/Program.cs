@@ -1,5 +1,4 @@
 using System.Net;
-using System.Runtime.InteropServices;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Telemetry;
@@ -28,12 +27,14 @@ internal static class Program
         var table = new ConnectionTable();
         using var wheel = new TimingWheel(time, options.Ping);
         await using var server = new Server(options, time, wheel, table, metrics, log);
+        await using var trim = new HeapTrim(time, metrics, HeapTrim.CollectAll);
         using var signals = new ShutdownSignals();
         try
         {
             HttpTakeover.CheckRuntime();
             wheel.Start();
             server.Start();
+            trim.Start();
         }
         catch (PlatformNotSupportedException e)
         {

@@ -7,6 +7,7 @@ internal sealed class ServerMetrics
 {
     private readonly long[] _ends = new long[DisconnectCauses.All.Length];
     private long _opened;
+    private long _ended;
     private long _refused;
     private long _strikes;
     private long _latePongs;
@@ -14,6 +15,9 @@ internal sealed class ServerMetrics
 
     /// <summary>Connections upgraded since the start.</summary>
     public long Opened => Interlocked.Read(ref _opened);
+
+    /// <summary>Connections ended since the start.</summary>
+    public long Ended => Interlocked.Read(ref _ended);
 
     /// <summary>Upgrade requests that were refused.</summary>
     public long Refused => Interlocked.Read(ref _refused);
@@ -40,7 +44,11 @@ internal sealed class ServerMetrics
 
     public void CountLatePong() => Interlocked.Increment(ref _latePongs);
 
-    public void CountEnd(DisconnectCause cause) => Interlocked.Increment(ref _ends[(int)cause]);
+    public void CountEnd(DisconnectCause cause)
+    {
+        Interlocked.Increment(ref _ended);
+        Interlocked.Increment(ref _ends[(int)cause]);
+    }
 
     /// <summary>Connections that ended for this cause.</summary>
     public long Ends(DisconnectCause cause) => Interlocked.Read(ref _ends[(int)cause]);

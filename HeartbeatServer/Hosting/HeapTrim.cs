@@ -1,0 +1,64 @@
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer.Hosting;
+
+/// <summary>
+/// Gives memory back after a burst of upgrades or ends, once it is over. HttpListener leaves some 15 KB of garbage behind each upgrade, and an
+/// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
+/// </summary>
+internal sealed class HeapTrim(TimeProvider time, ServerMetrics metrics, Action collect) : IAsyncDisposable
+{
+    /// <summary>Upgrades and ends that make a burst.</summary>
+    private const int Burst = 500;
+
+    /// <summary>A full collection takes about a millisecond a megabyte, and no ping leaves meanwhile: not on a large heap.</summary>
+    private const long LargestHeap = 128 * 1024 * 1024;
+
+    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
+
+    private readonly CancellationTokenSource _stop = new();
+    private Task _watching = Task.CompletedTask;
+    private long _trimmedAt;
+    private long _seen;
+
+    /// <summary>Collects what can be collected, and returns it to the operating system.</summary>
+    public static void CollectAll()
+    {
+        if (GC.GetTotalMemory(forceFullCollection: false) <= LargestHeap)
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+    }
+
+    public void Start() => _watching = WatchAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _watching;
+        _stop.Dispose();
+    }
+
+    private async Task WatchAsync()
+    {
+        using var timer = new PeriodicTimer(Quiet, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stop.Token))
+                Look();
+        }
+        catch (OperationCanceledException)
+        {
+            // Stopped.
+        }
+    }
+
+    private void Look()
+    {
+        long churn = metrics.Opened + metrics.Ended;
+        if (churn == _seen && churn - _trimmedAt >= Burst)
+        {
+            _trimmedAt = churn;
+            collect();
+        }
+        _seen = churn;
+    }
+}

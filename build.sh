@@ -1,0 +1,3 @@
+#!/bin/sh
+# ./build.sh VERB [arguments]; eng/build.cs has the verbs.
+exec dotnet run --file "$(dirname "$0")/eng/build.cs" -- "$@"
