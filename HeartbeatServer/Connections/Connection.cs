@@ -47,6 +47,7 @@ internal sealed class Connection : WheelEntry
     // Read state: the read loop's own.
     private ReceiveBuffer _received = new();
     private ReplyBatch _replies;
+    private int _strikesCleared;
     private long _bytesIn;
     private long _messagesIn;
     private long _messagesOut;
@@ -245,6 +246,9 @@ internal sealed class Connection : WheelEntry
                     return false;
             }
             await FlushAsync();
+            // A late pong has told so already.
+            if (_strikesCleared > 0)
+                _log.AliveAgain(Id, Remote, _strikesCleared);
             return true;
         }
         catch (WebSocketProtocolException violation)
@@ -293,14 +297,11 @@ internal sealed class Connection : WheelEntry
 
     private void OnBytes(int count)
     {
-        int cleared;
         lock (_gate)
         {
             _bytesIn += count;
-            cleared = _heartbeat.BytesReceived(_wheel.Now);
+            _strikesCleared = _heartbeat.BytesReceived(_wheel.Now);
         }
-        if (cleared > 0)
-            _log.AliveAgain(Id, Remote, cleared);
     }
 
     private void OnPong(ReadOnlySpan<byte> payload)
@@ -312,7 +313,8 @@ internal sealed class Connection : WheelEntry
         if (isLate)
         {
             _metrics.CountLatePong();
-            _log.LatePong(Id, Remote, roundTrip!.Value);
+            _log.LatePong(Id, Remote, roundTrip!.Value, _strikesCleared);
+            _strikesCleared = 0;
         }
         else if (_log.IsDebug)
         {

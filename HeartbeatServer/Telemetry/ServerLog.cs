@@ -20,34 +20,23 @@ internal sealed class ServerLog(ILogger logger)
 
     public void Ended(long connection, EndPoint remote, Disconnect end, in ConnectionFigures figures)
     {
-        const string template =
-            "#{Connection} {Remote:l} ended: {Cause:l} by {EndedBy:l} after {AgeSeconds:0.0}s, {Detail:l} | "
-            + "pings {Pings} pongs {Pongs} missed {Missed} late {Late} | "
-            + "round trip last {RoundTripLastMs:0.00}ms mean {RoundTripMeanMs:0.00}ms | "
-            + "in {MessagesIn} msg {BytesIn} B, out {MessagesOut} msg {BytesOut} B | last byte {LastByteSecondsAgo:0.0}s ago";
+        const string who = "#{Connection} {Remote:l} ended: {Cause:l} by {EndedBy:l} after {AgeSeconds:0.0}s, {Detail:l} | ";
+        const string beats = "pings {Pings} pongs {Pongs} missed {Missed} late {Late} | ";
+        const string roundTrip = "round trip last {RoundTripLastMs:0.00}ms mean {RoundTripMeanMs:0.00}ms | ";
+        const string traffic =
+            "in {MessagesIn} msg {BytesIn} B, out {MessagesOut} msg {BytesOut} B | last byte {LastByteSecondsAgo:0.0}s ago";
 
-        bool hasRoundTrip = figures.RoundTrips.Count > 0;
-        logger.Write(
-            end.Error is null ? LogEventLevel.Information : LogEventLevel.Error,
-            end.Error,
-            template,
-            connection,
-            Text(remote),
-            end.Cause.Name(),
-            end.Cause.EndedBy(),
-            figures.Age.TotalSeconds,
-            end.Detail,
-            figures.Pings,
-            figures.Pongs,
-            figures.Missed,
-            figures.Late,
-            hasRoundTrip ? figures.RoundTrips.Last.TotalMilliseconds : null,
-            hasRoundTrip ? figures.RoundTrips.Mean.TotalMilliseconds : null,
-            figures.MessagesIn,
-            figures.BytesIn,
-            figures.MessagesOut,
-            figures.BytesOut,
-            figures.SinceLastByte.TotalSeconds);
+        object?[] head = [connection, Text(remote), end.Cause.Name(), end.Cause.EndedBy(), figures.Age.TotalSeconds, end.Detail];
+        object?[] heart = [figures.Pings, figures.Pongs, figures.Missed, figures.Late];
+        object?[] tail = [figures.MessagesIn, figures.BytesIn, figures.MessagesOut, figures.BytesOut, figures.SinceLastByte.TotalSeconds];
+        LogEventLevel level = end.Error is null ? LogEventLevel.Information : LogEventLevel.Error;
+        if (figures.RoundTrips.Count == 0)
+        {
+            logger.Write(level, end.Error, who + beats + "no round trip | " + traffic, [.. head, .. heart, .. tail]);
+            return;
+        }
+        object?[] times = [figures.RoundTrips.Last.TotalMilliseconds, figures.RoundTrips.Mean.TotalMilliseconds];
+        logger.Write(level, end.Error, who + beats + roundTrip + traffic, [.. head, .. heart, .. times, .. tail]);
     }
 
     public void PingSent(long connection, ulong number) => logger.Debug("#{Connection} ping {Number}", connection, number);
@@ -60,8 +49,12 @@ internal sealed class ServerLog(ILogger logger)
             logger.Debug("#{Connection} unsolicited pong", connection);
     }
 
-    public void LatePong(long connection, EndPoint remote, TimeSpan roundTrip) => logger.Warning(
-        "#{Connection} {Remote:l} late pong, round trip {RoundTripMs:0.00}ms: strikes cleared", connection, Text(remote), roundTrip.TotalMilliseconds);
+    public void LatePong(long connection, EndPoint remote, TimeSpan roundTrip, int strikes) => logger.Warning(
+        "#{Connection} {Remote:l} is alive again: late pong, round trip {RoundTripMs:0.00}ms, {Strikes} strike(s) cleared",
+        connection,
+        Text(remote),
+        roundTrip.TotalMilliseconds,
+        strikes);
 
     public void Suspect(long connection, EndPoint remote, int strikes, int maxMissed, TimeSpan timeout, TimeSpan sinceLastByte) => logger.Warning(
         "#{Connection} {Remote:l} is suspect: no sign of life {TimeoutMs}ms after a ping, strike {Strikes} of {MaxMissed}, "
