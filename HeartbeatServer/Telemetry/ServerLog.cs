@@ -50,7 +50,7 @@ internal sealed class ServerLog(ILogger logger)
     }
 
     public void LatePong(long connection, EndPoint remote, TimeSpan roundTrip, int strikes) => logger.Warning(
-        "#{Connection} {Remote:l} is alive again: late pong, round trip {RoundTripMs:0.00}ms, {Strikes} strike(s) cleared",
+        "#{Connection} {Remote:l} late pong, round trip {RoundTripMs:0.00}ms, {Strikes} strike(s) cleared",
         connection,
         Text(remote),
         roundTrip.TotalMilliseconds,
