@@ -25,16 +25,15 @@ internal static class Program
         var time = TimeProvider.System;
         var metrics = new ServerMetrics();
         var table = new ConnectionTable();
-        using var wheel = new TimingWheel(time, options.Ping);
+        var watch = new BeatWatch(options.Timeout, time, metrics, log);
+        using var wheel = new TimingWheel(time, options.Ping, watch.OnTick);
         await using var server = new Server(options, time, wheel, table, metrics, log);
-        await using var trim = new HeapTrim(time, metrics, HeapTrim.CollectAll);
         using var signals = new ShutdownSignals();
         try
         {
             HttpTakeover.CheckRuntime();
             wheel.Start();
             server.Start();
-            trim.Start();
         }
         catch (PlatformNotSupportedException e)
         {
@@ -48,9 +47,17 @@ internal static class Program
         }
 
         TimeSpan started = wheel.Now;
-        string signal = await signals.First;
-        await server.DrainAsync(signal, signals.Second);
-        log.Stopped(metrics, wheel.Now - started, wheel.MaxLateness);
+        var trim = new HeapTrim(metrics, HeapTrim.CollectAll);
+        await using (new Periodic(HeapTrim.Quiet, time, log, trim.Look))
+        await using (new Periodic(options.Summary, time, log, Summarize))
+        {
+            string signal = await signals.First;
+            await server.DrainAsync(signal, signals.Second);
+        }
+        Summarize();
+        log.Stopped();
         return Stopped;
+
+        void Summarize() => log.Summary(metrics, table.Count, wheel.Now - started);
     }
 }

@@ -34,6 +34,10 @@ internal sealed class Connection : WheelEntry
     /// <summary>Receives that complete at once before other connections get their turn on this thread.</summary>
     private const int ReceivesInTurn = 2;
 
+    /// <summary>Where this thread puts its next ping: sent at once, as a rule, and free again.</summary>
+    [ThreadStatic]
+    private static byte[]? _pingFrame;
+
     private readonly Stream _stream;
     private readonly ConnectionOptions _options;
     private readonly TimingWheel _wheel;
@@ -199,7 +203,7 @@ internal sealed class Connection : WheelEntry
                     {
                         strikes = _heartbeat.Strike();
                         if (_heartbeat.IsDead)
-                            cut = Dead();
+                            cut = Disconnect.ByTimeout(strikes, _options.Timings.Timeout, (_stream as SocketStream)?.Tcp);
                     }
                 }
             }
@@ -310,6 +314,8 @@ internal sealed class Connection : WheelEntry
         bool isLate;
         lock (_gate)
             roundTrip = _heartbeat.PongReceived(payload, _heartbeat.LastReceived, out isLate);
+        if (roundTrip is { } time)
+            _metrics.RoundTrips.Add(time);
         if (isLate)
         {
             _metrics.CountLatePong();
@@ -405,7 +411,7 @@ internal sealed class Connection : WheelEntry
         byte[]? frame = _owesClose;
         if (ping)
         {
-            frame = new byte[FrameWriter.PingSize];
+            frame = _pingFrame ??= new byte[FrameWriter.PingSize];
             FrameWriter.WritePing(frame, _heartbeat.Pings + 1);
         }
         if (frame is null)
@@ -419,6 +425,7 @@ internal sealed class Connection : WheelEntry
             _heartbeat.PingWritten(_wheel.Now);
         if (!write.IsCompletedSuccessfully)
         {
+            _pingFrame = null; // the write in progress keeps it
             _writingSince = _wheel.Now;
             _pendingControl = FinishControlAsync(write);
         }
@@ -496,10 +503,6 @@ internal sealed class Connection : WheelEntry
         SocketError.ConnectionReset => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
         { } error => new Disconnect(DisconnectCause.ConnectionReset, error.ToString()),
     };
-
-    private Disconnect Dead() => new(
-        DisconnectCause.PongTimeout,
-        $"{_heartbeat.Strikes} ping(s) in a row without a sign of life within {_options.Timings.Timeout.TotalMilliseconds}ms");
 
     /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
     private bool CouldBeHeard() => _writingSince == Heartbeat.Never && !(_stream is SocketStream { HasUnreadBytes: true });

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Threading.Tasks.Sources;
+using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Connections;
 
@@ -39,6 +40,27 @@ internal sealed class SocketStream : Stream
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 return false; // gone: nothing will be read from it
+            }
+        }
+    }
+
+    /// <summary>What the kernel knows of the connection; null where it cannot be asked.</summary>
+    public TcpInfo? Tcp
+    {
+        get
+        {
+            const int ipProtoTcp = 6;
+            const int tcpInfo = 11;
+            if (!OperatingSystem.IsLinux())
+                return null;
+            try
+            {
+                Span<byte> info = stackalloc byte[TcpInfo.Size];
+                return TcpInfo.Read(info[.._socket.GetRawSocketOption(ipProtoTcp, tcpInfo, info)]);
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return null; // gone, or a sandbox that does not allow the question
             }
         }
     }

@@ -35,6 +35,7 @@ internal sealed class TimingWheel : IDisposable
     private const int MaxSlots = 1 << 16;
 
     private readonly TimeProvider _time;
+    private readonly Action<TimeSpan>? _onTick;
     private readonly WheelEntry?[] _slots;
     private readonly List<WheelEntry> _due = [];
     private readonly Lock _gate = new();
@@ -45,9 +46,10 @@ internal sealed class TimingWheel : IDisposable
 
     /// <param name="time">The clock.</param>
     /// <param name="horizon">The longest regular period.</param>
-    public TimingWheel(TimeProvider time, TimeSpan horizon)
+    /// <param name="onTick">Told the <see cref="Lateness"/> of each tick, on the wheel's thread.</param>
+    public TimingWheel(TimeProvider time, TimeSpan horizon, Action<TimeSpan>? onTick = null)
     {
-        _time = time;
+        (_time, _onTick) = (time, onTick);
         long slots = Math.Clamp(horizon.Ticks / Tick.Ticks + 2, 64, MaxSlots);
         _slots = new WheelEntry?[System.Numerics.BitOperations.RoundUpToPowerOf2((uint)slots)];
         _lastTick = TickOf(Now);
@@ -118,6 +120,7 @@ internal sealed class TimingWheel : IDisposable
         TimeSpan meant = (_lastTick + 1) * Tick;
         Lateness = now - meant;
         MaxLateness = Lateness > MaxLateness ? Lateness : MaxLateness;
+        _onTick?.Invoke(Lateness);
         // Less than a tick is how timers are; more means that nobody was there.
         TimeSpan stall = Lateness > Tick ? Lateness : TimeSpan.Zero;
 

@@ -70,6 +70,8 @@ internal sealed class CommandLine
             defaults.Drain,
             Time(TimeSpan.FromMilliseconds(1), zero: true),
             Duration.Format);
+        Setting<TimeSpan> summary = Add(
+            "--summary", "duration", "how often to log the totals; 0 for only at the exit", defaults.Summary, Time(TimeSpan.FromSeconds(1), zero: true), Duration.Format);
         Setting<LogEventLevel> logLevel = Add(
             "--log-level",
             "level",
@@ -92,6 +94,7 @@ internal sealed class CommandLine
             MaxMessage = maxMessage.Read(parsed),
             HandshakeTimeout = handshakeTimeout.Read(parsed),
             Drain = drain.Read(parsed),
+            Summary = summary.Read(parsed),
             LogLevel = logLevel.Read(parsed),
             LogFormat = logFormat.Read(parsed),
         };

@@ -28,10 +28,9 @@ internal sealed class Doorkeeper : IAsyncDisposable
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly ServerLog _log;
-    private readonly CancellationTokenSource _stop = new();
     private HttpTakeover.Binding? _binding;
     private OpenFiles? _files;
-    private Task _sweeping = Task.CompletedTask;
+    private Periodic? _sweeping;
 
     // When each unfinished request was first seen.
     private Dictionary<object, TimeSpan> _firstSeen = [];
@@ -47,45 +46,20 @@ internal sealed class Doorkeeper : IAsyncDisposable
     {
         _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
         _files = new OpenFiles("/proc/self");
-        _sweeping = SweepAsync();
+        _sweeping = new Periodic(Interval, _time, _log, Sweep);
     }
 
     /// <summary>Closes the port. Connections that were upgraded go on.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync();
-        await _sweeping;
+        if (_sweeping is not null)
+            await _sweeping.DisposeAsync();
         _binding?.Dispose();
-        _stop.Dispose();
     }
 
-    private async Task SweepAsync()
+    private void Sweep()
     {
-        using var timer = new PeriodicTimer(Interval, _time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_stop.Token))
-            {
-                try
-                {
-                    Sweep(_time.GetElapsedTime(0));
-                }
-#pragma warning disable CA1031 // The door must not be left unattended.
-                catch (Exception e)
-#pragma warning restore CA1031
-                {
-                    _log.AcceptFailed(e);
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // Stopped.
-        }
-    }
-
-    private void Sweep(TimeSpan now)
-    {
+        TimeSpan now = _time.GetElapsedTime(0);
         if (_binding is null)
         {
             if (now - _closedAt >= ClosedFor && _table.Count < _files!.MaxConnections)

@@ -6,18 +6,17 @@ namespace HeartbeatServer.Hosting;
 /// Gives memory back after a burst of upgrades or ends, once it is over. HttpListener leaves some 15 KB of garbage behind each upgrade, and an
 /// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
 /// </summary>
-internal sealed class HeapTrim(TimeProvider time, ServerMetrics metrics, Action collect) : IAsyncDisposable
+internal sealed class HeapTrim(ServerMetrics metrics, Action collect)
 {
+    /// <summary>How long nothing must have happened. The interval between two looks.</summary>
+    public static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
+
     /// <summary>Upgrades and ends that make a burst.</summary>
     private const int Burst = 500;
 
     /// <summary>A full collection takes about a millisecond a megabyte, and no ping leaves meanwhile: not on a large heap.</summary>
     private const long LargestHeap = 128 * 1024 * 1024;
 
-    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
-
-    private readonly CancellationTokenSource _stop = new();
-    private Task _watching = Task.CompletedTask;
     private long _trimmedAt;
     private long _seen;
 
@@ -28,30 +27,8 @@ internal sealed class HeapTrim(TimeProvider time, ServerMetrics metrics, Action 
             GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
-    public void Start() => _watching = WatchAsync();
-
-    public async ValueTask DisposeAsync()
-    {
-        await _stop.CancelAsync();
-        await _watching;
-        _stop.Dispose();
-    }
-
-    private async Task WatchAsync()
-    {
-        using var timer = new PeriodicTimer(Quiet, time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_stop.Token))
-                Look();
-        }
-        catch (OperationCanceledException)
-        {
-            // Stopped.
-        }
-    }
-
-    private void Look()
+    /// <summary>Collects if there was a burst, and nothing since the last look.</summary>
+    public void Look()
     {
         long churn = metrics.Opened + metrics.Ended;
         if (churn == _seen && churn - _trimmedAt >= Burst)

@@ -30,6 +30,9 @@ internal sealed record ServerOptions
     public int MaxMessage { get; init; } = 1024 * 1024;
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(8);
+
+    /// <summary>Zero for never.</summary>
+    public TimeSpan Summary { get; init; } = TimeSpan.Zero;
     public LogEventLevel LogLevel { get; init; } = LogEventLevel.Information;
     public LogFormat LogFormat { get; init; } = LogFormat.Text;
 

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text;
 using HeartbeatServer.Protocol;
 using Serilog;
 using Serilog.Core;
@@ -20,23 +21,52 @@ internal sealed class ServerLog(ILogger logger)
 
     public void Ended(long connection, EndPoint remote, Disconnect end, in ConnectionFigures figures)
     {
-        const string who = "#{Connection} {Remote:l} ended: {Cause:l} by {EndedBy:l} after {AgeSeconds:0.0}s, {Detail:l} | ";
-        const string beats = "pings {Pings} pongs {Pongs} missed {Missed} late {Late} | ";
-        const string roundTrip = "round trip last {RoundTripLastMs:0.00}ms mean {RoundTripMeanMs:0.00}ms | ";
-        const string traffic =
-            "in {MessagesIn} msg {BytesIn} B, out {MessagesOut} msg {BytesOut} B | last byte {LastByteSecondsAgo:0.0}s ago";
+        var line = new StringBuilder();
+        var properties = new List<object?>();
 
-        object?[] head = [connection, Text(remote), end.Cause.Name(), end.Cause.EndedBy(), figures.Age.TotalSeconds, end.Detail];
-        object?[] heart = [figures.Pings, figures.Pongs, figures.Missed, figures.Late];
-        object?[] tail = [figures.MessagesIn, figures.BytesIn, figures.MessagesOut, figures.BytesOut, figures.SinceLastByte.TotalSeconds];
-        LogEventLevel level = end.Error is null ? LogEventLevel.Information : LogEventLevel.Error;
-        if (figures.RoundTrips.Count == 0)
+        Add(
+            "#{Connection} {Remote:l} ended: {Cause:l} by {EndedBy:l} after {AgeSeconds:0.0}s, {Detail:l} | ",
+            connection,
+            Text(remote),
+            end.Cause.Name(),
+            end.Cause.EndedBy(),
+            figures.Age.TotalSeconds,
+            end.Detail);
+        Add("pings {Pings} pongs {Pongs} missed {Missed} late {Late} | ", figures.Pings, figures.Pongs, figures.Missed, figures.Late);
+        RoundTrips times = figures.RoundTrips;
+        if (times.Count > 0)
         {
-            logger.Write(level, end.Error, who + beats + "no round trip | " + traffic, [.. head, .. heart, .. tail]);
-            return;
+            Add(
+                "round trip last {RoundTripLastMs:0.00} min {RoundTripMinMs:0.00} mean {RoundTripMeanMs:0.00} max {RoundTripMaxMs:0.00} "
+                + "jitter {JitterMs:0.00}ms | ",
+                times.Last.TotalMilliseconds,
+                times.Min.TotalMilliseconds,
+                times.Mean.TotalMilliseconds,
+                times.Max.TotalMilliseconds,
+                times.Jitter.TotalMilliseconds);
         }
-        object?[] times = [figures.RoundTrips.Last.TotalMilliseconds, figures.RoundTrips.Mean.TotalMilliseconds];
-        logger.Write(level, end.Error, who + beats + roundTrip + traffic, [.. head, .. heart, .. times, .. tail]);
+        else
+        {
+            Add("no round trip | ");
+        }
+        if (end.Tcp is { } tcp)
+            Add("kernel round trip {KernelRoundTripMs:0.00}ms retransmissions {Retransmissions} | ", tcp.RoundTrip.TotalMilliseconds, tcp.Retransmissions);
+        Add(
+            "in {MessagesIn} msg {BytesIn} B, out {MessagesOut} msg {BytesOut} B | last byte {LastByteSecondsAgo:0.0}s ago",
+            figures.MessagesIn,
+            figures.BytesIn,
+            figures.MessagesOut,
+            figures.BytesOut,
+            figures.SinceLastByte.TotalSeconds);
+
+        ILogger log = end.Verdict is { } verdict ? logger.ForContext("Verdict", verdict.Name()) : logger;
+        log.Write(end.Error is null ? LogEventLevel.Information : LogEventLevel.Error, end.Error, line.ToString(), [.. properties]);
+
+        void Add(string template, params ReadOnlySpan<object?> values)
+        {
+            line.Append(template);
+            properties.AddRange(values);
+        }
     }
 
     public void PingSent(long connection, ulong number) => logger.Debug("#{Connection} ping {Number}", connection, number);
@@ -90,6 +120,8 @@ internal sealed class ServerLog(ILogger logger)
 
     public void AcceptFailed(Exception error) => logger.Error(error, "Accepting a request failed; the server goes on");
 
+    public void ChoreFailed(Exception error) => logger.Error(error, "A periodic chore failed; it goes on");
+
     public void Draining(string signal, int connections, TimeSpan window) => logger.Information(
         "{Signal:l}: draining, {Connections} connection(s) get Close 1001, at most {WindowSeconds:0.###}s. Again to cut at once.",
         signal,
@@ -99,22 +131,51 @@ internal sealed class ServerLog(ILogger logger)
     public void CuttingRest(int connections) => logger.Warning(
         "{Connections} connection(s) did not close in time and are cut", connections);
 
-    public void Stopped(ServerMetrics metrics, TimeSpan uptime, TimeSpan maxLateness)
+    public void BeatLate(TimeSpan lateness, TimeSpan collector, long queued) => logger.Warning(
+        "The beat was {LatenessMs:0.0}ms late. Likely reason: {Reason:l} (garbage collector {CollectorPauseMs:0.0}ms, {QueuedWork} waiting in the thread pool). "
+        + "Deadlines move by as much",
+        lateness.TotalMilliseconds,
+        collector >= lateness / 2 ? "garbage collection"
+            : queued > Environment.ProcessorCount ? "more work than this machine has processors for"
+            : "the system did not let the process run",
+        collector.TotalMilliseconds,
+        queued);
+
+    public void Stopped() => logger.Information("Stopped");
+
+    /// <param name="metrics">What was counted.</param>
+    /// <param name="connections">Open now.</param>
+    /// <param name="uptime">Since the start.</param>
+    public void Summary(ServerMetrics metrics, int connections, TimeSpan uptime)
     {
         string causes = string.Join(
             ", ",
             DisconnectCauses.All.Where(cause => metrics.Ends(cause) > 0).Select(cause => $"{cause.Name()} {metrics.Ends(cause)}"));
+        LatencyHistogram times = metrics.RoundTrips;
+        LatencyHistogram beat = metrics.BeatLateness;
         logger.Information(
-            "Stopped after {UptimeSeconds:0.0}s: {Opened} connection(s), at most {Peak} at once, {Refused} refused. Ends: {Ends:l}. "
-            + "Strikes {Strikes}, late pongs {LatePongs}. The beat was at most {MaxLatenessMs:0.0}ms late.",
+            "Summary after {UptimeSeconds:0.0}s\n"
+            + "  connections  {Connections} now, {Peak} at most, {Opened} in all, {Refused} refused\n"
+            + "  ends         {Ends:l}\n"
+            + "  round trip   p50 {RoundTripP50Ms:0.00} p95 {RoundTripP95Ms:0.00} p99 {RoundTripP99Ms:0.00} max {RoundTripMaxMs:0.00}ms of {Pongs} pongs\n"
+            + "  heartbeat    {Strikes} strikes, {LatePongs} late pongs\n"
+            + "  beat late by p50 {LatenessP50Ms:0.00} p99 {LatenessP99Ms:0.00} max {LatenessMaxMs:0.00}ms",
             uptime.TotalSeconds,
-            metrics.Opened,
+            connections,
             metrics.Peak,
+            metrics.Opened,
             metrics.Refused,
             causes.Length == 0 ? "none" : causes,
+            times.Quantile(0.5).TotalMilliseconds,
+            times.Quantile(0.95).TotalMilliseconds,
+            times.Quantile(0.99).TotalMilliseconds,
+            times.Max.TotalMilliseconds,
+            times.Count,
             metrics.Strikes,
             metrics.LatePongs,
-            maxLateness.TotalMilliseconds);
+            beat.Quantile(0.5).TotalMilliseconds,
+            beat.Quantile(0.99).TotalMilliseconds,
+            beat.Max.TotalMilliseconds);
     }
 
     private static string Text(EndPoint? remote) => remote?.ToString() ?? "unknown";

@@ -13,6 +13,12 @@ internal sealed class ServerMetrics
     private long _latePongs;
     private int _peak;
 
+    /// <summary>From a ping handed to the socket to its pong read, of all connections.</summary>
+    public LatencyHistogram RoundTrips { get; } = new();
+
+    /// <summary>How late each tick of the wheel was.</summary>
+    public LatencyHistogram BeatLateness { get; } = new();
+
     /// <summary>Connections upgraded since the start.</summary>
     public long Opened => Interlocked.Read(ref _opened);
 

@@ -1,0 +1,64 @@
+namespace HeartbeatServer.Telemetry;
+
+/// <summary>
+/// Durations from a microsecond to an hour, in buckets that are each 1/8 of a power of two wide, so that a quantile is at most an eighth too
+/// large. Any thread may add.
+/// </summary>
+internal sealed class LatencyHistogram
+{
+    private const int SubBits = 3;
+    private const int Powers = 32;
+
+    private readonly long[] _buckets = new long[(Powers + 1) << SubBits];
+    private long _maxTicks;
+
+    public long Count
+    {
+        get
+        {
+            long count = 0;
+            foreach (ref long bucket in _buckets.AsSpan())
+                count += Interlocked.Read(ref bucket);
+            return count;
+        }
+    }
+
+    public TimeSpan Max => TimeSpan.FromTicks(Interlocked.Read(ref _maxTicks));
+
+    public void Add(TimeSpan duration)
+    {
+        Interlocked.Increment(ref _buckets[IndexOf((ulong)Math.Max(0, duration.Ticks / TimeSpan.TicksPerMicrosecond))]);
+        long max;
+        while (duration.Ticks > (max = Interlocked.Read(ref _maxTicks)) && Interlocked.CompareExchange(ref _maxTicks, duration.Ticks, max) != max) { }
+    }
+
+    /// <param name="quantile">0 to 1.</param>
+    /// <returns>A duration that this part of all is not longer than; zero if there are none.</returns>
+    public TimeSpan Quantile(double quantile)
+    {
+        long wanted = (long)Math.Ceiling(Count * quantile);
+        long seen = 0;
+        for (int i = 0; i < _buckets.Length && wanted > 0; i++)
+        {
+            seen += Interlocked.Read(ref _buckets[i]);
+            if (seen >= wanted)
+                return TimeSpan.FromTicks(Math.Min(UpperBound(i) * TimeSpan.TicksPerMicrosecond, Interlocked.Read(ref _maxTicks)));
+        }
+        return TimeSpan.Zero;
+    }
+
+    // Below 2^SubBits a bucket a microsecond; above, the SubBits behind the leading one choose among those of its power.
+    private static int IndexOf(ulong microseconds)
+    {
+        int power = 63 - System.Numerics.BitOperations.LeadingZeroCount(microseconds | 1) - SubBits;
+        if (power <= 0)
+            return (int)Math.Min(microseconds, (1 << (SubBits + 1)) - 1);
+        return power >= Powers ? ((Powers + 1) << SubBits) - 1 : ((power + 1) << SubBits) + (int)((microseconds >> power) & ((1 << SubBits) - 1));
+    }
+
+    private static long UpperBound(int index)
+    {
+        int power = (index >> SubBits) - 1;
+        return power <= 0 ? index : (((1L << SubBits) + (index & ((1 << SubBits) - 1)) + 1) << power) - 1;
+    }
+}
