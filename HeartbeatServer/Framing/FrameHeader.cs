@@ -51,8 +51,11 @@ internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKe
         if ((source[1] & 0x80) == 0)
             throw Broken("frame from a client is not masked", "5.1");
 
-        int size = 6 + (shortLength == 126 ? 2 : shortLength == 127 ? 8 : 0);
-        if (source.Length < size)
+        int lengthEnd = shortLength switch { 126 => 4, 127 => 10, _ => 2 };
+        // 5.2: "the most significant bit MUST be 0".
+        if (lengthEnd == 10 && source.Length > 2 && (source[2] & 0x80) != 0)
+            throw Broken("most significant bit of a 64-bit length is set", "5.2");
+        if (source.Length < lengthEnd)
             return false;
 
         ulong length = shortLength switch
@@ -61,13 +64,15 @@ internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKe
             127 => BinaryPrimitives.ReadUInt64BigEndian(source[2..]),
             _ => (ulong)shortLength,
         };
-        // 5.2: "the most significant bit MUST be 0", and "the minimal number of bytes MUST be used to encode the length".
-        if (length > long.MaxValue)
-            throw Broken("most significant bit of a 64-bit length is set", "5.2");
+        // 5.2: "the minimal number of bytes MUST be used to encode the length".
         if ((shortLength == 126 && length < 126) || (shortLength == 127 && length <= ushort.MaxValue))
             throw Broken("length is not encoded in the fewest bytes", "5.2");
 
-        header = new FrameHeader(fin, opcode, BinaryPrimitives.ReadUInt32LittleEndian(source[(size - 4)..]), (long)length, size);
+        int size = lengthEnd + sizeof(uint);
+        if (source.Length < size)
+            return false;
+
+        header = new FrameHeader(fin, opcode, BinaryPrimitives.ReadUInt32LittleEndian(source[lengthEnd..]), (long)length, size);
         return true;
     }
 
