@@ -1,0 +1,113 @@
+using HeartbeatServer.Connections;
+using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Tests.Support;
+
+/// <summary>
+/// Reads a stream as <see cref="Connection"/> does, without a socket: the same receive buffer, read in place, long payloads straight into
+/// the message, all replies of a receive built in the buffer. What it echoes is checked against what it heard.
+/// </summary>
+internal static class ReadLoop
+{
+    public const int DefaultMaxMessage = 1 << 20;
+
+    /// <summary>The whole stream in one piece.</summary>
+    public static Transcript Run(ReadOnlySpan<byte> stream, int maxMessage = DefaultMaxMessage) => Run(stream, () => int.MaxValue, maxMessage);
+
+    /// <summary>The stream in pieces of one size.</summary>
+    public static Transcript Run(ReadOnlySpan<byte> stream, int pieces, int maxMessage) => Run(stream, () => pieces, maxMessage);
+
+    /// <param name="stream">What the client sends.</param>
+    /// <param name="nextPiece">How many bytes arrive next.</param>
+    /// <param name="maxMessage">As of <see cref="MessageReader"/>.</param>
+    /// <param name="eager">Whether every payload, and not only a long one, is received straight into the message.</param>
+    public static Transcript Run(ReadOnlySpan<byte> stream, Func<int> nextPiece, int maxMessage = DefaultMaxMessage, bool eager = false)
+    {
+        using var reader = new MessageReader(maxMessage);
+        var received = new ReceiveBuffer();
+        var transcript = new Transcript();
+        var replies = new Replies();
+        int arrived = 0;
+        try
+        {
+            while (transcript.BytesTaken < stream.Length)
+            {
+                if (arrived == transcript.BytesTaken)
+                    arrived += Math.Min(nextPiece(), stream.Length - arrived);
+
+                bool intoMessage = received.Start == received.End && reader.FrameRemaining > (eager ? 0 : received.Array.Length);
+                long remaining = reader.FrameRemaining;
+                Memory<byte> target = intoMessage ? reader.PayloadTarget() : received.Prepare(remaining > 0);
+                if (target.IsEmpty || (intoMessage && target.Length > remaining))
+                    Assert.Fail($"{target.Length} bytes to receive into, with {remaining} left of the frame");
+                int count = Math.Min(target.Length, arrived - transcript.BytesTaken);
+                stream.Slice(transcript.BytesTaken, count).CopyTo(target.Span);
+                // What lies behind the received bytes must not matter.
+                target.Span[count..Math.Min(target.Length, count + 64)].Fill(0xEE);
+                transcript.BytesTaken += count;
+
+                if (!intoMessage)
+                    received.Received(count);
+                else if (reader.TryAccept(count, out Inbound message))
+                    replies.Answer(message, received.Array, transcript);
+
+                while (reader.TryRead(received.Array, ref received.Start, received.End, out Inbound inbound))
+                {
+                    replies.Answer(inbound, received.Array, transcript);
+                    if (inbound.Opcode == Opcode.Close)
+                        return transcript;
+                }
+                replies.Flush(received.Array);
+                if (received.End - received.Start > MessageReader.MaxUnread)
+                    Assert.Fail($"{received.End - received.Start} bytes were left unread");
+            }
+        }
+        catch (WebSocketProtocolException violation)
+        {
+            transcript.End(violation.CloseCode, violation.Message);
+        }
+        finally
+        {
+            replies.Flush(received.Array);
+            received.Dispose();
+        }
+        return transcript;
+    }
+
+    /// <summary>An echo whose bytes are compared to the frames that they ought to be.</summary>
+    private sealed class Replies
+    {
+        private readonly List<byte[]> _expected = [];
+        private ReplyBatch _batch;
+
+        public void Answer(Inbound inbound, byte[] received, Transcript transcript)
+        {
+            transcript.Add(inbound.Opcode, inbound.Payload);
+            if (inbound.Opcode is Opcode.Close or Opcode.Pong)
+                return;
+
+            Opcode opcode = inbound.Opcode == Opcode.Ping ? Opcode.Pong : inbound.Opcode;
+            byte[] expected = ServerFrames.Frame(opcode, inbound.Payload);
+            if (inbound.Buffer == received)
+            {
+                _expected.Add(expected);
+                _batch.Add(inbound.Buffer, opcode, inbound.Offset, inbound.Count);
+                return;
+            }
+            Flush(received);
+            int header = FrameWriter.HeaderSize(inbound.Count);
+            FrameWriter.WriteHeader(inbound.Buffer.AsSpan(inbound.Offset - header), opcode, inbound.Count);
+            if (!inbound.Buffer.AsSpan(inbound.Offset - header, header + inbound.Count).SequenceEqual(expected))
+                Assert.Fail($"the reply to {Transcript.Event(inbound.Opcode, inbound.Payload)} is damaged");
+        }
+
+        public void Flush(byte[] received)
+        {
+            if (!received.AsSpan(_batch.Start, _batch.End - _batch.Start).SequenceEqual(ClientFrames.Join([.. _expected])))
+                Assert.Fail($"a batch of {_expected.Count} replies is damaged");
+            _batch.Clear();
+            _expected.Clear();
+        }
+    }
+}
