@@ -132,7 +132,11 @@ internal sealed class TimingWheel : IDisposable
             _lastTick = tick;
         }
         foreach (WheelEntry entry in _due)
-            Schedule(entry, entry.OnDue(now, stall));
+        {
+            // One that was called before it may have removed it.
+            if (Volatile.Read(ref entry.Slot) != WheelEntry.Removed)
+                Schedule(entry, entry.OnDue(now, stall));
+        }
         _due.Clear();
     }
 
