@@ -1,0 +1,127 @@
+using HeartbeatServer.Connections;
+
+namespace HeartbeatServer.Tests.Connections;
+
+public sealed class ReceiveBufferTests
+{
+    /// <summary>The largest control frame of a client.</summary>
+    private const int ControlFrame = 131;
+
+    private ReceiveBuffer _buffer;
+
+    [SetUp]
+    public void SetUp() => _buffer = new ReceiveBuffer();
+
+    [TearDown]
+    public void TearDown() => _buffer.Dispose();
+
+    [Test]
+    public void At_rest_it_is_small_and_has_room_for_any_control_frame()
+    {
+        Assert.That(_buffer.Prepare(insideFrame: false).Length, Is.InRange(ControlFrame, 256));
+    }
+
+    [Test]
+    public void A_receive_that_does_not_fill_it_rents_nothing([Values] bool insideFrame)
+    {
+        byte[] resting = _buffer.Array;
+        Receive(resting.Length - 1);
+
+        _buffer.Prepare(insideFrame);
+
+        Assert.That(_buffer.Array, Is.SameAs(resting));
+    }
+
+    [Test]
+    public void A_receive_that_fills_it_with_whole_frames_rents_nothing()
+    {
+        byte[] resting = _buffer.Array;
+        Receive(resting.Length);
+        _buffer.Start = _buffer.End;
+
+        _buffer.Prepare(insideFrame: false);
+
+        Assert.That(_buffer.Array, Is.SameAs(resting));
+    }
+
+    [Test]
+    public void A_receive_that_fills_it_inside_a_frame_rents_a_large_one()
+    {
+        byte[] resting = _buffer.Array;
+        Receive(resting.Length);
+        _buffer.Start = _buffer.End;
+
+        Memory<byte> room = _buffer.Prepare(insideFrame: true);
+
+        Assert.That(_buffer.Array, Is.Not.SameAs(resting));
+        Assert.That(room.Length, Is.GreaterThanOrEqualTo(16 * 1024));
+    }
+
+    [Test]
+    public void Unread_bytes_come_along_into_the_rented_array()
+    {
+        byte[] resting = _buffer.Array;
+        Receive(resting.Length, first: 10);
+        _buffer.Start = resting.Length - 40;
+
+        Memory<byte> room = _buffer.Prepare(insideFrame: false);
+
+        Assert.That((_buffer.Start, _buffer.End), Is.EqualTo((0, 40)));
+        Assert.That(_buffer.Array[..40], Is.EqualTo(Numbers(40, first: 10 + resting.Length - 40)));
+        Assert.That(room.Length, Is.EqualTo(_buffer.Array.Length - 40));
+    }
+
+    [Test]
+    public void Unread_bytes_come_along_back_into_the_resting_one()
+    {
+        byte[] resting = _buffer.Array;
+        Receive(resting.Length);
+        _buffer.Prepare(insideFrame: true);
+        _buffer.Start = _buffer.End;
+        _buffer.Prepare(insideFrame: true);
+        byte[] rented = _buffer.Array;
+        Receive(200);
+        _buffer.Start = 70;
+
+        _buffer.Prepare(insideFrame: false);
+
+        Assert.That(_buffer.Array, Is.SameAs(resting).And.Not.SameAs(rented));
+        Assert.That(_buffer.Array.AsSpan(_buffer.Start, _buffer.End).ToArray(), Is.EqualTo(Numbers(130, first: 70)));
+    }
+
+    [Test]
+    public void Unread_bytes_that_do_not_begin_at_the_start_move_there()
+    {
+        Receive(20);
+        _buffer.Start = 5;
+
+        _buffer.Prepare(insideFrame: false);
+
+        Assert.That((_buffer.Start, _buffer.End), Is.EqualTo((0, 15)));
+        Assert.That(_buffer.Array[..15], Is.EqualTo(Numbers(15, first: 5)));
+    }
+
+    [Test]
+    public void Disposing_of_it_leaves_nothing_rented_and_may_be_repeated()
+    {
+        byte[] resting = _buffer.Array;
+        Receive(resting.Length);
+        _buffer.Prepare(insideFrame: true);
+
+        _buffer.Dispose();
+        _buffer.Dispose();
+
+        Assert.That(_buffer.Array, Is.SameAs(resting));
+        Assert.That((_buffer.Start, _buffer.End), Is.EqualTo((0, 0)));
+    }
+
+    /// <summary>Receives bytes that count up, so that each says where it was.</summary>
+    private void Receive(int count, int first = 0)
+    {
+        Memory<byte> room = _buffer.Prepare(insideFrame: true);
+        Numbers(count, first).CopyTo(room);
+        _buffer.Received(count);
+    }
+
+    private static byte[] Numbers(int count, int first) => [.. Enumerable.Range(first, count).Select(i => (byte)i)];
+}

@@ -1,0 +1,223 @@
+using HeartbeatServer.Framing;
+
+namespace HeartbeatServer.Tests.Support;
+
+/// <summary>
+/// A connection in memory: the code under test has the stream, the test is the client. What the client sends is handled before
+/// <see cref="Send"/> returns, unless the reader lets others go first.
+/// </summary>
+internal sealed class PipeStream : Stream
+{
+    private readonly Lock _gate = new();
+    private readonly Watch _watch = new();
+    private readonly List<byte> _incoming = [];
+    private readonly List<byte[]> _writes = [];
+    private readonly List<(ReadOnlyMemory<byte> Bytes, TaskCompletionSource Done)> _held = [];
+    private TaskCompletionSource<int>? _read;
+    private Memory<byte> _target;
+    private Exception? _readError;
+    private bool _fin;
+    private bool _holding;
+
+    /// <summary>What a write meets: thrown, or the failure of its task.</summary>
+    public Exception? WriteError { get; set; }
+
+    /// <summary>Whether <see cref="WriteError"/> is thrown by the call itself.</summary>
+    public bool ThrowsAtOnce { get; set; }
+
+    public int Disposals { get; private set; }
+
+    /// <summary>Whether a second write began before the first was done.</summary>
+    public bool WritesOverlapped { get; private set; }
+
+    /// <summary>Room that the read in progress offers; 0 if there is none.</summary>
+    public int ReadSize
+    {
+        get
+        {
+            lock (_gate)
+                return _read is null ? 0 : _target.Length;
+        }
+    }
+
+    public bool IsWriting
+    {
+        get
+        {
+            lock (_gate)
+                return _held.Count > 0;
+        }
+    }
+
+    /// <summary>What was written, one array a write.</summary>
+    public IReadOnlyList<byte[]> Writes
+    {
+        get
+        {
+            lock (_gate)
+                return [.. _writes];
+        }
+    }
+
+    /// <summary>The whole frames among what was written.</summary>
+    public IReadOnlyList<ServerFrame> Frames
+    {
+        get
+        {
+            ReadOnlySpan<byte> rest = Writes.SelectMany(write => write).ToArray();
+            var frames = new List<ServerFrame>();
+            while (WireFrames.Parse(rest, out ServerFrame? frame) is > 0 and int size)
+            {
+                frames.Add(frame!);
+                rest = rest[size..];
+            }
+            return frames;
+        }
+    }
+
+    public override bool CanRead => true;
+    public override bool CanWrite => true;
+    public override bool CanSeek => false;
+    public override long Length => throw new NotSupportedException();
+    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+
+    /// <summary>The client sends bytes, which one receive sees together.</summary>
+    public void Send(params byte[][] parts) => Deliver(() => _incoming.AddRange(parts.SelectMany(part => part)));
+
+    /// <summary>The client sends FIN.</summary>
+    public void SendFin() => Deliver(() => _fin = true);
+
+    /// <summary>The next read fails.</summary>
+    public void FailRead(Exception error) => Deliver(() => _readError = error);
+
+    /// <summary>The client does not read, from now on.</summary>
+    public void HoldWrites()
+    {
+        lock (_gate)
+            _holding = true;
+    }
+
+    /// <summary>The client reads again, what waits and what comes.</summary>
+    public void ReleaseWrites()
+    {
+        lock (_gate)
+            _holding = false;
+        while (ReleaseWrite()) { }
+    }
+
+    /// <summary>The client reads what one write has for it.</summary>
+    public bool ReleaseWrite()
+    {
+        TaskCompletionSource done;
+        lock (_gate)
+        {
+            if (_held.Count == 0)
+                return false;
+            // The bytes as they are now: nobody may have touched them while they waited.
+            _writes.Add(_held[0].Bytes.ToArray());
+            done = _held[0].Done;
+            _held.RemoveAt(0);
+        }
+        done.SetResult();
+        _watch.Changed();
+        return true;
+    }
+
+    /// <summary>Until everything that was sent is handled, and the connection waits for more or has ended.</summary>
+    public Task UntilIdleAsync() => _watch.UntilAsync(() => Disposals > 0 || (_read is not null && _held.Count == 0), "an idle connection");
+
+    public Task UntilWritingAsync() => _watch.UntilAsync(() => _held.Count > 0, "a write in progress");
+
+    public Task UntilFramesAsync(int count) => _watch.UntilAsync(() => Frames.Count >= count, $"{count} frames");
+
+    public ServerFrame LastFrame(Opcode opcode) => Frames.Last(frame => frame.Opcode == opcode);
+
+    public int Count(Opcode opcode) => Frames.Count(frame => frame.Opcode == opcode);
+
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        TaskCompletionSource<int> read;
+        lock (_gate)
+        {
+            Assert.That(_read, Is.Null, "one read at a time");
+            Assert.That(buffer.Length, Is.Positive, "a read without room would look like FIN");
+            read = _read = new TaskCompletionSource<int>();
+            _target = buffer;
+        }
+        Deliver(static () => { });
+        return new(read.Task);
+    }
+
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        if (WriteError is { } error)
+            return ThrowsAtOnce ? throw error : ValueTask.FromException(error);
+        lock (_gate)
+        {
+            if (Disposals > 0)
+                return ValueTask.FromException(new IOException("closed"));
+            WritesOverlapped |= _held.Count > 0;
+            if (_holding)
+            {
+                var done = new TaskCompletionSource();
+                _held.Add((buffer, done));
+                _watch.Changed();
+                return new(done.Task);
+            }
+            _writes.Add(buffer.ToArray());
+        }
+        _watch.Changed();
+        return default;
+    }
+
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    public override void Flush() { }
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    protected override void Dispose(bool disposing)
+    {
+        TaskCompletionSource[] held;
+        lock (_gate)
+        {
+            Disposals++;
+            held = [.. _held.Select(write => write.Done)];
+            _held.Clear();
+        }
+        foreach (TaskCompletionSource write in held)
+            write.SetException(new IOException("closed"));
+        Deliver(static () => { });
+        base.Dispose(disposing);
+    }
+
+    /// <summary>Changes something and ends the read that waited for it, on this thread.</summary>
+    private void Deliver(Action change)
+    {
+        TaskCompletionSource<int>? read;
+        int count = 0;
+        Exception? error;
+        lock (_gate)
+        {
+            change();
+            error = _readError;
+            if (_read is not null && (_incoming.Count > 0 || _fin || error is not null || Disposals > 0))
+            {
+                count = Disposals > 0 ? 0 : Math.Min(_target.Length, _incoming.Count);
+                _incoming.GetRange(0, count).ToArray().CopyTo(_target);
+                _incoming.RemoveRange(0, count);
+                read = _read;
+                _read = null;
+            }
+            else
+            {
+                read = null;
+            }
+        }
+        if (error is not null)
+            read?.SetException(error);
+        else
+            read?.SetResult(count);
+        _watch.Changed();
+    }
+}
