@@ -393,11 +393,25 @@ internal sealed class Connection : WheelEntry
             _wheel.Schedule(this, WriteDue());
             await write;
         }
+        WriteEnded();
+    }
+
+    /// <summary>No write is in progress any more: what was owed meanwhile leaves.</summary>
+    private void WriteEnded()
+    {
+        ulong pinged;
+        TimeSpan due;
         lock (_gate)
         {
             _writingSince = Heartbeat.Never;
-            WriteOwed();
+            if (!WriteOwed())
+                return;
+            (pinged, due) = (_heartbeat.Pings, _heartbeat.NextDue);
         }
+        // The wheel knows of the next beat only, and this ping is to be judged before it.
+        _wheel.Schedule(this, due);
+        if (_log.IsDebug)
+            _log.PingSent(Id, pinged);
     }
 
     /// <summary>Writes the ping or the Close frame that is owed, if no write is in progress. Under <see cref="_gate"/>.</summary>
@@ -445,11 +459,7 @@ internal sealed class Connection : WheelEntry
             Cut(new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {e.Message}"));
             return;
         }
-        lock (_gate)
-        {
-            _writingSince = Heartbeat.Never;
-            WriteOwed();
-        }
+        WriteEnded();
     }
 
     private void SendClose(byte[] frame)
