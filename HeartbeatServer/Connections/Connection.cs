@@ -286,6 +286,7 @@ internal sealed class Connection : WheelEntry
                 End(Disconnect.ByClient(code, inbound.Reason));
                 await FlushAsync();
                 SendClose(FrameWriter.Close(code));
+                await ControlSentAsync();
                 return false;
 
             default:
@@ -473,6 +474,13 @@ internal sealed class Connection : WheelEntry
         }
     }
 
+    /// <summary>Waits for the control frame in progress, and for a Close frame that is owed behind it.</summary>
+    private async ValueTask ControlSentAsync()
+    {
+        while (_pendingControl is { IsCompleted: false } pending)
+            await pending;
+    }
+
     /// <summary>
     /// After a violation nothing that comes can be trusted. Closing the socket now, while the client still sends, would make the kernel
     /// answer RST, which may destroy our Close frame on the client's side: so half-close, and read on for a while.
@@ -482,6 +490,7 @@ internal sealed class Connection : WheelEntry
         lock (_gate)
             _closeBy = _wheel.Now + CloseTimeout;
         _wheel.Schedule(this, _closeBy);
+        await ControlSentAsync();
         (_stream as SocketStream)?.ShutdownSend();
         _received.Start = _received.End;
         while (true)
