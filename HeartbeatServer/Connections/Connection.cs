@@ -141,8 +141,7 @@ internal sealed class Connection : WheelEntry
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            End(new Disconnect(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {e.GetType().Name}", e));
-            SendClose(FrameWriter.Close(CloseCode.InternalError, "internal error"));
+            EndByBug(e);
         }
         finally
         {
@@ -169,6 +168,22 @@ internal sealed class Connection : WheelEntry
     }
 
     protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+    {
+        try
+        {
+            return Beat(now, stall);
+        }
+#pragma warning disable CA1031 // Nor does it end the thread that beats for all the others.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            EndByBug(e);
+            Abort();
+            return Heartbeat.Never;
+        }
+    }
+
+    private TimeSpan Beat(TimeSpan now, TimeSpan stall)
     {
         int strikes = 0;
         Disconnect? cut = null;
@@ -454,13 +469,19 @@ internal sealed class Connection : WheelEntry
         try
         {
             await write;
+            WriteEnded();
         }
         catch (IOException e)
         {
             Cut(new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {e.Message}"));
-            return;
         }
-        WriteEnded();
+#pragma warning disable CA1031 // As in RunAsync.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            EndByBug(e);
+            Abort();
+        }
     }
 
     private void SendClose(byte[] frame)
@@ -503,6 +524,20 @@ internal sealed class Connection : WheelEntry
                 return;
             lock (_gate)
                 _bytesIn += count;
+        }
+    }
+
+    private void EndByBug(Exception bug)
+    {
+        End(new Disconnect(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug));
+        try
+        {
+            SendClose(FrameWriter.Close(CloseCode.InternalError, "internal error"));
+        }
+#pragma warning disable CA1031 // Then there is no goodbye.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
         }
     }
 
