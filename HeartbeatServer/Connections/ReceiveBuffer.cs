@@ -8,8 +8,11 @@ namespace HeartbeatServer.Connections;
 /// </summary>
 internal struct ReceiveBuffer() : IDisposable
 {
-    /// <summary>Room for any control frame (131 bytes on the wire) and for a short message.</summary>
-    private const int RestingSize = 160;
+    /// <summary>
+    /// Room for any control frame (131 bytes on the wire) and for a short message. A prime: a burst of equal frames does not fill it with
+    /// whole ones, which would look as if nothing more were waiting.
+    /// </summary>
+    private const int RestingSize = 157;
     private const int RentedSize = 16 * 1024;
 
     private readonly byte[] _resting = new byte[RestingSize];
