@@ -1,0 +1,133 @@
+"""The server under test, as a process: started, watched, stopped. Its JSON log is what cases judge by."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from .case import Failure, eventually, expect, short
+
+Line = dict[str, Any]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A context manager: leaving it sends SIGTERM and expects a clean end, without an error in the log."""
+
+    def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None) -> None:
+        self.port = free_port()
+        self.log: list[Line] = []
+        self.errors_expected = False
+        self._terminated = False
+        limit = None if descriptors is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        self._process = subprocess.Popen(
+            [executable, "--host", "127.0.0.1", "--port", str(self.port), "--log-format", "json", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limit)
+        self.pid = self._process.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> "Server":
+        try:
+            eventually("the server to say that it listens", lambda: self.lines("Listening") or self._process.poll() is not None, 20)
+            if self._process.poll() is not None:
+                raise Failure(f"the server did not start: {short(self.log, 500)}")
+            return self
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:
+            self.kill()
+        else:
+            self.stop()
+
+    def kill(self) -> None:
+        """At once. Harmless if it has ended."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(5)
+
+    def terminate(self) -> None:
+        """SIGTERM, once: a second one would cut the drain short."""
+        if not self._terminated:
+            self._terminated = True
+            self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """SIGTERM, if there was none, and what must be true of every end of the server."""
+        expect("exit code of the server before SIGTERM", None if self._terminated else self._process.poll(), None)
+        self.terminate()
+        try:
+            code = self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failure("the server to end within 15s of SIGTERM: it did not") from None
+        self._reader.join(5)
+        expect("exit code of the server after SIGTERM", code, 0)
+        if not self.errors_expected:
+            errors = [line for line in self.log if line.get("@l") in ("Error", "Fatal")]
+            expect("errors in the server's log", [f"{line['@m']} {line.get('@x', '')[:300]}" for line in errors], [])
+
+    def lines(self, text: str) -> list[Line]:
+        """Log lines whose message has the text."""
+        return [line for line in list(self.log) if text in line["@m"]]
+
+    def ends(self) -> list[Line]:
+        """The lines of ended connections."""
+        return [line for line in list(self.log) if "Cause" in line]
+
+    def end_of(self, local: tuple[str, int], timeout: float = 5.0) -> Line:
+        """The end line of the connection that a client made from this address."""
+        remote = f"{local[0]}:{local[1]}"
+        return eventually(
+            f"an end in the log of {remote}", lambda: next((end for end in self.ends() if end["Remote"] == remote), None), timeout)
+
+    def wait_for_ends(self, count: int, timeout: float = 5.0) -> list[Line]:
+        eventually(f"{count} ends in the log", lambda: len(self.ends()) >= count, timeout)
+        return self.ends()
+
+    def expect_empty(self, timeout: float = 10.0) -> None:
+        """Every connection that came has ended: exactly one end each."""
+        eventually(
+            "as many ends as connections in the log",
+            lambda: len(self.ends()) == len([line for line in list(self.log) if "Connections" in line and "Connection" in line]), timeout)
+
+    def rss(self) -> float:
+        """Resident memory, in MiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def cpu_share(self, seconds: float) -> float:
+        """Share of one processor that it uses over the next seconds."""
+        before, start = self.cpu(), time.monotonic()
+        time.sleep(seconds)
+        return (self.cpu() - before) / (time.monotonic() - start)
+
+    def _read(self) -> None:
+        for text in self._process.stdout:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                line = {"@m": text.decode(errors="replace").rstrip(), "@l": "Fatal"}
+            self.log.append(line)

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs what the end-to-end suite runs against: clients and proxies, from Debian and npm. Needs root.
+# On a machine with systemd Debian starts nginx and haproxy as services; the suite does not need those, it starts its own.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+packages=(nginx haproxy chromium openssl python3-websockets python3-wsproto golang-go golang-github-gorilla-websocket-dev)
+command -v node >/dev/null || packages+=(nodejs npm)
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if ((${#missing[@]} > 0)); then
+    apt-get update --quiet --quiet
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "${missing[@]}"
+fi
+
+cd "$here/clients/ws"
+npm ci --omit=dev --no-audit --no-fund
