@@ -116,6 +116,7 @@ def drained(lab: Lab, client: str) -> None:
     with lab.server() as server:
         running = start(lab, client, url_of(server), "wait")
         running.expect_line("open")
+        server.wait_for("connected")
         server.terminate()
         running.expect_line("closed 1001 server is shutting down")
         end = server.wait_for_ends(1)[0]

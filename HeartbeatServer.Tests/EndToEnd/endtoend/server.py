@@ -95,6 +95,9 @@ class Server:
         return eventually(
             f"an end in the log of {remote}", lambda: next((end for end in self.ends() if end["Remote"] == remote), None), timeout)
 
+    def wait_for(self, text: str, timeout: float = 5.0) -> Line:
+        return eventually(f"{text!r} in the log", lambda: self.lines(text), timeout)[0]
+
     def wait_for_ends(self, count: int, timeout: float = 5.0) -> list[Line]:
         eventually(f"{count} ends in the log", lambda: len(self.ends()) >= count, timeout)
         return self.ends()

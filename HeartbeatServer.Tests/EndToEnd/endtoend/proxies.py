@@ -1,0 +1,194 @@
+"""nginx and haproxy in front of the server, configured by the files in docs/proxies with other ports, certificates and timeouts."""
+
+import contextlib
+import dataclasses
+import functools
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .case import Failure, case, eventually, expect, expect_that
+from .lab import DOCS, Lab, need
+from .peer import EOF, Peer, upgrade_request
+from .real_clients import start
+from .server import free_port
+
+IDLE = 3
+"""Seconds of the proxies' idle timeouts here."""
+
+IDLE_SETTING = {"nginx": "proxy_read_timeout 60s;", "haproxy": "timeout tunnel 60s"}
+
+CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_reset", "network")}
+"""What the server sees of it: nginx sends FIN, haproxy RST. docs/troubleshooting.md tells people so."""
+
+
+@dataclasses.dataclass
+class Proxy:
+    port: int
+    tls_port: int
+    certificate: Path
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificate)
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    pem, key = folder / "heartbeat.pem", folder / "heartbeat.key"
+    subprocess.run(
+        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", pem],
+        check=True, capture_output=True)
+    return pem, key
+
+
+def derive(kind: str, replacements: dict[str, str]) -> str:
+    """The documented file with other values. What is replaced has to be there, once: else it is not the documented file that runs."""
+    text = (DOCS / "proxies" / {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[kind]).read_text()
+    for old, new in replacements.items():
+        found = len(re.findall(rf"^[^#\n]*{re.escape(old)}", text, re.MULTILINE))
+        expect(f"times that {old!r} is in the documented {kind} configuration", found, 1)
+        text = re.sub(rf"^([^#\n]*){re.escape(old)}", lambda match: match[1] + new, text, flags=re.MULTILINE)
+    return text
+
+
+def nginx(lab: Lab, proxy: Proxy, key: Path, upstream: int) -> list[str | Path]:
+    (lab.scratch / "nginx.conf").write_text(derive("nginx", {
+        "listen 80;": f"listen 127.0.0.1:{proxy.port};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{proxy.tls_port} ssl;",
+        "/etc/ssl/certs/heartbeat.pem": str(proxy.certificate),
+        "/etc/ssl/private/heartbeat.key": str(key),
+        "127.0.0.1:8080": f"127.0.0.1:{upstream}",
+        IDLE_SETTING["nginx"]: f"proxy_read_timeout {IDLE}s;",
+    }))
+    return [
+        need("nginx"), "-p", lab.scratch, "-c", lab.scratch / "nginx.conf", "-e", lab.scratch / "proxy.log",
+        "-g", f"daemon off; pid {lab.scratch}/nginx.pid; worker_processes 1;"]
+
+
+def haproxy(lab: Lab, proxy: Proxy, key: Path, upstream: int) -> list[str | Path]:
+    both = lab.scratch / "both.pem"
+    both.write_text(proxy.certificate.read_text() + key.read_text())
+    (lab.scratch / "haproxy.cfg").write_text(derive("haproxy", {
+        "bind :80": f"bind 127.0.0.1:{proxy.port}",
+        "bind :443": f"bind 127.0.0.1:{proxy.tls_port}",
+        "/etc/haproxy/heartbeat.pem": str(both),
+        "127.0.0.1:8080": f"127.0.0.1:{upstream}",
+        "maxconn 20000": "maxconn 2000",
+        IDLE_SETTING["haproxy"]: f"timeout tunnel {IDLE}s",
+    }))
+    return [need("haproxy"), "-f", lab.scratch / "haproxy.cfg", "-db"]
+
+
+PROXIES = {"nginx": nginx, "haproxy": haproxy}
+
+
+@contextlib.contextmanager
+def proxy_to(lab: Lab, kind: str, upstream: int) -> Iterator[Proxy]:
+    need(kind)
+    pem, key = certificate(lab.scratch)
+    proxy = Proxy(free_port(), free_port(), pem)
+    log = lab.scratch / "proxy.out"
+    with log.open("wb") as output:
+        process = lab.start(PROXIES[kind](lab, proxy, key, upstream), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def listens() -> bool:
+        if process.poll() is not None:
+            raise Failure(f"{kind} did not start: {log.read_text()[-500:]}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", proxy.tls_port)) == 0
+
+    eventually(f"{kind} to listen", listens)
+    yield proxy
+    process.terminate()
+    process.wait(10)
+
+
+def peer_through(proxy: Proxy, secure: bool) -> Peer:
+    return Peer(proxy.tls_port if secure else proxy.port, host="ws.example.com", tls=proxy.tls() if secure else None, timeout=10)
+
+
+def kept(lab: Lab, kind: str, secure: bool) -> None:
+    """A client that says nothing but its pongs outlives the idle timeout many times."""
+    with lab.server("--ping", "1s") as server, proxy_to(lab, kind, server.port) as proxy, peer_through(proxy, secure) as peer:
+        deadline = time.monotonic() + 20
+        pings = 0
+        while time.monotonic() < deadline:
+            item = peer.receive()
+            expect(f"frame that comes to a silent client after {pings} pings", item[0], "ping")
+            peer.send(peer.frame("pong", item[1]))
+            pings += 1
+        expect_that("at least 18 pings in 20s", pings >= 18, pings)
+        expect("ends in the log", server.ends(), [])
+        peer.goodbye()
+
+
+def cut(lab: Lab, kind: str, secure: bool) -> None:
+    """Without pings the proxy cuts the silent client, and the server says that it was not the server."""
+    with lab.server("--ping", "0") as server, proxy_to(lab, kind, server.port) as proxy, peer_through(proxy, secure) as peer:
+        seconds = peer.seconds_until_end(IDLE + 5)
+        expect_that(f"the proxy to cut after {IDLE}s", IDLE - 0.5 <= seconds <= IDLE + 3, seconds)
+        end = server.wait_for_ends(1)[0]
+        expect("cause, and who", (end["Cause"], end["EndedBy"]), CAUSE_OF_CUT[kind])
+        expect_that(f"an age of {IDLE}s in the log", IDLE - 0.5 <= end["AgeSeconds"] <= IDLE + 3, end["AgeSeconds"])
+        expect_that("silence as long as the age", end["LastByteSecondsAgo"] >= IDLE - 0.5, end["LastByteSecondsAgo"])
+
+
+def passes_host(lab: Lab, kind: str) -> None:
+    """The client's Host header reaches the server unchanged."""
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        upstream.settimeout(10)
+        head = []
+
+        def accept() -> None:
+            connection, _ = upstream.accept()
+            with connection:
+                head.append(connection.recv(65536).decode())
+                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        server = threading.Thread(target=accept)
+        server.start()
+        with proxy_to(lab, kind, upstream.getsockname()[1]) as proxy, Peer(proxy.port, upgrade=False) as peer:
+            peer.send(upgrade_request(proxy.port, host="ws.example.com:8443"))
+            expect("status", peer.response()[0], 404)
+        server.join(10)
+        expect("Host at the server", re.findall(r"(?im)^host: *(.*?)\r?$", head[0]), ["ws.example.com:8443"])
+        expect("Upgrade at the server", re.findall(r"(?im)^upgrade: *(.*?)\r?$", head[0]), ["websocket"])
+
+
+def serves(lab: Lab, kind: str, scheme: str) -> None:
+    """A real client through the proxy: echoes of all sizes, pings, and a close that both sides see."""
+    with lab.server("--ping", "300ms", "--max-missed", "10") as server, proxy_to(lab, kind, server.port) as proxy:
+        url = f"ws://localhost:{proxy.port}/ws" if scheme == "ws" else f"wss://localhost:{proxy.tls_port}/ws"
+        client = start(lab, "npm ws", url, "echo", NODE_EXTRA_CA_CERTS=str(proxy.certificate))
+        client.expect_line("open")
+        client.expect_line("echoed")
+        client.expect_line("closed 3001")
+        end = server.wait_for_ends(1)[0]
+        expect("cause and detail", (end["Cause"], end["Detail"]), ("client_closed", 'Close 3001 "see you later"'))
+        expect_that("at least three pongs", end["Pongs"] >= 3, end["Pongs"])
+
+
+def drains(lab: Lab, kind: str) -> None:
+    with lab.server() as server, proxy_to(lab, kind, server.port) as proxy, peer_through(proxy, True) as peer:
+        server.terminate()
+        item = peer.data()
+        expect("goodbye through the proxy", (item[0], item[1][:2], item[1][2:]), ("close", b"\x03\xe9", b"server is shutting down"))
+        peer.send(peer.frame("close", item[1][:2]))
+        expect("what follows", peer.transcript(), [EOF])
+        expect("cause", server.wait_for_ends(1)[0]["Cause"], "server_shutdown")
+
+
+for name in PROXIES:
+    for secure in (False, True):
+        scheme = "wss" if secure else "ws"
+        case(f"proxies/{name} {scheme}: with pings a silent client stays")(functools.partial(kept, kind=name, secure=secure))
+        case(f"proxies/{name} {scheme}: without pings it is cut")(functools.partial(cut, kind=name, secure=secure))
+        case(f"proxies/{name} {scheme}: echo, pings, close")(functools.partial(serves, kind=name, scheme=scheme))
+    case(f"proxies/{name}: drained with 1001")(functools.partial(drains, kind=name))
+    case(f"proxies/{name}: Host and Upgrade pass")(functools.partial(passes_host, kind=name))
