@@ -14,7 +14,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import conformance, conformance_text, figures, proxies, real_clients  # noqa: F401 (importing registers the cases)
+from . import conformance, conformance_text, figures, proxies, real_clients, verdicts  # noqa: F401 (importing registers the cases)
 from .case import CASES, Case, Failure, Skip
 from .lab import REPOSITORY, Lab
 

@@ -25,14 +25,14 @@ def free_port() -> int:
 class Server:
     """A context manager: leaving it sends SIGTERM and expects a clean end, without an error in the log."""
 
-    def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None) -> None:
+    def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1") -> None:
         self.port = free_port()
         self.log: list[Line] = []
         self.errors_expected = False
         self._terminated = False
         limit = None if descriptors is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
         self._process = subprocess.Popen(
-            [executable, "--host", "127.0.0.1", "--port", str(self.port), "--log-format", "json", *arguments],
+            [executable, "--host", host, "--port", str(self.port), "--log-format", "json", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limit)
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)

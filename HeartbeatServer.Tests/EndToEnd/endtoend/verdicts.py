@@ -1,0 +1,74 @@
+"""Who is to blame for a pong timeout: a program that does not answer, or a path that does not deliver. With real TCP on both sides."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from .case import Skip, case, expect, expect_that
+from .lab import CLIENTS, Lab, need
+from .real_clients import Running
+from .server import Line, Server
+
+HERE, THERE = "198.18.77.1", "198.18.77.2"
+"""Two hosts of our own; the network is the one that RFC 2544 sets aside for tests."""
+
+
+def expect_timeout(server: Server, verdict: str) -> Line:
+    end = server.wait_for_ends(1, 15)[0]
+    expect("cause and verdict", (end["Cause"], end.get("Verdict")), ("pong_timeout", verdict))
+    expect_that("at least a pong before the silence", end["Pongs"] >= 1, end["Pongs"])
+    expect("missed pongs", end["Missed"], 3)
+    expect_that("the kernel's round trip in the line", end["KernelRoundTripMs"] > 0, end["KernelRoundTripMs"])
+    return end
+
+
+def waiting_client(lab: Lab, server: Server, host: str, *before: str) -> Running:
+    """A client that answers pings and says nothing else."""
+    program = [*before, sys.executable, CLIENTS / "py_wsproto.py", f"ws://{host}:{server.port}/ws", "wait"]
+    client = Running(lab.start(program, stdout=subprocess.PIPE))
+    client.expect_line("open")
+    server.wait_for("pong, round trip")
+    return client
+
+
+@case("verdicts/a frozen program is a frozen peer")
+def frozen(lab: Lab) -> None:
+    with lab.server("--ping", "1s", "--log-level", "debug") as server:
+        client = waiting_client(lab, server, "127.0.0.1")
+        os.kill(client.process.pid, signal.SIGSTOP)
+        expect_timeout(server, "peer_frozen")
+
+
+@contextlib.contextmanager
+def other_host() -> Iterator[str]:
+    """A network namespace with a cable to ours; gives its name. The cable's ends are {name}a, here, and {name}b, there."""
+    ip = need("ip")
+    name = f"hb{os.getpid()}"
+
+    def run(*arguments: str) -> None:
+        subprocess.run([ip, *arguments], check=True, capture_output=True, timeout=10)
+
+    try:
+        run("netns", "add", name)
+    except subprocess.CalledProcessError as e:
+        raise Skip(f"no network namespace can be made here: {e.stderr.decode().strip()}") from None
+    try:
+        run("link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b", "netns", name)
+        run("addr", "add", f"{HERE}/30", "dev", f"{name}a")
+        run("link", "set", f"{name}a", "up")
+        run("-n", name, "addr", "add", f"{THERE}/30", "dev", f"{name}b")
+        run("-n", name, "link", "set", f"{name}b", "up")
+        yield name
+    finally:
+        run("netns", "del", name)
+
+
+@case("verdicts/a cut cable is a dead path")
+def cut_cable(lab: Lab) -> None:
+    with other_host() as name, lab.server("--ping", "1s", "--log-level", "debug", host=HERE) as server:
+        waiting_client(lab, server, HERE, need("ip"), "netns", "exec", name)
+        subprocess.run([need("ip"), "-n", name, "link", "set", f"{name}b", "down"], check=True, timeout=10)
+        expect_timeout(server, "path_dead")
