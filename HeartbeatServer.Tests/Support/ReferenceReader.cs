@@ -6,7 +6,7 @@ namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
 /// RFC 6455 for a server's ears, as plainly as it can be written: the whole stream at once, every payload copied. What
-/// <see cref="Protocol.MessageReader"/> says is compared to it.
+/// <see cref="HeartbeatServer.Protocol.MessageReader"/> says is compared to it.
 /// </summary>
 internal static class ReferenceReader
 {

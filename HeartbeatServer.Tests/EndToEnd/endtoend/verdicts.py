@@ -63,6 +63,9 @@ def other_host() -> Iterator[str]:
         run("-n", name, "link", "set", f"{name}b", "up")
         yield name
     finally:
+        # Both: as long as the client lives in it, the other host and its end of the cable stay.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            run("link", "del", f"{name}a")
         run("netns", "del", name)
 
 

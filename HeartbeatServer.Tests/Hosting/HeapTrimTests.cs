@@ -1,0 +1,74 @@
+using HeartbeatServer.Hosting;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer.Tests.Hosting;
+
+internal sealed class HeapTrimTests
+{
+    private ServerMetrics _metrics;
+    private HeapTrim _trim;
+    private int _collected;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _metrics = new ServerMetrics();
+        _collected = 0;
+        _trim = new HeapTrim(_metrics, () => _collected++);
+    }
+
+    [Test]
+    public void A_burst_is_collected_once_it_is_over()
+    {
+        Open(500);
+        _trim.Look();
+        Assert.That(_collected, Is.Zero, "it may still be going on");
+
+        _trim.Look();
+        _trim.Look();
+        Assert.That(_collected, Is.EqualTo(1));
+    }
+
+    [Test]
+    public void What_goes_on_is_not_interrupted()
+    {
+        for (int i = 0; i < 10; i++)
+        {
+            Open(300);
+            _trim.Look();
+        }
+
+        Assert.That(_collected, Is.Zero);
+    }
+
+    [Test]
+    public void A_few_connections_are_no_burst()
+    {
+        Open(499);
+        _trim.Look();
+        _trim.Look();
+
+        Assert.That(_collected, Is.Zero);
+    }
+
+    [Test]
+    public void Ends_make_a_burst_too()
+    {
+        Open(500);
+        _trim.Look();
+        _trim.Look();
+        for (int i = 0; i < 500; i++)
+            _metrics.CountEnd(DisconnectCause.ClientVanished);
+        _trim.Look();
+        _trim.Look();
+
+        Assert.That(_collected, Is.EqualTo(2));
+    }
+
+    private void Open(int count)
+    {
+        for (int i = 0; i < count; i++)
+            _metrics.CountOpened(i);
+    }
+}
