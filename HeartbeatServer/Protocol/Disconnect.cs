@@ -18,7 +18,7 @@ internal sealed record Disconnect(
         {
             (CloseCode.NoStatus, _) => "Close without a code",
             (_, "") => $"Close {code}",
-            _ => $"Close {code} \"{reason}\"",
+            _ => $"Close {code} \"{string.Concat(reason.Select(Printable))}\"",
         });
 
     /// <summary>No pong came.</summary>
@@ -50,4 +50,7 @@ internal sealed record Disconnect(
             _ => DisconnectCause.ProtocolError,
         },
         $"sent Close {violation.CloseCode}: {violation.Message}");
+
+    /// <summary>The client chose the reason: it must not break the line of the log that shows it, nor drive the terminal.</summary>
+    private static string Printable(char c) => char.IsControl(c) || c is '\u2028' or '\u2029' ? $"\\u{(int)c:x4}" : c.ToString();
 }
