@@ -29,6 +29,9 @@ internal sealed class Heartbeat
     private TimeSpan _nextBeat;
     private TimeSpan _deadline = Never;
 
+    // That of the last ping, while the ping before is not judged yet: with a timeout as long as the beat, or if that one was written late.
+    private TimeSpan _deadlineAfter = Never;
+
     // When the last pings were written, by number: a pong may come after the next ping and still yields its true round trip.
     private SentTimes _sent;
     private RoundTrips _roundTrips;
@@ -84,13 +87,16 @@ internal sealed class Heartbeat
     /// </param>
     public HeartbeatStep Advance(TimeSpan now, TimeSpan stall)
     {
-        if (stall > TimeSpan.Zero && _deadline <= now && _deadline > now - stall)
-            _deadline += stall;
+        if (stall > TimeSpan.Zero)
+        {
+            _deadline = Moved(_deadline, now, stall);
+            _deadlineAfter = Moved(_deadlineAfter, now, stall);
+        }
 
         // Judged before the next ping: with a timeout as long as the beat, both are due at once.
-        if (_deadline <= now)
+        while (_deadline <= now)
         {
-            _deadline = Never;
+            (_deadline, _deadlineAfter) = (_deadlineAfter, Never);
             if (!_alive)
                 return HeartbeatStep.Overdue;
         }
@@ -110,8 +116,13 @@ internal sealed class Heartbeat
     {
         Pings++;
         _sent[(int)(Pings % SentTimes.Length)] = now;
+        TimeSpan deadline = _timings.Timeout == TimeSpan.Zero ? Never : now + _timings.Timeout;
+        // Silence since the ping before is still to be judged; life has answered it.
+        if (_deadline != Never && !_alive)
+            _deadlineAfter = deadline;
+        else
+            _deadline = deadline;
         _alive = false;
-        _deadline = _timings.Timeout == TimeSpan.Zero ? Never : now + _timings.Timeout;
     }
 
     /// <summary>Counts the strike of an overdue ping.</summary>
@@ -153,13 +164,16 @@ internal sealed class Heartbeat
         TimeSpan roundTrip = now - sent;
         sent = Never;
         if (number == Pings)
-            _deadline = Never;
+            _deadline = _deadlineAfter = Never;
         isLate = _timings.Timeout > TimeSpan.Zero && roundTrip > _timings.Timeout;
         if (isLate)
             Late++;
         _roundTrips.Add(roundTrip);
         return roundTrip;
     }
+
+    private static TimeSpan Moved(TimeSpan deadline, TimeSpan now, TimeSpan stall) =>
+        deadline <= now && deadline > now - stall ? deadline + stall : deadline;
 
     [InlineArray(Length)]
     private struct SentTimes
