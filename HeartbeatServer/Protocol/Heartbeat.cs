@@ -147,7 +147,7 @@ internal sealed class Heartbeat
     /// <summary>A Pong frame came.</summary>
     /// <param name="payload">What it carries; ours are 8 bytes, big-endian (RFC 6455 section 5.5.3: the same as the ping's).</param>
     /// <param name="now">The time.</param>
-    /// <param name="isLate">Whether the round trip is longer than the timeout.</param>
+    /// <param name="isLate">Whether it came after its deadline.</param>
     /// <returns>The round trip, or null for an unsolicited pong, which is legal and means nothing.</returns>
     public TimeSpan? PongReceived(ReadOnlySpan<byte> payload, TimeSpan now, out bool isLate)
     {
@@ -163,9 +163,14 @@ internal sealed class Heartbeat
 
         TimeSpan roundTrip = now - sent;
         sent = Never;
-        if (number == Pings)
-            _deadline = _deadlineAfter = Never;
         isLate = _timings.Timeout > TimeSpan.Zero && roundTrip > _timings.Timeout;
+        if (number == Pings)
+        {
+            // A stall may have moved the deadline: then a long round trip is our fault.
+            TimeSpan deadline = _deadlineAfter == Never ? _deadline : _deadlineAfter;
+            isLate &= deadline == Never || now > deadline;
+            _deadline = _deadlineAfter = Never;
+        }
         if (isLate)
             Late++;
         _roundTrips.Add(roundTrip);
