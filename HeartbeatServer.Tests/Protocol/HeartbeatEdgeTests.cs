@@ -1,0 +1,220 @@
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Tests.Protocol;
+
+/// <summary>The edges of <see cref="Heartbeat"/>: stalls of our own, and timings of zero or of the same length.</summary>
+[TestFixture]
+public sealed class HeartbeatEdgeTests
+{
+    private static readonly HeartbeatTimings Usual = Timings(10, 0.5);
+
+    [Test]
+    public void A_deadline_inside_a_stall_is_moved_by_as_much()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        // The wheel meant to look at 3.4 and comes at 5.4.
+        Assert.That(heartbeat.Advance(At(5.4), At(2)), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(5.5)));
+        Assert.That(heartbeat.Advance(At(5.499), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(5.5), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+    }
+
+    [Test]
+    public void A_deadline_moved_by_a_stall_can_still_be_kept()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+        heartbeat.Advance(At(5.4), At(2));
+        heartbeat.BytesReceived(At(5.45));
+
+        Assert.That(heartbeat.Advance(At(5.5), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(13)));
+    }
+
+    [Test]
+    public void A_pong_before_a_deadline_that_a_stall_moved_is_not_late()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+        heartbeat.Advance(At(5.4), At(2));
+
+        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(5.41), out bool isLate), Is.EqualTo(At(2.41)));
+        Assert.That((isLate, heartbeat.Late), Is.EqualTo((false, 0)));
+    }
+
+    [Test]
+    public void A_deadline_before_a_stall_is_not_moved()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        Assert.That(heartbeat.Advance(At(5.4), At(1.9)), Is.EqualTo(HeartbeatStep.Overdue), "it passed at 3.5, as the stall began");
+    }
+
+    [Test]
+    public void A_deadline_behind_a_stall_is_not_moved()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        Assert.That(heartbeat.Advance(At(3.4), At(0.3)), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(3.5)));
+        Assert.That(heartbeat.Advance(At(3.5), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+    }
+
+    [Test]
+    public void A_deadline_is_moved_once_for_one_stall()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        for (int i = 0; i < 3; i++)
+            Assert.That(heartbeat.Advance(At(5.4), At(2)), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(5.5)));
+    }
+
+    [Test]
+    public void Beats_that_a_stall_swallowed_are_skipped_and_not_made_up_for()
+    {
+        var heartbeat = new Heartbeat(Usual, At(0), 0.3);
+
+        // 3, 13, 23, 33 and 43 fell into it.
+        Assert.That(heartbeat.Advance(At(47), At(46)), Is.EqualTo(HeartbeatStep.Ping));
+        heartbeat.PingWritten(At(47));
+        Assert.That(heartbeat.Advance(At(47), At(46)), Is.EqualTo(HeartbeatStep.None));
+        heartbeat.BytesReceived(At(47.1));
+        Assert.That(heartbeat.Advance(At(52.999), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(53), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+    }
+
+    [Test]
+    public void A_stall_over_a_deadline_and_a_beat_moves_the_one_and_keeps_the_other()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        // From 3.2 to 14: the deadline of 3.5 moves to 14.3, the beat of 13 is late.
+        Assert.That(heartbeat.Advance(At(14), At(10.8)), Is.EqualTo(HeartbeatStep.Ping));
+        heartbeat.PingWritten(At(14));
+        Assert.That(heartbeat.Advance(At(14), At(10.8)), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(14.299), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.NextDue, Is.LessThanOrEqualTo(At(14.5)));
+    }
+
+    [Test]
+    public void Without_pings_nothing_is_ever_due()
+    {
+        var heartbeat = new Heartbeat(Timings(0, 0.5), At(0), 0.3);
+
+        Assert.That(heartbeat.NextDue, Is.EqualTo(Heartbeat.Never));
+        Assert.That(heartbeat.Advance(At(1e9), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(1e9), At(1e8)), Is.EqualTo(HeartbeatStep.None));
+        heartbeat.BytesReceived(At(1));
+        Assert.That(heartbeat.IsDead, Is.False);
+    }
+
+    [Test]
+    public void Without_a_timeout_nothing_is_judged_and_no_pong_is_late()
+    {
+        Heartbeat heartbeat = Pinged(Timings(10, 0));
+
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(13)));
+        Assert.That(heartbeat.Advance(At(12.999), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(12.9), out bool isLate), Is.EqualTo(At(9.9)));
+        Assert.That((isLate, heartbeat.Late, heartbeat.Pongs), Is.EqualTo((false, 0, 1)));
+        Assert.That(heartbeat.Advance(At(13), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+    }
+
+    [Test]
+    public void With_a_timeout_as_long_as_the_beat_a_ping_is_judged_before_the_next()
+    {
+        Heartbeat heartbeat = Pinged(Timings(10, 10));
+
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(13)));
+        Assert.That(heartbeat.Advance(At(13), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+        Assert.That(heartbeat.Advance(At(13), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+    }
+
+    [Test]
+    public void With_a_timeout_as_long_as_the_beat_a_ping_written_a_little_late_is_judged_all_the_same()
+    {
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        heartbeat.Advance(At(3), TimeSpan.Zero);
+        heartbeat.PingWritten(At(3.001));
+
+        Assert.That(heartbeat.Advance(At(13), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping), "on the beat");
+        heartbeat.PingWritten(At(13));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(13.001)));
+        Assert.That(heartbeat.Advance(At(13.001), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue), "the first");
+        Assert.That(heartbeat.Advance(At(13.001), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(23), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue), "the second");
+        Assert.That(heartbeat.Advance(At(23), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+    }
+
+    [Test]
+    public void Life_between_two_pings_answers_the_first_and_not_the_second()
+    {
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        heartbeat.Advance(At(3), TimeSpan.Zero);
+        heartbeat.PingWritten(At(3.001));
+        heartbeat.BytesReceived(At(12));
+        heartbeat.Advance(At(13), TimeSpan.Zero);
+        heartbeat.PingWritten(At(13));
+
+        Assert.That(heartbeat.Advance(At(13.001), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(23), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+    }
+
+    [Test]
+    public void Life_after_two_pings_and_before_both_deadlines_answers_both()
+    {
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        heartbeat.Advance(At(3), TimeSpan.Zero);
+        heartbeat.PingWritten(At(5));
+        heartbeat.Advance(At(13), TimeSpan.Zero);
+        heartbeat.PingWritten(At(13));
+        heartbeat.BytesReceived(At(14));
+
+        Assert.That(heartbeat.Advance(At(15), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(23), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+    }
+
+    [Test]
+    public void The_pong_of_the_second_of_two_pings_leaves_nothing_to_judge()
+    {
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        heartbeat.Advance(At(3), TimeSpan.Zero);
+        heartbeat.PingWritten(At(5));
+        heartbeat.Advance(At(13), TimeSpan.Zero);
+        heartbeat.PingWritten(At(13));
+        heartbeat.BytesReceived(At(14));
+        heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 2], At(14), out bool isLate);
+
+        Assert.That(isLate, Is.False);
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(23)));
+    }
+
+    [Test]
+    public void A_stall_over_two_deadlines_moves_both()
+    {
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        heartbeat.Advance(At(3), TimeSpan.Zero);
+        heartbeat.PingWritten(At(12));
+        heartbeat.Advance(At(13), TimeSpan.Zero);
+        heartbeat.PingWritten(At(13));
+
+        // From 21 to 24: 22 moves to 25, 23 to 26; the beat of 23 is late.
+        Assert.That(heartbeat.Advance(At(24), At(3)), Is.EqualTo(HeartbeatStep.Ping));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(25)));
+        Assert.That(heartbeat.Advance(At(25), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(26)));
+    }
+
+    private static HeartbeatTimings Timings(double ping, double timeout) => new(At(ping), At(timeout), 3);
+
+    /// <summary>A heartbeat whose first ping was written at 3 s.</summary>
+    private static Heartbeat Pinged(HeartbeatTimings timings)
+    {
+        var heartbeat = new Heartbeat(timings, At(0), timings.Ping == TimeSpan.Zero ? 0 : At(3) / timings.Ping);
+        Assert.That(heartbeat.Advance(At(3), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+        heartbeat.PingWritten(At(3));
+        return heartbeat;
+    }
+
+    private static TimeSpan At(double seconds) => TimeSpan.FromMicroseconds(Math.Round(seconds * 1e6));
+}
