@@ -40,7 +40,7 @@ internal static class Duration
                 rest = rest[name.Length..];
                 break;
             }
-            if (unit is null || number > TimeSpan.MaxValue.Ticks / unit - ticks)
+            if (unit is null || number > (TimeSpan.MaxValue.Ticks - ticks) / unit)
                 return false;
             ticks += number * unit.Value;
         }
