@@ -1,0 +1,151 @@
+using System.Diagnostics;
+using System.Reflection;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests;
+
+/// <summary>The arrows of the design, checked on the compiled code: Framing ← Protocol ← Telemetry ← Connections ← Hosting ← Program.</summary>
+[TestFixture]
+public sealed class ArchitectureTests
+{
+    private const string Root = "HeartbeatServer";
+
+    /// <summary>From left to right: each may name those before it.</summary>
+    private static readonly string[] Layers =
+        [$"{Root}.Framing", $"{Root}.Protocol", $"{Root}.Telemetry", $"{Root}.Connections", $"{Root}.Hosting", Root];
+
+    /// <summary>What bytes, time and the world come from; in the pure layers all of it is passed in.</summary>
+    private static readonly string[] ImpureNamespaces =
+        ["System.IO", "System.Threading", "System.Net", "System.Timers", "Microsoft.Win32", "Serilog", "System.CommandLine"];
+
+    private static readonly Type[] ImpureTypes =
+        [typeof(TimeProvider), typeof(DateTime), typeof(DateTimeOffset), typeof(Environment), typeof(Console), typeof(Random), typeof(Stopwatch)];
+
+    private static readonly Assembly Server = typeof(Framing.FrameHeaderTests).Assembly
+        .GetReferencedAssemblies()
+        .Where(name => name.Name == Root)
+        .Select(Assembly.Load)
+        .Single();
+
+    private static IEnumerable<Type> Types => Server.GetTypes().Where(type => !CodeReferences.IsSynthetic(Outermost(type)));
+
+    [Test]
+    public void Every_type_is_in_a_layer() => Assert.That(Types.Select(type => type.Namespace).Distinct(), Is.EquivalentTo(Layers));
+
+    [Test]
+    public void A_layer_names_only_itself_and_those_to_its_left()
+    {
+        string[] wrong =
+        [
+            .. from type in Types
+               from named in CodeReferences.Of(type).OfType<Type>()
+               where named.Assembly == Server && Array.IndexOf(Layers, named.Namespace) > Array.IndexOf(Layers, type.Namespace)
+               select $"{type} names {named}",
+        ];
+
+        Assert.That(wrong, Is.Empty);
+    }
+
+    [Test]
+    public void Framing_and_Protocol_know_no_stream_task_socket_logger_or_clock()
+    {
+        string[] wrong =
+        [
+            .. from type in Types
+               where type.Namespace is $"{Root}.Framing" or $"{Root}.Protocol"
+               from named in CodeReferences.Of(type).OfType<Type>()
+               where ImpureTypes.Contains(named) || ImpureNamespaces.Any(space => IsIn(named, space))
+               select $"{type} names {named}",
+        ];
+
+        Assert.That(wrong, Is.Empty);
+    }
+
+    [Test]
+    public void The_root_holds_only_Program() =>
+        Assert.That(Types.Where(type => type.Namespace == Root).Select(Outermost).Select(type => type.Name).Distinct(), Is.EqualTo(new[] { "Program" }));
+
+    [Test]
+    public void No_type_has_the_name_of_its_namespace() =>
+        Assert.That(Types.Select(type => type.Name), Has.None.EqualTo(Root));
+
+    [Test]
+    public void No_class_is_open_by_accident()
+    {
+        string[] open =
+        [
+            .. from type in Types
+               where type.IsClass && !type.IsSealed && !type.IsAbstract && !type.IsNested
+               select type.FullName,
+        ];
+
+        Assert.That(open, Is.Empty, "sealed, unless it has a reason");
+    }
+
+    [Test]
+    public void Nothing_is_public() => Assert.That(Types.Where(type => type.IsPublic), Is.Empty);
+
+    /// <summary>The walker itself: it has to see what it is asked for in every place where code can name a type.</summary>
+    [TestCase(typeof(Samples.InField))]
+    [TestCase(typeof(Samples.InBase))]
+    [TestCase(typeof(Samples.InSignature))]
+    [TestCase(typeof(Samples.InBody))]
+    [TestCase(typeof(Samples.InGeneric))]
+    [TestCase(typeof(Samples.InCatch))]
+    [TestCase(typeof(Samples.InArray))]
+    public void A_reference_is_seen_wherever_it_is(Type sample) =>
+        Assert.That(
+            CodeReferences.Of(sample).OfType<Type>().Where(type => type == typeof(EndOfStreamException) || IsIn(type, "System.IO")), Is.Not.Empty);
+
+    private static bool IsIn(Type type, string space) =>
+        type.Namespace == space || (type.Namespace?.StartsWith(space + ".", StringComparison.Ordinal) ?? false);
+
+    private static Type Outermost(Type type) => type.DeclaringType is { } outer ? Outermost(outer) : type;
+
+#pragma warning disable CA1823, CA1822, CS0169, IDE0051, CA1032, CA1064, CA1852, CA1034, CA1819, CA1024, CA1859
+    private static class Samples
+    {
+        internal sealed class InField
+        {
+            private readonly Stream? _stream;
+        }
+
+        internal sealed class InBase : IOException;
+
+        internal sealed class InSignature
+        {
+            public static int Length(ref Stream stream) => stream is null ? 0 : 1;
+        }
+
+        internal sealed class InBody
+        {
+            public static string Read() => File.ReadAllText("never called");
+        }
+
+        internal sealed class InGeneric
+        {
+            public static System.Collections.IList Make() => new List<Dictionary<int, Stream>>();
+        }
+
+        internal sealed class InCatch
+        {
+            public static int Try(Func<int> action)
+            {
+                try
+                {
+                    return action();
+                }
+                catch (EndOfStreamException)
+                {
+                    return 0;
+                }
+            }
+        }
+
+        internal sealed class InArray
+        {
+            public static Array Make() => new Stream[1];
+        }
+    }
+#pragma warning restore
+}
