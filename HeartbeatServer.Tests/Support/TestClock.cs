@@ -8,7 +8,8 @@ internal sealed class TestClock : IDisposable
 {
     public TestClock(TimeSpan? horizon = null) => Wheel = new TimingWheel(Time, horizon ?? TimeSpan.FromSeconds(10));
 
-    public FakeTimeProvider Time { get; } = new();
+    /// <summary>Begins near zero, as a machine's clock since its start: TimeProvider counts in doubles, which are exact to a tick for 28 years.</summary>
+    public FakeTimeProvider Time { get; } = new(DateTimeOffset.MinValue + TimeSpan.FromDays(1));
 
     public TimingWheel Wheel { get; }
 
