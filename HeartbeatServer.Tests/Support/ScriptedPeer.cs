@@ -1,0 +1,164 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using HeartbeatServer.Framing;
+
+namespace HeartbeatServer.Tests.Support;
+
+/// <summary>How a connection ended, as the peer saw it.</summary>
+internal enum PeerEnd
+{
+    Fin,
+    Reset,
+}
+
+/// <summary>An HTTP response.</summary>
+internal sealed record HttpReply(int Status, IReadOnlyDictionary<string, string> Headers, string Body)
+{
+    public string? this[string header] => Headers.GetValueOrDefault(header);
+}
+
+/// <summary>A client that sends exactly what the test says, right or wrong, and reads only when told to.</summary>
+internal sealed class ScriptedPeer : IDisposable
+{
+    /// <summary>Of RFC 6455 section 1.3, whose accept value is known.</summary>
+    public const string Key = "dGhlIHNhbXBsZSBub25jZQ==";
+    public const string Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    private readonly byte[] _part = new byte[64 * 1024];
+    private byte[] _unread = [];
+
+    private ScriptedPeer()
+    {
+    }
+
+    /// <summary>As the server sees it.</summary>
+    public EndPoint Address => _socket.LocalEndPoint!;
+
+    public static async Task<ScriptedPeer> ConnectAsync(int port)
+    {
+        var peer = new ScriptedPeer();
+        await peer._socket.ConnectAsync(IPAddress.Loopback, port).InTime();
+        return peer;
+    }
+
+    /// <summary>Connected and upgraded.</summary>
+    public static async Task<ScriptedPeer> UpgradedAsync(int port, string path = "/ws")
+    {
+        ScriptedPeer peer = await ConnectAsync(port);
+        await peer.SendAsync(Upgrade(path));
+        HttpReply reply = await peer.ReadReplyAsync();
+        Assert.That(reply.Status, Is.EqualTo(101));
+        return peer;
+    }
+
+    /// <summary>An upgrade request; what is given replaces or adds to its headers, and null takes one out.</summary>
+    public static string Upgrade(string path = "/ws", string method = "GET", string version = "HTTP/1.1", params (string Name, string? Value)[] headers)
+    {
+        var all = new Dictionary<string, string?>
+        {
+            ["Host"] = "localhost",
+            ["Connection"] = "Upgrade",
+            ["Upgrade"] = "websocket",
+            ["Sec-WebSocket-Version"] = "13",
+            ["Sec-WebSocket-Key"] = Key,
+        };
+        foreach ((string name, string? value) in headers)
+            all[name] = value;
+        IEnumerable<string> lines = all.Where(header => header.Value is not null).Select(header => $"{header.Key}: {header.Value}\r\n");
+        return $"{method} {path} {version}\r\n{string.Concat(lines)}\r\n";
+    }
+
+    public Task SendAsync(string text) => SendAsync(Encoding.ASCII.GetBytes(text));
+
+    /// <summary>Sends the parts in one piece.</summary>
+    public async Task SendAsync(params byte[][] parts)
+    {
+        byte[] bytes = [.. parts.SelectMany(part => part)];
+        for (int sent = 0; sent < bytes.Length;)
+            sent += await _socket.SendAsync(bytes.AsMemory(sent)).InTime();
+    }
+
+    /// <summary>Sends the same bytes again and again, without reading, until the server ends it or so many bytes are out.</summary>
+    /// <returns>Bytes sent.</returns>
+    public async Task<long> FloodAsync(byte[] bytes, long atMost)
+    {
+        long sent = 0;
+        try
+        {
+            while (sent < atMost)
+                sent += await _socket.SendAsync(bytes);
+        }
+        catch (SocketException)
+        {
+            // Cut.
+        }
+        return sent;
+    }
+
+    public async Task<HttpReply> ReadReplyAsync(bool hasBody = true)
+    {
+        int head;
+        while ((head = _unread.AsSpan().IndexOf("\r\n\r\n"u8)) < 0)
+            await ReceiveAsync();
+        string[] lines = Encoding.ASCII.GetString(_unread, 0, head).Split("\r\n");
+        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (string line in lines[1..])
+        {
+            string[] parts = line.Split(": ", 2);
+            headers.Add(parts[0], parts[1]);
+        }
+        int length = hasBody && headers.TryGetValue("Content-Length", out string? text) ? int.Parse(text, null) : 0;
+        while (_unread.Length < head + 4 + length)
+            await ReceiveAsync();
+        string body = Encoding.UTF8.GetString(_unread, head + 4, length);
+        _unread = _unread[(head + 4 + length)..];
+        return new HttpReply(int.Parse(lines[0].Split(' ')[1], null), headers, body);
+    }
+
+    public async Task<ServerFrame> ReadFrameAsync()
+    {
+        ServerFrame? frame;
+        int size;
+        while ((size = WireFrames.Parse(_unread, out frame)) == 0)
+            await ReceiveAsync();
+        _unread = _unread[size..];
+        return frame!;
+    }
+
+    /// <summary>Until the server ends the connection; there must be nothing more to read before.</summary>
+    public async Task<PeerEnd> ReadEndAsync()
+    {
+        Assert.That(_unread, Is.Empty, "unread bytes before the end");
+        try
+        {
+            int count = await _socket.ReceiveAsync(_part).InTime();
+            Assert.That(count, Is.Zero, "more bytes instead of the end");
+            return PeerEnd.Fin;
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            return PeerEnd.Reset;
+        }
+    }
+
+    /// <summary>Sends FIN; the socket stays open for reading.</summary>
+    public void SendFin() => _socket.Shutdown(SocketShutdown.Send);
+
+    /// <summary>Sends RST.</summary>
+    public void Reset()
+    {
+        _socket.LingerState = new LingerOption(true, 0);
+        _socket.Dispose();
+    }
+
+    public void Dispose() => _socket.Dispose();
+
+    private async Task ReceiveAsync()
+    {
+        int count = await _socket.ReceiveAsync(_part).InTime();
+        Assert.That(count, Is.Positive, $"the server closed; unread: {Convert.ToHexString(_unread)}");
+        _unread = [.. _unread, .. _part.AsSpan(0, count)];
+    }
+}

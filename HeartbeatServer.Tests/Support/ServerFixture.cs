@@ -1,0 +1,131 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Net.WebSockets;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Hosting;
+using HeartbeatServer.Telemetry;
+using Serilog;
+using Serilog.Core;
+using Serilog.Events;
+
+namespace HeartbeatServer.Tests.Support;
+
+/// <summary>A real server on a free port of the loopback interface, under a clock that the test moves.</summary>
+internal sealed class ServerFixture : IAsyncDisposable
+{
+    private readonly Logger _logger;
+
+    private ServerFixture(ServerOptions options, Func<ILogger, ILogger> logger)
+    {
+        Options = options;
+        _logger = Log.Logger();
+        Server = new Server(options, Clock.Time, Clock.Wheel, Table, Metrics, new ServerLog(logger(_logger)));
+        Server.Start();
+    }
+
+    public ServerOptions Options { get; }
+    public TestClock Clock { get; } = new();
+    public LogSink Log { get; } = new();
+    public ServerMetrics Metrics { get; } = new();
+    public ConnectionTable Table { get; } = new();
+    public Server Server { get; }
+    public int Port => Options.Port;
+    public Uri Url => new($"ws://127.0.0.1:{Port}{Options.Path}");
+
+    /// <param name="configure">Changes the defaults.</param>
+    /// <param name="logger">Puts something before the log.</param>
+    public static ServerFixture Start(Func<ServerOptions, ServerOptions>? configure = null, Func<ILogger, ILogger>? logger = null)
+    {
+        while (true)
+        {
+            var options = new ServerOptions { Host = "127.0.0.1", Port = FreePort() };
+            try
+            {
+                return new ServerFixture(configure?.Invoke(options) ?? options, logger ?? (log => log));
+            }
+            catch (HttpListenerException e) when (e.ErrorCode is 98 or 48 or 10048 or 32 or 183)
+            {
+                // Somebody was faster; another port.
+            }
+        }
+    }
+
+    public static int FreePort()
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+
+    public Task<ScriptedPeer> UpgradedPeerAsync() => ScriptedPeer.UpgradedAsync(Port, Options.Path);
+
+    public async Task<ClientWebSocket> ClientAsync()
+    {
+        var client = new ClientWebSocket();
+        client.Options.KeepAliveInterval = TimeSpan.Zero;
+        await client.ConnectAsync(Url, CancellationToken.None).InTime();
+        return client;
+    }
+
+    /// <summary>A request on a connection of its own.</summary>
+    public async Task<HttpReply> RequestAsync(string request, bool hasBody = true)
+    {
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(Port);
+        await peer.SendAsync(request);
+        return await peer.ReadReplyAsync(hasBody);
+    }
+
+    /// <summary>The only connection. A client has its 101 a little before the server has it in the table.</summary>
+    public async Task<Connection> ConnectionAsync()
+    {
+        await Safety.UntilAsync(() => Table.Count == 1, "one connection");
+        return Table.Snapshot().Single();
+    }
+
+    /// <summary>Moves the clock on, tick by tick, until a ping with this number was written.</summary>
+    public async Task AdvanceToPingAsync(ulong number)
+    {
+        Connection connection = await ConnectionAsync();
+        while (connection.Figures().Pings < number)
+            Clock.Advance(TimingWheel.Tick);
+    }
+
+    /// <summary>The line of a connection's end, when it comes.</summary>
+    public Task<LogEvent> EndedAsync(int count = 1) => Log.WithAsync(" ended: ", count);
+
+    /// <summary>Moves the clock on until a fact, however long the threads of the server need.</summary>
+    public async Task AdvanceUntilAsync(Func<bool> fact, string what, TimeSpan step) => await Safety.UntilAsync(
+        () =>
+        {
+            if (!fact())
+                Clock.Advance(step);
+            return fact();
+        },
+        what);
+
+    /// <summary>Sees that the clients' ends were enough: no connection, no entry, no socket, no task is left.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await Safety.UntilAsync(() => Table.Count == 0, "an empty table");
+        Assert.That(Table.Snapshot(), Is.Empty);
+        Assert.That(Clock.Wheel.Count, Is.Zero, "entries left in the wheel");
+        await Server.DisposeAsync().AsTask().InTime();
+        await Safety.UntilAsync(() => OpenSockets() == 0, "no open socket of the server");
+        Clock.Dispose();
+        await _logger.DisposeAsync();
+    }
+
+    /// <summary>Sockets on the server's port that a process still holds, from the kernel's own table (Linux).</summary>
+    private int OpenSockets()
+    {
+        const string table = "/proc/self/net/tcp";
+        if (!File.Exists(table))
+            return 0;
+        string local = $":{Port.ToString("X4", CultureInfo.InvariantCulture)}";
+        return File.ReadLines(table)
+            .Skip(1)
+            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Count(fields => fields[1].EndsWith(local, StringComparison.Ordinal) && fields[9] != "0");
+    }
+}
