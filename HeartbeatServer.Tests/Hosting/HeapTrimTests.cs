@@ -6,8 +6,8 @@ namespace HeartbeatServer.Tests.Hosting;
 
 internal sealed class HeapTrimTests
 {
-    private ServerMetrics _metrics;
-    private HeapTrim _trim;
+    private ServerMetrics _metrics = null!;
+    private HeapTrim _trim = null!;
     private int _collected;
 
     [SetUp]

@@ -5,7 +5,7 @@ namespace HeartbeatServer.Tests.Hosting;
 /// <summary>Against a folder that looks like <c>/proc/self</c>.</summary>
 internal sealed class OpenFilesTests
 {
-    private string _proc;
+    private string _proc = "";
 
     [SetUp]
     public void SetUp() => _proc = Directory.CreateTempSubdirectory("heartbeat-proc-").FullName;

@@ -12,7 +12,7 @@ internal sealed class PeriodicTests
     private readonly FakeTimeProvider _time = new();
     private readonly LogSink _log = new();
     private readonly Watch _turns = new();
-    private Logger _logger;
+    private Logger _logger = null!;
     private int _count;
 
     [SetUp]

@@ -11,7 +11,7 @@ internal sealed class BeatWatchTests
     private readonly FakeTimeProvider _time = new();
     private readonly ServerMetrics _metrics = new();
     private readonly LogSink _log = new();
-    private Logger _logger;
+    private Logger _logger = null!;
 
     [SetUp]
     public void SetUp() => _logger = _log.Logger();

@@ -226,7 +226,8 @@ internal sealed class Server : IAsyncDisposable
         if (!IsHealth(request))
         {
             _metrics.CountRefused();
-            _log.Refused(request.RemoteEndPoint, request.HttpMethod, request.RawUrl, status, reason);
+            // Not the raw URL: a client could put into it what moves the cursor of a terminal.
+            _log.Refused(request.RemoteEndPoint, request.HttpMethod, request.Url?.PathAndQuery, status, reason);
         }
 
         using HttpListenerResponse response = context.Response;
