@@ -12,31 +12,19 @@ namespace HeartbeatServer.Connections;
 /// Two parties work on it: the read loop (<see cref="RunAsync"/>), which also answers, and the timing wheel, which pings and judges
 /// (<see cref="OnDue"/>). Invariants:
 /// <list type="bullet">
-/// <item>Whoever writes holds the write state, guarded by <see cref="_gate"/>; a frame is never begun inside another.</item>
-/// <item>The wheel never waits. What it cannot write now, it owes; the owed frames leave when the write in progress is done.</item>
+/// <item>Both write through the <see cref="FrameSender"/>. The lock on the heartbeat guards what they share: it, the write state, the figures.</item>
 /// <item>The read loop waits for its own writes before it reads on, so a client that does not read is not read from.</item>
-/// <item>After our Close frame nothing more is written.</item>
 /// <item>An idle connection has one receive in progress, into its own small buffer, and one entry in the wheel; nothing else.</item>
 /// </list>
 /// </remarks>
 [SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
 internal sealed class Connection : WheelEntry
 {
-    /// <summary>Most bytes given to the socket at once, and so what a client must take within <see cref="WriteTimeout"/>.</summary>
-    public const int OutputLimit = 128 * 1024;
-
-    /// <summary>A client that has not taken <see cref="OutputLimit"/> bytes by then, while they wait, is a slow consumer.</summary>
-    public static readonly TimeSpan WriteTimeout = TimeSpan.FromSeconds(10);
-
     /// <summary>How long a client has to finish the closing handshake that we began.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
     /// <summary>Receives that complete at once before other connections get their turn on this thread.</summary>
     private const int ReceivesInTurn = 2;
-
-    /// <summary>Where this thread puts its next ping: sent at once, as a rule, and free again.</summary>
-    [ThreadStatic]
-    private static byte[]? _pingFrame;
 
     private readonly Stream _stream;
     private readonly ConnectionOptions _options;
@@ -45,8 +33,8 @@ internal sealed class Connection : WheelEntry
     private readonly ServerMetrics _metrics;
     private readonly Heartbeat _heartbeat;
     private readonly MessageReader _reader;
+    private readonly FrameSender _sender;
     private readonly TimeSpan _opened;
-    private readonly Lock _gate = new();
 
     // Read state: the read loop's own.
     private ReceiveBuffer _received = new();
@@ -56,16 +44,8 @@ internal sealed class Connection : WheelEntry
     private long _messagesIn;
     private long _messagesOut;
 
-    // Write state: under _gate.
-    private Task? _pendingControl;
-    private TimeSpan _writingSince = Heartbeat.Never;
-    private bool _owesPing;
-    private byte[]? _owesClose;
-    private long _bytesOut;
-
-    // Close state. The end is set once; the rest under _gate.
+    // Close state. The end is set once.
     private Disconnect? _end;
-    private bool _closeSent;
     private TimeSpan _closeBy = Heartbeat.Never;
 
     /// <param name="id">Its number, unique in this process.</param>
@@ -83,6 +63,7 @@ internal sealed class Connection : WheelEntry
         _opened = wheel.Now;
         _heartbeat = new Heartbeat(options.Timings, _opened, phase);
         _reader = new MessageReader(options.MaxMessage);
+        _sender = new FrameSender(this, stream, _heartbeat, wheel);
     }
 
     public long Id { get; }
@@ -93,7 +74,7 @@ internal sealed class Connection : WheelEntry
     public ConnectionFigures Figures()
     {
         TimeSpan now = _wheel.Now;
-        lock (_gate)
+        lock (_heartbeat)
         {
             return new ConnectionFigures(
                 now - _opened,
@@ -104,7 +85,7 @@ internal sealed class Connection : WheelEntry
                 _heartbeat.Strikes,
                 _heartbeat.RoundTrips,
                 _bytesIn,
-                _bytesOut,
+                _sender.BytesOut,
                 _messagesIn,
                 _messagesOut,
                 now - _heartbeat.LastReceived);
@@ -157,7 +138,25 @@ internal sealed class Connection : WheelEntry
     public void Close(Disconnect end, ushort code, string reason)
     {
         if (End(end))
-            SendClose(FrameWriter.Close(code, reason));
+            _sender.Close(FrameWriter.Close(code, reason));
+    }
+
+    /// <summary>A ping left later than on its beat, behind a write that was in progress: it is to be judged before the next.</summary>
+    public void OnLatePing(ulong number, TimeSpan due)
+    {
+        _wheel.Schedule(this, due);
+        if (_log.IsDebug)
+            _log.PingSent(Id, number);
+    }
+
+    /// <summary>A control frame could not be written.</summary>
+    public void OnWriteFailed(Exception error)
+    {
+        if (error is IOException)
+            End(new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {error.Message}"));
+        else
+            EndByBug(error);
+        Abort();
     }
 
     /// <summary>Ends the connection at once.</summary>
@@ -189,26 +188,26 @@ internal sealed class Connection : WheelEntry
         Disconnect? cut = null;
         ulong? pinged = null;
         TimeSpan next;
-        lock (_gate)
+        lock (_heartbeat)
         {
             if (now >= _closeBy)
             {
                 cut = _end;
             }
-            else if (now - WriteTimeout >= _writingSince)
+            else if (now >= _sender.WriteDue)
             {
                 cut = new Disconnect(
-                    DisconnectCause.SlowConsumer, $"did not take {OutputLimit / 1024} KiB, or the rest of a reply, within {WriteTimeout.TotalSeconds}s");
+                    DisconnectCause.SlowConsumer,
+                    $"did not take {FrameSender.OutputLimit / 1024} KiB, or the rest of a reply, within {FrameSender.WriteTimeout.TotalSeconds}s");
             }
-            else if (!_closeSent)
+            else if (!_sender.CloseSent)
             {
                 HeartbeatStep step;
                 while (cut is null && (step = _heartbeat.Advance(now, stall)) != HeartbeatStep.None)
                 {
                     if (step == HeartbeatStep.Ping)
                     {
-                        _owesPing = true;
-                        pinged = WriteOwed() ? _heartbeat.Pings : null;
+                        pinged = _sender.TryPing() ? _heartbeat.Pings : null;
                     }
                     else if (!CouldBeHeard())
                     {
@@ -222,7 +221,7 @@ internal sealed class Connection : WheelEntry
                     }
                 }
             }
-            next = Earliest(_closeSent ? Heartbeat.Never : _heartbeat.NextDue, _closeBy, WriteDue());
+            next = Earliest(_sender.CloseSent ? Heartbeat.Never : _heartbeat.NextDue, _closeBy, _sender.WriteDue);
         }
 
         if (pinged is { } number && _log.IsDebug)
@@ -236,7 +235,7 @@ internal sealed class Connection : WheelEntry
             return next;
 
         if (cut.Cause == DisconnectCause.PongTimeout && End(cut))
-            SendClose(FrameWriter.Close(CloseCode.InternalError, "pong timeout"));
+            _sender.Close(FrameWriter.Close(CloseCode.InternalError, "pong timeout"));
         Cut(cut);
         return Heartbeat.Never;
     }
@@ -275,7 +274,7 @@ internal sealed class Connection : WheelEntry
             End(Disconnect.ByViolation(violation));
             // The replies to what came before are still due.
             await FlushAsync();
-            SendClose(FrameWriter.Close(violation.CloseCode, violation.Rule));
+            _sender.Close(FrameWriter.Close(violation.CloseCode, violation.Rule));
             await DiscardAsync();
             return false;
         }
@@ -300,8 +299,8 @@ internal sealed class Connection : WheelEntry
                 ushort code = inbound.Code;
                 End(Disconnect.ByClient(code, inbound.Reason));
                 await FlushAsync();
-                SendClose(FrameWriter.Close(code));
-                await ControlSentAsync();
+                _sender.Close(FrameWriter.Close(code));
+                await _sender.ControlSentAsync();
                 return false;
 
             default:
@@ -317,7 +316,7 @@ internal sealed class Connection : WheelEntry
 
     private void OnBytes(int count)
     {
-        lock (_gate)
+        lock (_heartbeat)
         {
             _bytesIn += count;
             _strikesCleared = _heartbeat.BytesReceived(_wheel.Now);
@@ -328,7 +327,7 @@ internal sealed class Connection : WheelEntry
     {
         TimeSpan? roundTrip;
         bool isLate;
-        lock (_gate)
+        lock (_heartbeat)
             roundTrip = _heartbeat.PongReceived(payload, _heartbeat.LastReceived, out isLate);
         if (roundTrip is { } time)
             _metrics.RoundTrips.Add(time);
@@ -356,7 +355,7 @@ internal sealed class Connection : WheelEntry
         int header = FrameWriter.HeaderSize(inbound.Count);
         int start = inbound.Offset - header;
         FrameWriter.WriteHeader(inbound.Buffer.AsSpan(start), opcode, inbound.Count);
-        await WriteAsync(inbound.Buffer.AsMemory(start, header + inbound.Count));
+        await _sender.WriteAsync(inbound.Buffer.AsMemory(start, header + inbound.Count));
     }
 
     private ValueTask FlushAsync()
@@ -365,141 +364,7 @@ internal sealed class Connection : WheelEntry
             return default;
         ReadOnlyMemory<byte> frames = _received.Array.AsMemory(_replies.Start, _replies.End - _replies.Start);
         _replies.Clear();
-        return WriteAsync(frames);
-    }
-
-    /// <summary>Writes whole frames, waiting as long as the client takes.</summary>
-    private async ValueTask WriteAsync(ReadOnlyMemory<byte> frames)
-    {
-        bool holding = false;
-        while (!frames.IsEmpty)
-        {
-            Task? before = null;
-            ValueTask write = default;
-            lock (_gate)
-            {
-                if (_closeSent)
-                    return;
-                if (!holding && _pendingControl is { IsCompleted: false })
-                {
-                    before = _pendingControl;
-                }
-                else
-                {
-                    ReadOnlyMemory<byte> part = frames[..Math.Min(frames.Length, OutputLimit)];
-                    frames = frames[part.Length..];
-                    write = _stream.WriteAsync(part);
-                    _bytesOut += part.Length;
-                    if (write.IsCompleted && frames.IsEmpty && !holding)
-                    {
-#pragma warning disable CA1849 // It is complete: this throws what it failed with.
-                        write.GetAwaiter().GetResult();
-#pragma warning restore CA1849
-                        return;
-                    }
-                    holding = true;
-                    _writingSince = _wheel.Now;
-                }
-            }
-            if (before is not null)
-            {
-                await before;
-                continue;
-            }
-            _wheel.Schedule(this, WriteDue());
-            await write;
-        }
-        WriteEnded();
-    }
-
-    /// <summary>No write is in progress any more: what was owed meanwhile leaves.</summary>
-    private void WriteEnded()
-    {
-        ulong pinged;
-        TimeSpan due;
-        lock (_gate)
-        {
-            _writingSince = Heartbeat.Never;
-            if (!WriteOwed())
-                return;
-            (pinged, due) = (_heartbeat.Pings, _heartbeat.NextDue);
-        }
-        // The wheel knows of the next beat only, and this ping is to be judged before it.
-        _wheel.Schedule(this, due);
-        if (_log.IsDebug)
-            _log.PingSent(Id, pinged);
-    }
-
-    /// <summary>Writes the ping or the Close frame that is owed, if no write is in progress. Under <see cref="_gate"/>.</summary>
-    /// <returns>Whether a ping was written.</returns>
-    private bool WriteOwed()
-    {
-        if (_writingSince != Heartbeat.Never || _closeSent)
-            return false;
-
-        bool ping = _owesClose is null && _owesPing;
-        byte[]? frame = _owesClose;
-        if (ping)
-        {
-            frame = _pingFrame ??= new byte[FrameWriter.PingSize];
-            FrameWriter.WritePing(frame, _heartbeat.Pings + 1);
-        }
-        if (frame is null)
-            return false;
-
-        _closeSent = !ping;
-        (_owesPing, _owesClose) = (false, null);
-        _bytesOut += frame.Length;
-        ValueTask write = _stream.WriteAsync(frame);
-        if (ping)
-            _heartbeat.PingWritten(_wheel.Now);
-        if (!write.IsCompletedSuccessfully)
-        {
-            _pingFrame = null; // the write in progress keeps it
-            _writingSince = _wheel.Now;
-            _pendingControl = FinishControlAsync(write);
-        }
-        return ping;
-    }
-
-    private async Task FinishControlAsync(ValueTask write)
-    {
-        await Task.Yield(); // out of the lock that the caller holds
-        _wheel.Schedule(this, WriteDue());
-        try
-        {
-            await write;
-            WriteEnded();
-        }
-        catch (IOException e)
-        {
-            Cut(new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {e.Message}"));
-        }
-#pragma warning disable CA1031 // As in RunAsync.
-        catch (Exception e)
-#pragma warning restore CA1031
-        {
-            EndByBug(e);
-            Abort();
-        }
-    }
-
-    private void SendClose(byte[] frame)
-    {
-        lock (_gate)
-        {
-            if (_closeSent || _owesClose is not null)
-                return;
-            _owesClose = frame;
-            WriteOwed();
-        }
-    }
-
-    /// <summary>Waits for the control frame in progress, and for a Close frame that is owed behind it.</summary>
-    private async ValueTask ControlSentAsync()
-    {
-        while (_pendingControl is { IsCompleted: false } pending)
-            await pending;
+        return _sender.WriteAsync(frames);
     }
 
     /// <summary>
@@ -508,10 +373,10 @@ internal sealed class Connection : WheelEntry
     /// </summary>
     private async ValueTask DiscardAsync()
     {
-        lock (_gate)
+        lock (_heartbeat)
             _closeBy = _wheel.Now + CloseTimeout;
         _wheel.Schedule(this, _closeBy);
-        await ControlSentAsync();
+        await _sender.ControlSentAsync();
         (_stream as SocketStream)?.ShutdownSend();
         _received.Start = _received.End;
         while (true)
@@ -522,7 +387,7 @@ internal sealed class Connection : WheelEntry
             int count = await receive;
             if (count == 0)
                 return;
-            lock (_gate)
+            lock (_heartbeat)
                 _bytesIn += count;
         }
     }
@@ -532,7 +397,7 @@ internal sealed class Connection : WheelEntry
         End(new Disconnect(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug));
         try
         {
-            SendClose(FrameWriter.Close(CloseCode.InternalError, "internal error"));
+            _sender.Close(FrameWriter.Close(CloseCode.InternalError, "internal error"));
         }
 #pragma warning disable CA1031 // Then there is no goodbye.
         catch (Exception)
@@ -559,9 +424,7 @@ internal sealed class Connection : WheelEntry
     };
 
     /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
-    private bool CouldBeHeard() => _writingSince == Heartbeat.Never && !(_stream is SocketStream { HasUnreadBytes: true });
-
-    private TimeSpan WriteDue() => _writingSince == Heartbeat.Never ? Heartbeat.Never : _writingSince + WriteTimeout;
+    private bool CouldBeHeard() => _sender.WriteDue == Heartbeat.Never && !(_stream is SocketStream { HasUnreadBytes: true });
 
     private static TimeSpan Earliest(TimeSpan a, TimeSpan b, TimeSpan c) => a < b ? a < c ? a : c : b < c ? b : c;
 }
