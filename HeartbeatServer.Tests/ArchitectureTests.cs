@@ -4,7 +4,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests;
 
-/// <summary>The arrows of the design, checked on the compiled code: Framing ← Protocol ← Telemetry ← Connections ← Hosting ← Program.</summary>
+/// <summary>The arrows of the design, on the compiled code: Framing ← Protocol ← Telemetry ← Connections ← Hosting ← Program.</summary>
 [TestFixture]
 public sealed class ArchitectureTests
 {
@@ -19,7 +19,10 @@ public sealed class ArchitectureTests
         ["System.IO", "System.Threading", "System.Net", "System.Timers", "Microsoft.Win32", "Serilog", "System.CommandLine"];
 
     private static readonly Type[] ImpureTypes =
-        [typeof(TimeProvider), typeof(DateTime), typeof(DateTimeOffset), typeof(Environment), typeof(Console), typeof(Random), typeof(Stopwatch)];
+    [
+        typeof(TimeProvider), typeof(Stopwatch), typeof(DateTime), typeof(DateTimeOffset), typeof(Environment), typeof(Console),
+        typeof(Random),
+    ];
 
     private static readonly Assembly Server = typeof(Framing.FrameHeaderTests).Assembly
         .GetReferencedAssemblies()
@@ -63,7 +66,8 @@ public sealed class ArchitectureTests
 
     [Test]
     public void The_root_holds_only_Program() =>
-        Assert.That(Types.Where(type => type.Namespace == Root).Select(Outermost).Select(type => type.Name).Distinct(), Is.EqualTo(new[] { "Program" }));
+        Assert.That(
+            Types.Where(type => type.Namespace == Root && !type.IsNested).Select(type => type.Name), Is.EqualTo(new[] { "Program" }));
 
     [Test]
     public void No_type_has_the_name_of_its_namespace() =>
@@ -94,8 +98,7 @@ public sealed class ArchitectureTests
     [TestCase(typeof(Samples.InCatch))]
     [TestCase(typeof(Samples.InArray))]
     public void A_reference_is_seen_wherever_it_is(Type sample) =>
-        Assert.That(
-            CodeReferences.Of(sample).OfType<Type>().Where(type => type == typeof(EndOfStreamException) || IsIn(type, "System.IO")), Is.Not.Empty);
+        Assert.That(CodeReferences.Of(sample).OfType<Type>().Where(type => IsIn(type, "System.IO")), Is.Not.Empty);
 
     private static bool IsIn(Type type, string space) =>
         type.Namespace == space || (type.Namespace?.StartsWith(space + ".", StringComparison.Ordinal) ?? false);

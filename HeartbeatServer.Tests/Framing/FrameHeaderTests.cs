@@ -112,7 +112,8 @@ public sealed class FrameHeaderTests
             Assert.That(FrameHeader.TryRead(bytes.AsSpan(0, count), out _), Is.False, $"{count} bytes");
         for (int count = at; count <= bytes.Length; count++)
         {
-            var violation = Assert.Throws<WebSocketProtocolException>(() => FrameHeader.TryRead(bytes.AsSpan(0, count), out _), $"{count} bytes");
+            var violation = Assert.Throws<WebSocketProtocolException>(
+                () => FrameHeader.TryRead(bytes.AsSpan(0, count), out _), $"{count} bytes");
             Assert.That(violation.CloseCode, Is.EqualTo(1002));
             Assert.That(violation.Rule, Does.Contain(rule));
             Assert.That(violation.Message, Does.EndWith($"(RFC 6455 section {section})"));

@@ -30,7 +30,8 @@ public sealed class MaskingTests
     }
 
     [Test]
-    public void Every_length_may_be_moved_to_an_earlier_place_that_overlaps([Values(1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 33, 63, 64, 100)] int distance)
+    public void Every_length_may_be_moved_to_an_earlier_place_that_overlaps(
+        [Values(1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 33, 63, 64, 100)] int distance)
     {
         for (int length = 0; length <= LongestLength; length++)
         {

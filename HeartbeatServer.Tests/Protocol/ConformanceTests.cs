@@ -59,7 +59,8 @@ public sealed class ConformanceTests
             foreach (Opcode opcode in new[] { Opcode.Text, Opcode.Binary, Opcode.Ping, Opcode.Pong, Opcode.Close })
             {
                 byte[] header = ClientFrames.Header(0x80 | (bits << 4) | (int)opcode, 0);
-                yield return Row($"reserved bits {bits} on {opcode}", [Text("before"), Violation(1002)], ClientFrames.Text("before"), header);
+                yield return Row(
+                    $"reserved bits {bits} on {opcode}", [Text("before"), Violation(1002)], ClientFrames.Text("before"), header);
             }
             byte[] continuation = ClientFrames.Header(0x80 | (bits << 4), 0);
             yield return Row(
@@ -99,8 +100,14 @@ public sealed class ConformanceTests
             ClientFrames.Continuation("z", fin: false),
             two);
         byte[] empty = ClientFrames.Continuation("", fin: false);
-        yield return Row("three empty fragments", [Text("")], ClientFrames.Text("", fin: false), empty, ClientFrames.Continuation("", fin: true));
-        yield return Row("text between two empty fragments", [Binary("x"u8)], ClientFrames.Binary([], fin: false), ClientFrames.Continuation("x", fin: false), ClientFrames.Continuation("", fin: true));
+        byte[] end = ClientFrames.Continuation("", fin: true);
+        yield return Row("three empty fragments", [Text("")], ClientFrames.Text("", fin: false), empty, end);
+        yield return Row(
+            "a byte between two empty fragments",
+            [Binary("x"u8)],
+            ClientFrames.Binary([], fin: false),
+            ClientFrames.Continuation("x", fin: false),
+            end);
         yield return Row("two fragmented messages", [Text("onetwo"), Text("onetwo")], one, two, one, two);
         yield return Row("a continuation of nothing", [Violation(1002)], two, ClientFrames.Text("after"));
         yield return Row("a first continuation of nothing", [Violation(1002)], empty, two);
@@ -110,39 +117,43 @@ public sealed class ConformanceTests
         yield return Row("a fragment of text inside text", [Violation(1002)], one, one, two);
         yield return Row("binary inside text", [Violation(1002)], one, ClientFrames.Binary("other"u8), two);
         yield return Row("text inside binary", [Violation(1002)], ClientFrames.Binary([1], fin: false), ClientFrames.Text("other"));
-        yield return Row("text inside text after a ping", [Ping([]), Violation(1002)], one, ClientFrames.Ping(), ClientFrames.Text("other"));
+        yield return Row(
+            "text inside text after a ping", [Ping([]), Violation(1002)], one, ClientFrames.Ping(), ClientFrames.Text("other"));
     }
 
     private static IEnumerable<TestCaseData> GoodAndBadText()
     {
         string[] good =
         [
-            "", "Hello-µ@ßöäüàá-UTF-8!!", "κόσμε", "\0", "\u0080", "\u0800", "\U00010000", "\u007F", "\u07FF", "\uFFFF", "\U0010FFFF", "\uD7FF",
-            "\uE000", "\uFFFD", "\uFFFE", "\U0001FFFE", "\U0003FFFF", "\U000FFFFF", "\uFEFF",
+            "", "Hello-µ@ßöäüàá-UTF-8!!", "κόσμε", "\0", "\u0080", "\u0800", "\U00010000", "\u007F", "\u07FF", "\uFFFF", "\U0010FFFF",
+            "\uD7FF", "\uE000", "\uFFFD", "\uFFFE", "\U0001FFFE", "\U0003FFFF", "\U000FFFFF", "\uFEFF",
         ];
         foreach (string text in good)
         {
             byte[] bytes = Encoding.UTF8.GetBytes(text);
             string name = Convert.ToHexString(bytes);
             yield return Row($"good {name}", [Text(text)], ClientFrames.Text(text));
-            byte[][] single = [ClientFrames.Text("", fin: false), .. bytes.Select(b => ClientFrames.Continuation([b], fin: false)), ClientFrames.Continuation("", fin: true)];
-            yield return Row($"good {name}, a fragment a byte", [Text(text)], single);
+            yield return Row($"good {name}, a fragment a byte", [Text(text)], FragmentEachByte(bytes));
         }
         string[] bad =
         [
             // Lone continuations; lead bytes without their continuation; characters that are cut off.
-            "80", "BF", "80BF80BF80BF", "C020C120", "E020E120", "F020F120", "F820", "FC20", "C0", "E080", "F08080", "DF", "EFBF", "F7BFBF", "C0E080F08080",
-            // Impossible bytes; overlong forms; surrogates, alone and in pairs; over U+10FFFF.
-            "FE", "FF", "FEFEFFFF", "C0AF", "E080AF", "F08080AF", "F8808080AF", "FC80808080AF", "C1BF", "E09FBF", "F08FBFBF", "C080", "E08080", "F0808080",
-            "EDA080", "EDADBF", "EDAE80", "EDAFBF", "EDB080", "EDBE80", "EDBFBF", "EDA080EDB080", "EDADBFEDBFBF", "F4908080", "F7BFBFBF", "F888808080",
+            "80", "BF", "80BF80BF80BF", "C020C120", "E020E120", "F020F120", "F820", "FC20",
+            "C0", "E080", "F08080", "DF", "EFBF", "F7BFBF", "C0E080F08080",
+            // Impossible bytes; overlong forms.
+            "FE", "FF", "FEFEFFFF", "C0AF", "E080AF", "F08080AF", "F8808080AF", "FC80808080AF",
+            "C1BF", "E09FBF", "F08FBFBF", "C080", "E08080", "F0808080",
+            // Surrogates, alone and in pairs; over U+10FFFF.
+            "EDA080", "EDADBF", "EDAE80", "EDAFBF", "EDB080", "EDBE80", "EDBFBF", "EDA080EDB080", "EDADBFEDBFBF",
+            "F4908080", "F7BFBFBF", "F888808080",
             "CEBAE1BDB9CF83CEBCCEB5EDA080656469746564",
         ];
         foreach (string hex in bad)
         {
             byte[] bytes = Convert.FromHexString(hex);
-            yield return Row($"bad {hex}", [Text("good"), Violation(1007)], ClientFrames.Text("good"), ClientFrames.Text(bytes), ClientFrames.Ping());
-            byte[][] single = [.. bytes.Select((b, i) => ClientFrames.Frame(i == 0 ? Opcode.Text : Opcode.Continuation, [b], fin: i == bytes.Length - 1))];
-            yield return Row($"bad {hex}, a fragment a byte", [Violation(1007)], single);
+            yield return Row(
+                $"bad {hex}", [Text("good"), Violation(1007)], ClientFrames.Text("good"), ClientFrames.Text(bytes), ClientFrames.Ping());
+            yield return Row($"bad {hex}, a fragment a byte", [Violation(1007)], FragmentEachByte(bytes));
             yield return Row($"as binary {hex}", [Binary(bytes)], ClientFrames.Binary(bytes));
         }
     }
@@ -161,7 +172,8 @@ public sealed class ConformanceTests
         yield return Row("a ping after the close", [Close(1000)], ClientFrames.Close(1000), ClientFrames.Ping());
         yield return Row("a text after the close", [Close(1000)], ClientFrames.Close(1000), ClientFrames.Text("after"));
         yield return Row("rubbish after the close", [Close(1000)], ClientFrames.Close(1000), [0xFF, 0xFF, 0xFF]);
-        yield return Row("a close after 256 KiB", [Binary(Bytes(1 << 18)), Close(1000)], ClientFrames.Binary(Bytes(1 << 18)), ClientFrames.Close(1000));
+        yield return Row(
+            "a close after 256 KiB", [Binary(Bytes(1 << 18)), Close(1000)], ClientFrames.Binary(Bytes(1 << 18)), ClientFrames.Close(1000));
         foreach (int code in new[] { 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999 })
         {
             yield return Row($"code {code}", [Close(code)], ClientFrames.Close(code));
@@ -199,8 +211,7 @@ public sealed class ConformanceTests
     {
         byte[] text = Convert.FromHexString(hex);
         byte[] single = ClientFrames.Text(text);
-        byte[] fragments = ClientFrames.Join(
-            [ClientFrames.Text("", fin: false), .. text.Select(b => ClientFrames.Continuation([b], fin: false)), ClientFrames.Continuation("", fin: true)]);
+        byte[] fragments = ClientFrames.Join(FragmentEachByte(text));
 
         Transcript withinFrame = ReadLoop.Run(single, 1, MaxMessage);
         Transcript betweenFrames = ReadLoop.Run(fragments, 1, MaxMessage);
@@ -260,6 +271,14 @@ public sealed class ConformanceTests
                 Assert.Fail($"order {order}: {heard}");
         }
     }
+
+    /// <summary>A text message of an empty frame, a frame for each byte, and an empty frame.</summary>
+    private static byte[][] FragmentEachByte(byte[] text) =>
+    [
+        ClientFrames.Text("", fin: false),
+        .. text.Select(b => ClientFrames.Continuation([b], fin: false)),
+        ClientFrames.Continuation("", fin: true),
+    ];
 
     private static TestCaseData Row(string name, string[] expected, params byte[][] frames) =>
         new TestCaseData(ClientFrames.Join(frames), string.Join('\n', expected)).SetArgDisplayNames(name);

@@ -63,7 +63,8 @@ public sealed class HandshakeTests
         AssertRefused(Good with { Upgrade = upgrade }, 426, "Upgrade: websocket");
 
     [Test]
-    public void A_request_without_a_version_is_refused_with_400() => AssertRefused(Good with { Version = null }, 400, "Sec-WebSocket-Version");
+    public void A_request_without_a_version_is_refused_with_400() =>
+        AssertRefused(Good with { Version = null }, 400, "Sec-WebSocket-Version");
 
     [TestCase("8")]
     [TestCase("7")]

@@ -187,6 +187,12 @@ public sealed class HeartbeatEdgeTests
 
         Assert.That(isLate, Is.False);
         Assert.That(heartbeat.NextDue, Is.EqualTo(At(23)));
+
+        // The next is judged once, and nothing old behind it.
+        Assert.That(heartbeat.Advance(At(23), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+        heartbeat.PingWritten(At(23));
+        Assert.That(heartbeat.Advance(At(33), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+        Assert.That(heartbeat.Advance(At(33), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
     }
 
     [Test]

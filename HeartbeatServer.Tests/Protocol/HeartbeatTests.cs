@@ -3,7 +3,7 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Tests.Protocol;
 
-/// <summary>Each rule of the heartbeat. Ping every 10 s and timeout 0.5 s unless a test says otherwise; the first ping is due at 3 s.</summary>
+/// <summary>Each rule of the heartbeat: a ping every 10 s, the first at 3 s, and a timeout of 0.5 s unless a test says otherwise.</summary>
 [TestFixture]
 public sealed class HeartbeatTests
 {

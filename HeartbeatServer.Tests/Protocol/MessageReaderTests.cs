@@ -13,7 +13,8 @@ public sealed class MessageReaderTests
     private static IEnumerable<TestCaseData> Streams()
     {
         yield return Stream("messages in one frame each", ClientFrames.Text("Hello"), ClientFrames.Binary(Bytes(3)), ClientFrames.Text(""));
-        yield return Stream("16-bit lengths", ClientFrames.Binary(Bytes(126)), ClientFrames.Text(new string('x', 200)), ClientFrames.Ping());
+        yield return Stream(
+            "16-bit lengths", ClientFrames.Binary(Bytes(126)), ClientFrames.Text(new string('x', 200)), ClientFrames.Ping());
         yield return Stream(
             "fragments with pings between",
             ClientFrames.Text("κόσμε", fin: false),
@@ -55,7 +56,7 @@ public sealed class MessageReaderTests
 
             Assert.That(ReadLoop.Run(stream, Once, 500).ToString(), Is.EqualTo(expected), $"cut at {cut}");
             at = cut;
-            Assert.That(ReadLoop.Run(stream, Once, 500, eager: true).ToString(), Is.EqualTo(expected), $"cut at {cut}, straight into messages");
+            Assert.That(ReadLoop.Run(stream, Once, 500, eager: true).ToString(), Is.EqualTo(expected), $"cut at {cut}, straight");
         }
     }
 
@@ -66,7 +67,7 @@ public sealed class MessageReaderTests
         for (int size = 1; size <= stream.Length; size++)
         {
             Assert.That(ReadLoop.Run(stream, size, 500).ToString(), Is.EqualTo(expected), $"{size} bytes at a time");
-            Assert.That(ReadLoop.Run(stream, () => size, 500, eager: true).ToString(), Is.EqualTo(expected), $"{size} bytes at a time, straight");
+            Assert.That(ReadLoop.Run(stream, () => size, 500, eager: true).ToString(), Is.EqualTo(expected), $"{size} at a time, straight");
         }
     }
 
@@ -190,7 +191,8 @@ public sealed class MessageReaderTests
     }
 
     [Test]
-    public void A_message_of_the_limit_passes_and_one_byte_more_does_not([Values(10, 126, 70_000)] int limit, [Values(1, 1000, int.MaxValue)] int pieces)
+    public void A_message_of_the_limit_passes_and_one_byte_more_does_not(
+        [Values(10, 126, 70_000)] int limit, [Values(1, 1000, int.MaxValue)] int pieces)
     {
         Assert.That(ReadLoop.Run(ClientFrames.Binary(Bytes(limit)), pieces, limit).Violation, Is.Zero);
 
@@ -217,7 +219,8 @@ public sealed class MessageReaderTests
     {
         byte[] start = ClientFrames.Join(
             ClientFrames.Binary(Bytes(400), fin: false), ClientFrames.Ping(), ClientFrames.Continuation(Bytes(400), fin: false));
-        byte[] atLimit = ClientFrames.Join(start, ClientFrames.Continuation(Bytes(200), fin: false), ClientFrames.Continuation([], fin: true));
+        byte[] atLimit = ClientFrames.Join(
+            start, ClientFrames.Continuation(Bytes(200), fin: false), ClientFrames.Continuation([], fin: true));
         byte[] overLimit = ClientFrames.Join(start, ClientFrames.Continuation(Bytes(201), fin: true));
 
         Assert.That(ReadLoop.Run(atLimit, 1000).Events, Has.Count.EqualTo(2));
@@ -269,7 +272,8 @@ public sealed class MessageReaderTests
     [Test]
     public void A_reader_can_be_disposed_of_at_any_byte_and_twice()
     {
-        byte[] stream = ClientFrames.Join(ClientFrames.Text("a", fin: false), ClientFrames.Ping(), ClientFrames.Continuation("b", fin: true));
+        byte[] stream = ClientFrames.Join(
+            ClientFrames.Text("a", fin: false), ClientFrames.Ping(), ClientFrames.Continuation("b", fin: true));
         for (int end = 0; end <= stream.Length; end++)
         {
             var reader = new MessageReader(MiB);
@@ -281,7 +285,8 @@ public sealed class MessageReaderTests
         }
     }
 
-    private static TestCaseData Stream(string name, params byte[][] frames) => new TestCaseData(ClientFrames.Join(frames)).SetArgDisplayNames(name);
+    private static TestCaseData Stream(string name, params byte[][] frames) =>
+        new TestCaseData(ClientFrames.Join(frames)).SetArgDisplayNames(name);
 
     private static string Events(params (Opcode Opcode, byte[] Payload)[] events) =>
         string.Join("\n", events.Select(e => Transcript.Event(e.Opcode, e.Payload)));

@@ -54,11 +54,13 @@ internal static class CodeReferences
         }
     }
 
-    private static Type[] TypeArguments(MethodBase method) => method.DeclaringType!.IsGenericType ? method.DeclaringType.GetGenericArguments() : [];
+    private static Type[] TypeArguments(MethodBase method) =>
+        method.DeclaringType!.IsGenericType ? method.DeclaringType.GetGenericArguments() : [];
 
     private static Type[] MethodArguments(MethodBase method) => method.IsGenericMethod ? method.GetGenericArguments() : [];
 
-    private static IEnumerable<Type> Attributes(MemberInfo member) => member.GetCustomAttributesData().Select(attribute => attribute.AttributeType);
+    private static IEnumerable<Type> Attributes(MemberInfo member) =>
+        member.GetCustomAttributesData().Select(attribute => attribute.AttributeType);
 
     /// <summary>The metadata tokens in the instructions.</summary>
     private static IEnumerable<int> Tokens(byte[] code)

@@ -13,7 +13,8 @@ internal static class ReadLoop
     public const int DefaultMaxMessage = 1 << 20;
 
     /// <summary>The whole stream in one piece.</summary>
-    public static Transcript Run(ReadOnlySpan<byte> stream, int maxMessage = DefaultMaxMessage) => Run(stream, () => int.MaxValue, maxMessage);
+    public static Transcript Run(ReadOnlySpan<byte> stream, int maxMessage = DefaultMaxMessage) =>
+        Run(stream, () => int.MaxValue, maxMessage);
 
     /// <summary>The stream in pieces of one size.</summary>
     public static Transcript Run(ReadOnlySpan<byte> stream, int pieces, int maxMessage) => Run(stream, () => pieces, maxMessage);

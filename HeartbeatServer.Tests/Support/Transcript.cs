@@ -21,8 +21,11 @@ internal sealed class Transcript
     public int BytesTaken { get; set; }
 
     /// <summary>An event as text: the opcode, the length and the payload in hexadecimal, or its hash if it is long.</summary>
-    public static string Event(Opcode opcode, ReadOnlySpan<byte> payload) =>
-        $"{opcode} {payload.Length} {(payload.Length <= 130 ? Convert.ToHexString(payload) : Convert.ToHexString(SHA256.HashData(payload))[..16])}";
+    public static string Event(Opcode opcode, ReadOnlySpan<byte> payload)
+    {
+        string content = payload.Length <= 130 ? Convert.ToHexString(payload) : Convert.ToHexString(SHA256.HashData(payload))[..16];
+        return $"{opcode} {payload.Length} {content}";
+    }
 
     public void Add(Opcode opcode, ReadOnlySpan<byte> payload) => _events.Add(Event(opcode, payload));
 
