@@ -14,7 +14,17 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import conformance, conformance_text, figures, proxies, real_clients, verdicts  # noqa: F401 (importing registers the cases)
+from . import (  # noqa: F401 (importing registers the cases)
+    conformance,
+    conformance_text,
+    figures,
+    hostile_clients,
+    hostile_requests,
+    proxies,
+    real_clients,
+    storms,
+    verdicts,
+)
 from .case import CASES, Case, Failure, Skip
 from .lab import REPOSITORY, Lab
 

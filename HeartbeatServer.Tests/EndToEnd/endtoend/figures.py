@@ -1,4 +1,4 @@
-"""The memory of the server before, at the worst of, and after each hostile case."""
+"""The memory of the server before, at the worst of, and after each hostile case, and what a healthy client felt of it."""
 
 from pathlib import Path
 
@@ -8,14 +8,11 @@ def show(results: dict[str, dict], file: Path | None) -> None:
     if not rows:
         return
     table = [
-        "| hostile case | RSS before, MiB | at the worst | after |",
-        "|---|---|---|---|",
-        *(f"| {name.partition('/')[2]} | {mib(f, 'before')} | {mib(f, 'peak')} | {mib(f, 'after')} |" for name, f in rows),
+        "| hostile case | RSS before, MiB | at the worst | after | longest wait of a healthy client for an echo, ms |",
+        "|---|---|---|---|---|",
+        *(f"| {name.partition('/')[2]} | {f['before']:.1f} | {f['peak']:.1f} | {f['after']:.1f} | {f['echo']:.0f} |" for name, f in rows),
     ]
     print("", *table, "", sep="\n")
     if file is not None:
         file.write_text("\n".join(table) + "\n")
 
-
-def mib(figures: dict[str, float], name: str) -> str:
-    return f"{figures[name]:.1f}" if name in figures else ""

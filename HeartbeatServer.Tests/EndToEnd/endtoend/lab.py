@@ -1,15 +1,19 @@
 """What a case gets: servers, programs and a scratch folder, all gone when it ends; and a place for its figures."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from .case import Skip, eventually, expect
+from .case import Failure, Skip, eventually, expect, expect_that
 from .peer import Peer
 from .server import Server
 
@@ -20,6 +24,13 @@ DOCS = REPOSITORY / "docs"
 
 MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
+
+MOST_AT_WORST = 256.0
+"""MiB that the server may grow by while a hostile case lasts, where the case does not say less: thousands of requests a second are garbage."""
+
+
+LONGEST_STALL = 1.0
+"""Seconds that a healthy client may wait for an echo while a hostile case lasts, on a machine that is busy with the case itself."""
 
 
 class Lab:
@@ -51,28 +62,69 @@ class Lab:
         return process
 
     @contextlib.contextmanager
-    def hostile(self, *arguments: str, descriptors: int | None = None) -> Iterator[Server]:
-        """A server that something is done to. Afterwards it serves a healthy client, and has its descriptors and memory back."""
+    def hostile(
+        self, *arguments: str, descriptors: int | None = None, at_worst: float = MOST_AT_WORST, stall: float = LONGEST_STALL) -> Iterator[Server]:
+        """A server that something is done to, while a healthy client is there too. Afterwards it has its descriptors and memory back.
+
+        at_worst: MiB that it may grow by meanwhile. stall: seconds that the healthy client may wait for an echo.
+        """
         with self.server(*arguments, descriptors=descriptors) as server:
             warm_up(server)
             base, before = server.descriptors(), server.rss()
-            self.figures |= {"before": before}
-            yield server
-
-            healthy(server)
+            with Watch(server) as watch:
+                yield server
+                healthy(server)
             server.expect_empty()
             eventually(f"at most {base} open descriptors, as before", lambda: server.descriptors() <= base, 15)
-            self.figures |= {"after": server.rss()}
-            growth = server.rss() - before
-            if growth > MOST_GROWTH:
-                expect("growth of RSS in MiB", f"{growth:.0f}", f"at most {MOST_GROWTH:.0f}")
+            self.figures = {"before": before, "peak": max(watch.rss), "after": server.rss(), "echo": 1000 * max(watch.echoes)}
+            for when, most in (("peak", at_worst), ("after", MOST_GROWTH)):
+                growth = self.figures[when] - before
+                expect_that(f"RSS to grow by at most {most:.0f} MiB ({when})", growth <= most, f"{growth:.1f} MiB, from {before:.1f}")
+            expect_that(f"no echo to a healthy client to take {stall:g}s meanwhile", max(watch.echoes) < stall, f"{max(watch.echoes):.2f}s")
 
-    def peak(self, server: Server, *, most: float | None = None) -> None:
-        """Notes the memory while the case is at its worst."""
-        rss = server.rss()
-        self.figures["peak"] = max(rss, self.figures.get("peak", 0.0))
-        if most is not None and rss - self.figures["before"] > most:
-            expect("growth of RSS in MiB at the peak", f"{rss - self.figures['before']:.0f}", f"at most {most:.0f}")
+
+class Watch:
+    """Samples the memory of the server, and how long a healthy client waits for its echoes, while a case lasts."""
+
+    def __init__(self, server: Server) -> None:
+        self.rss: list[float] = []
+        self.echoes: list[float] = []
+        """In seconds."""
+        self._server = server
+        self._done = threading.Event()
+        self._failure: Exception | None = None
+        self._bystander = Peer(server.port, timeout=30)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        if kind is None and self._failure is not None:
+            raise Failure(f"the healthy client: {self._failure!r}")
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self.rss.append(self._server.rss())
+                sent = time.monotonic()
+                self._bystander.send(self._bystander.frame("text", b"are you well?"))
+                expect("echo", self._bystander.data(), ("text", b"are you well?"))
+                self.echoes.append(time.monotonic() - sent)
+                if self._done.wait(0.05):
+                    break
+            self._bystander.goodbye()
+        except Exception as e:
+            self._failure = e
+
+
+def elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in a process of its own, so that it does not slow this one, which watches, down."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def warm_up(server: Server) -> None:

@@ -1,6 +1,7 @@
 """A WebSocket client that does what it is told, right or wrong, and sees every byte that comes."""
 
 import base64
+import contextlib
 import hashlib
 import itertools
 import os
@@ -169,14 +170,12 @@ class Peer:
     def seconds_until_end(self, most: float) -> float:
         """How long the server keeps the connection; everything that comes is dropped."""
         start = time.monotonic()
-        self.socket.settimeout(0.25)
-        while time.monotonic() - start < most:
-            try:
-                self._buffer.clear()
+        while (left := start + most - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            self._buffer.clear()
+            with contextlib.suppress(TimeoutError):
                 if not self._fill():
                     return time.monotonic() - start
-            except TimeoutError:
-                pass
         raise Failure(f"expected the server to end the connection within {most:g}s: it did not")
 
     def _have(self, count: int) -> bool:

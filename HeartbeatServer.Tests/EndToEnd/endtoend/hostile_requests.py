@@ -1,0 +1,233 @@
+"""What strangers send instead of, or with, an upgrade request."""
+
+import contextlib
+import functools
+import random
+import selectors
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from .case import Failure, case, expect, expect_that, report, row
+from .lab import Lab, elsewhere
+from .peer import EOF, Peer, close_body, frame, upgrade_request
+
+TIMEOUT = 2.0
+"""Seconds of --handshake-timeout here."""
+
+SLACK = 1.5
+
+
+def client_hello() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def garbage(port: int) -> dict[str, bytes]:
+    seeded = random.Random(20261122)
+    good = upgrade_request(port)
+    return {
+        "nothing at all": b"",
+        "random bytes": seeded.randbytes(500).replace(b"\n", b"x"),
+        "random lines": b"\r\n".join(seeded.randbytes(50) for _ in range(50)) + b"\r\n\r\n",
+        "a TLS ClientHello": client_hello(),
+        "an SSH banner": b"SSH-2.0-OpenSSH_9.2\r\n",
+        "the HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "10,000 NULs": bytes(10_000),
+        "1,000 empty lines": b"\r\n" * 1000,
+        "HTTP/0.9": b"GET /ws\r\n",
+        "a request line of one word": b"GET\r\n\r\n",
+        "HTTP/9.9": good.replace(b"HTTP/1.1", b"HTTP/9.9"),
+        "a version that is none": good.replace(b"HTTP/1.1", b"HTTP/x"),
+        "a method of 10,000 letters": b"G" * 10_000 + good,
+        "a path of 100,000 letters": good.replace(b"/ws", b"/" + b"a" * 100_000),
+        "a path with half an escape": good.replace(b"/ws", b"/%2"),
+        "a header without a colon": good.replace(b"Upgrade: websocket", b"Upgrade websocket"),
+        "a header without a name": good.replace(b"Upgrade: websocket", b": websocket"),
+        "a NUL in a header": good.replace(b"Upgrade: websocket", b"Upgrade: web\0socket"),
+        "no Host": good.replace(f"Host: 127.0.0.1:{port}\r\n".encode(), b""),
+        "a Host that is none": good.replace(f"Host: 127.0.0.1:{port}".encode(), b"Host: a b/c@d"),
+        "half a request": good[:len(good) // 2],
+        "a request but for its last byte": good[:-1],
+        "a header line of 70,000 bytes": good.replace(b"\r\n\r\n", b"\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"),
+        "10,000 headers": good.replace(b"\r\n\r\n", b"".join(b"\r\nX-%d: y" % i for i in range(10_000)) + b"\r\n\r\n"),
+        "a negative length": good.replace(b"\r\n\r\n", b"\r\nContent-Length: -1\r\n\r\n"),
+        "a length of 2^64": good.replace(b"\r\n\r\n", b"\r\nContent-Length: 18446744073709551616\r\n\r\n"),
+        "a length that is no number": good.replace(b"\r\n\r\n", b"\r\nContent-Length: many\r\n\r\n"),
+        "a POST without a length": good.replace(b"GET", b"POST"),
+        "an encoding that nobody has": good.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        "chunks that are none": good.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    }
+
+
+@case("hostile/garbage and unfinished requests")
+def garbage_requests(lab: Lab) -> None:
+    """Each is answered with 4xx, 501 or 505 or not at all, never with 101, and the connection ends in time."""
+    failures: list[str] = []
+    with lab.hostile("--handshake-timeout", "2s") as server:
+        start = time.monotonic()
+        waiting = []
+        for name, request in garbage(server.port).items():
+            peer = Peer(server.port, upgrade=False)
+            with row(name, failures), contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                peer.send(request)
+            waiting.append((name, peer))
+        for name, peer in waiting:
+            with row(name, failures), peer:
+                with contextlib.suppress(TimeoutError):
+                    peer.socket.settimeout(max(0.1, start + TIMEOUT + SLACK - time.monotonic()))
+                    status, _ = peer.response()
+                    expect_that("4xx, 501, 505 or no answer", status in (None, 501, 505) or 400 <= status < 500, status)
+                peer.seconds_until_end(max(0.1, start + TIMEOUT + SLACK - time.monotonic()))
+        report(failures)
+
+
+@case("hostile/slow loris: one byte a second")
+def slow_loris(lab: Lab) -> None:
+    with lab.hostile("--handshake-timeout", "2s") as server, ThreadPoolExecutor(50) as pool:
+        # An upgraded connection is none of the sweep's business, however quiet it is.
+        quiet = Peer(server.port)
+        lives = list(pool.map(drip, [server.port] * 50))
+        expect_that(f"each to live for {TIMEOUT}s, and a second more at most", TIMEOUT - 0.1 <= min(lives) and max(lives) <= TIMEOUT + 1, lives)
+        quiet.send(frame("text", b"here"))
+        expect("echo to the quiet one", quiet.data(), ("text", b"here"))
+        quiet.goodbye()
+
+
+def drip(port: int) -> float:
+    """Sends a request at one byte a second. Returns how long the server put up with it."""
+    start = time.monotonic()
+    with Peer(port, upgrade=False, timeout=1) as peer, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for byte in upgrade_request(port)[:10]:
+            peer.send(bytes([byte]))
+            with contextlib.suppress(Failure, TimeoutError):
+                peer.seconds_until_end(1)
+                break
+    return time.monotonic() - start
+
+
+@case("hostile/upgrade requests of odd forms")
+def odd_upgrades(lab: Lab) -> None:
+    failures: list[str] = []
+    with lab.hostile("--handshake-timeout", "2s") as server:
+        good = upgrade_request(server.port)
+        local = f"Host: 127.0.0.1:{server.port}".encode()
+        for name, request, status in [
+            ("absolute URL", good.replace(b"GET /ws", b"GET http://127.0.0.1:%d/ws" % server.port), 101),
+            ("absolute URL of another host", good.replace(b"GET /ws", b"GET http://example.com/ws"), 101),
+            ("wrong Host", good.replace(local, b"Host: evil.example"), 101),
+            ("wrong port in Host", good.replace(local, b"Host: 127.0.0.1:1"), 101),
+            ("Host in capitals, without a port", good.replace(local, b"HOST: LOCALHOST"), 101),
+            # HttpListener's own answer; the README says so.
+            ("IPv6 literal as Host", good.replace(local, b"Host: [::1]:8080"), 400),
+            ("with a query", good.replace(b"/ws", b"/ws?token=1&x=%20"), 101),
+            ("names in capitals", good.replace(b"Upgrade: websocket", b"UPGRADE: WebSocket").replace(b"Connection: Upgrade", b"CONNECTION: UPGRADE"), 101),
+            ("several connection tokens", good.replace(b"Connection: Upgrade", b"Connection: keep-alive, Upgrade"), 101),
+            ("HTTP/1.0", good.replace(b"HTTP/1.1", b"HTTP/1.0"), 426),
+            ("version 8", good.replace(b"Version: 13", b"Version: 8"), 426),
+            ("no key", good.replace(b"Sec-WebSocket-Key", b"X-Key"), 400),
+            ("key of 15 bytes", upgrade_request(server.port, key="AAAAAAAAAAAAAAAAAAAA"), 400),
+            ("POST", good.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n"), 405),
+            ("another path", good.replace(b"/ws", b"/"), 404),
+            ("a path below", good.replace(b"/ws", b"/ws/below"), 404),
+            ("a body", good.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\nhello"), 400),
+            ("a body that is announced and does not come", good.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n"), 400),
+            ("a body in chunks", good.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), 400),
+        ]:
+            with row(name, failures), Peer(server.port, upgrade=False) as peer:
+                peer.send(request)
+                expect("status", peer.response()[0], status)
+                if status == 101:
+                    peer.send(frame("text", b"hello"))
+                    expect("echo", peer.receive(), ("text", b"hello"))
+                    peer.goodbye()
+                else:
+                    peer.seconds_until_end(TIMEOUT + SLACK)
+        report(failures)
+
+
+@case("hostile/bytes behind the upgrade request")
+def pipelined(lab: Lab) -> None:
+    failures: list[str] = []
+    with lab.hostile() as server:
+        request = upgrade_request(server.port)
+        hello = frame("text", b"hello")
+        for name, chunks, wanted in [
+            ("a frame in the same write", [request + hello], [("text", b"hello")]),
+            ("half a frame in the same write", [request + hello[:5], hello[5:]], [("text", b"hello")]),
+            ("1,000 frames in the same write", [request + hello * 1000], [("text", b"hello")] * 1000),
+            ("64 KiB in the same write", [request + frame("binary", bytes(65536))], [("binary", bytes(65536))]),
+            ("all in single bytes", [bytes([byte]) for byte in request + hello], [("text", b"hello")]),
+            ("a second upgrade request", [request + request], None),
+            ("garbage", [request + b"\xff" * 100], None),
+        ]:
+            with row(name, failures), Peer(server.port, upgrade=False) as peer:
+                peer.send(*chunks)
+                expect("status", peer.response()[0], 101)
+                if wanted is None:
+                    item = peer.receive()
+                    expect("answer", (item[0], item[1][:2]), ("close", close_body(1002)))
+                    expect("what follows", peer.transcript(), [EOF])
+                    peer.socket.close()
+                    expect("cause", server.end_of(peer.address)["Cause"], "protocol_error")
+                else:
+                    expect("frames", [peer.receive() for _ in wanted], wanted)
+                    peer.goodbye()
+        with row("a Close in the same write", failures), Peer(server.port, upgrade=False) as peer:
+            peer.send(request + frame("close", close_body(1000)))
+            expect("status", peer.response()[0], 101)
+            expect("frames", peer.transcript(), [("close", close_body(1000)), EOF])
+        report(failures)
+
+
+def pour(port: int, start: bytes, more: bytes, clients: int, seconds: float) -> int:
+    """Clients that send without end; each that is cut off comes again. Returns how many were."""
+    cut = 0
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as sockets:
+        def connect() -> None:
+            client = sockets.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(start)
+            client.setblocking(False)
+            selector.register(client, selectors.EVENT_WRITE | selectors.EVENT_READ)
+
+        for _ in range(clients):
+            connect()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for key, events in selector.select(0.1):
+                try:
+                    if events & selectors.EVENT_READ and not key.fileobj.recv(65536):
+                        raise ConnectionResetError
+                    if events & selectors.EVENT_WRITE:
+                        key.fileobj.send(more)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                    cut += 1
+                    connect()
+    return cut
+
+
+ENDLESS = {
+    "request lines": (b"GET /", b"a" * 65536, 5),
+    "header lines": (b"GET /ws HTTP/1.1\r\nHost: a\r\nX: ", b"a" * 65536, 10),
+    "headers": (b"GET /ws HTTP/1.1\r\nHost: a\r\n", b"X-Header: value\r\n" * 1000, 5),
+    "empty lines": (b"\r\n", b"\r\n" * 10_000, 5),
+}
+
+
+def endless(lab: Lab, kind: str) -> None:
+    start, more, seconds = ENDLESS[kind]
+    with lab.hostile("--handshake-timeout", "2s") as server:
+        cut = elsewhere(pour, server.port, start, more, 100, seconds)
+        expect_that("each to be cut off at least once", cut >= 100, cut)
+
+
+for what, (_, _, lasting) in ENDLESS.items():
+    case(f"hostile/100 clients with endless {what} for {lasting}s")(functools.partial(endless, kind=what))
