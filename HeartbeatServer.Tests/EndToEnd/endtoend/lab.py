@@ -29,6 +29,9 @@ MOST_AT_WORST = 256.0
 """MiB that the server may grow by while a hostile case lasts, where the case does not say less: thousands of requests a second are garbage."""
 
 
+TRIM, WORTH_TRIMMING = 6.0, 16.0
+"""Seconds after which the server has given back what it did not need any more, where that is more than so many MiB."""
+
 LONGEST_STALL = 1.0
 """Seconds that a healthy client may wait for an echo while a hostile case lasts, on a machine that is busy with the case itself."""
 
@@ -76,6 +79,8 @@ class Lab:
                 healthy(server)
             server.expect_empty()
             eventually(f"at most {base} open descriptors, as before", lambda: server.descriptors() <= base, 15)
+            if server.rss() - before > WORTH_TRIMMING:
+                time.sleep(TRIM)
             self.figures = {"before": before, "peak": max(watch.rss), "after": server.rss(), "echo": 1000 * max(watch.echoes)}
             for when, most in (("peak", at_worst), ("after", MOST_GROWTH)):
                 growth = self.figures[when] - before

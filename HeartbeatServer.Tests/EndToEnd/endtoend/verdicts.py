@@ -12,8 +12,9 @@ from .lab import CLIENTS, Lab, need
 from .real_clients import Running
 from .server import Line, Server
 
-HERE, THERE = "198.18.77.1", "198.18.77.2"
-"""Two hosts of our own; the network is the one that RFC 2544 sets aside for tests."""
+_SLOT = os.getpid() % (1 << 14)
+HERE, THERE = (f"198.18.{_SLOT >> 6}.{(_SLOT & 63) * 4 + host}" for host in (1, 2))
+"""Two hosts of our own, and of this run alone; the network is the one that RFC 2544 sets aside for tests."""
 
 
 def expect_timeout(server: Server, verdict: str) -> Line:
