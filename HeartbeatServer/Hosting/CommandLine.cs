@@ -82,22 +82,24 @@ internal sealed class CommandLine
         Setting<LogFormat> logFormat = Add(
             "--log-format", "text|json", "text for people, json for programs (one object a line)", defaults.LogFormat, Word<LogFormat>(), Lower);
 
-        _read = parsed => new ServerOptions
-        {
-            Port = port.Read(parsed),
-            Host = host.Read(parsed),
-            Path = path.Read(parsed),
-            Ping = ping.Read(parsed),
-            Timeout = timeout.Read(parsed),
-            MaxMissed = maxMissed.Read(parsed),
-            OnMessage = onMessage.Read(parsed),
-            MaxMessage = maxMessage.Read(parsed),
-            HandshakeTimeout = handshakeTimeout.Read(parsed),
-            Drain = drain.Read(parsed),
-            Summary = summary.Read(parsed),
-            LogLevel = logLevel.Read(parsed),
-            LogFormat = logFormat.Read(parsed),
-        };
+        _read = parsed => Check(
+            new ServerOptions
+            {
+                Port = port.Read(parsed),
+                Host = host.Read(parsed),
+                Path = path.Read(parsed),
+                Ping = ping.Read(parsed),
+                Timeout = timeout.Read(parsed),
+                MaxMissed = maxMissed.Read(parsed),
+                OnMessage = onMessage.Read(parsed),
+                MaxMessage = maxMessage.Read(parsed),
+                HandshakeTimeout = handshakeTimeout.Read(parsed),
+                Drain = drain.Read(parsed),
+                Summary = summary.Read(parsed),
+                LogLevel = logLevel.Read(parsed),
+                LogFormat = logFormat.Read(parsed),
+            },
+            timeout.IsGiven(parsed));
     }
 
     /// <summary>Makes a value of a text, or says what would have been accepted.</summary>
@@ -109,7 +111,7 @@ internal sealed class CommandLine
     {
         _root.SetAction(async (parsed, _) =>
         {
-            ServerOptions options = Check(_read(parsed));
+            ServerOptions options = _read(parsed);
             return _errors.Count == 0 ? await serve(options) : await RejectAsync(error);
         });
         ParseResult result = _root.Parse(arguments);
@@ -123,12 +125,12 @@ internal sealed class CommandLine
     }
 
     /// <summary>The rules between options.</summary>
-    private ServerOptions Check(ServerOptions options)
+    private ServerOptions Check(ServerOptions options, bool timeoutIsGiven)
     {
         if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
             return options;
         // A short --ping alone is no mistake: the default timeout follows it down.
-        if (options.Timeout == new ServerOptions().Timeout)
+        if (!timeoutIsGiven)
             return options with { Timeout = options.Ping };
         _errors.Add(
             $"--timeout: '{Duration.Format(options.Timeout)}' is longer than --ping, '{Duration.Format(options.Ping)}'. "
@@ -157,13 +159,12 @@ internal sealed class CommandLine
             },
         };
         _root.Options.Add(option);
-        return new Setting<T>(parsed =>
-        {
-            string variable = "HEARTBEAT_" + name[2..].ToUpperInvariant().Replace('-', '_');
-            return parsed.GetResult(option) is not null ? parsed.GetValue(option)!
+        string variable = "HEARTBEAT_" + name[2..].ToUpperInvariant().Replace('-', '_');
+        return new Setting<T>(
+            parsed => parsed.GetResult(option) is not null ? parsed.GetValue(option)!
                 : _environment(variable) is { Length: > 0 } text ? parse(text, expected => _errors.Add(Complaint(variable, text, expected)))
-                : fallback;
-        });
+                : fallback,
+            parsed => parsed.GetResult(option) is not null || _environment(variable) is { Length: > 0 });
     }
 
     private static string Complaint(string source, string text, string expected) => $"{source}: '{text}' is not {expected}.";
@@ -228,5 +229,6 @@ internal sealed class CommandLine
 #pragma warning restore CA1308
 
     /// <param name="Read">From the command line, else the environment, else the default.</param>
-    private sealed record Setting<T>(Func<ParseResult, T> Read);
+    /// <param name="IsGiven">Whether it is not the default that is read, though it may be equal to it.</param>
+    private sealed record Setting<T>(Func<ParseResult, T> Read, Func<ParseResult, bool> IsGiven);
 }
