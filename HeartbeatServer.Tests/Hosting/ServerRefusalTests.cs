@@ -65,20 +65,17 @@ public sealed class ServerRefusalTests
         Assert.That(_server.Metrics.Refused, Is.EqualTo(1));
     }
 
-    [Test]
-    public async Task A_connection_that_made_other_requests_can_be_upgraded()
+    [TestCase("/healthz", 200)]
+    [TestCase("/other", 404)]
+    public async Task An_answer_ends_the_HTTP_connection_and_says_so(string path, int status)
     {
         using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
 
-        foreach ((string path, int status) in new[] { ("/healthz", 200), ("/other", 404), ("/healthz", 200) })
-        {
-            await peer.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-            Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(status));
-        }
-        await peer.SendAsync(ScriptedPeer.Upgrade());
-        Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(101));
-        await peer.SendAsync(WireFrames.Text("a"));
-        Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo("a"));
+        await peer.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+
+        HttpReply reply = await peer.ReadReplyAsync();
+        Assert.That((reply.Status, reply["Connection"]), Is.EqualTo((status, "close")));
+        Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
     }
 
     [Test]

@@ -1,0 +1,80 @@
+using System.Net;
+using System.Text.Json;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
+using Serilog.Core;
+using Serilog.Events;
+
+namespace HeartbeatServer.Tests.Telemetry;
+
+/// <summary>What comes out on the console, which is one for the whole process.</summary>
+[NonParallelizable]
+public sealed class LogSetupTests
+{
+    private static readonly IPEndPoint Remote = new(IPAddress.Loopback, 50123);
+
+    [Test]
+    public void JSON_is_one_object_a_line_with_its_properties()
+    {
+        string[] lines = Write(LogEventLevel.Information, json: true);
+
+        Assert.That(lines, Has.Length.EqualTo(3));
+        JsonElement[] objects = [.. lines.Select(line => JsonDocument.Parse(line).RootElement)];
+        Assert.That(objects.Select(line => line.GetProperty("@t").GetDateTimeOffset()), Is.All.GreaterThan(DateTimeOffset.UnixEpoch));
+        Assert.That(objects[0].GetProperty("Connection").GetInt64(), Is.EqualTo(7));
+        Assert.That(objects[0].GetProperty("Remote").GetString(), Is.EqualTo("127.0.0.1:50123"));
+        Assert.That(objects[0].GetProperty("@m").GetString(), Is.EqualTo("#7 127.0.0.1:50123 connected, 1 now"));
+        Assert.That(objects[1].GetProperty("@l").GetString(), Is.EqualTo("Warning"));
+        Assert.That(objects[1].GetProperty("Strikes").GetInt32(), Is.EqualTo(1));
+        Assert.That(objects[2].GetProperty("Cause").GetString(), Is.EqualTo("internal_error"));
+        Assert.That(objects[2].GetProperty("EndedBy").GetString(), Is.EqualTo("server"));
+        Assert.That(objects[2].GetProperty("@x").GetString(), Does.Contain("a\nbug"), "an exception of several lines stays in its line");
+    }
+
+    [Test]
+    public void Text_has_time_level_and_message()
+    {
+        string[] lines = Write(LogEventLevel.Information, json: false);
+
+        Assert.That(lines[0], Does.Match(@"^\d\d:\d\d:\d\d\.\d{3} \[INF\] #7 127\.0\.0\.1:50123 connected, 1 now$"));
+        Assert.That(lines[1], Does.Contain("[WRN] #7 127.0.0.1:50123 is suspect"));
+        Assert.That(lines[2], Does.Contain("[ERR] #7 127.0.0.1:50123 ended: internal_error by server"));
+    }
+
+    [Test]
+    public void Each_ping_is_a_line_only_at_debug([Values] bool json)
+    {
+        Assert.That(Write(LogEventLevel.Information, json), Has.None.Contains("ping 3"));
+        Assert.That(Write(LogEventLevel.Debug, json), Has.Exactly(1).Contains("ping 3"));
+    }
+
+    [Test]
+    public void The_level_is_the_least_that_is_written()
+    {
+        Assert.That(Write(LogEventLevel.Warning, json: true), Has.Length.EqualTo(2));
+        Assert.That(Write(LogEventLevel.Fatal, json: true), Is.Empty);
+    }
+
+    /// <summary>A connect, a ping, a strike and a bug, as they appear on standard output.</summary>
+    private static string[] Write(LogEventLevel level, bool json)
+    {
+        TextWriter before = Console.Out;
+        using var output = new StringWriter();
+        Console.SetOut(output);
+        try
+        {
+            // Disposing of it waits for the queue.
+            using Logger logger = LogSetup.Create(level, json);
+            var log = new ServerLog(logger);
+            log.Connected(7, Remote, 1);
+            log.PingSent(7, 3);
+            log.Suspect(7, Remote, 1, 3, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(1));
+            log.Ended(7, Remote, new Disconnect(DisconnectCause.InternalError, "sent Close 1011", new InvalidOperationException("a\nbug")), default);
+        }
+        finally
+        {
+            Console.SetOut(before);
+        }
+        return output.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries);
+    }
+}
