@@ -10,6 +10,7 @@ public sealed class DisconnectTests
     [TestCase(1001, "going away", "Close 1001 \"going away\"")]
     [TestCase(4999, "größe 😀", "Close 4999 \"größe 😀\"")]
     [TestCase(1000, "two\nlines", "Close 1000 \"two\\u000alines\"")]
+    [TestCase(1000, "say \"no\" \\ end", "Close 1000 \"say \\\"no\\\" \\\\ end\"")]
     [TestCase(1005, "", "Close without a code")]
     public void A_close_of_the_client_tells_code_and_reason(int code, string reason, string detail)
     {

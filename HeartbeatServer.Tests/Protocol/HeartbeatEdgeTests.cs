@@ -42,6 +42,14 @@ public sealed class HeartbeatEdgeTests
     }
 
     [Test]
+    public void A_pong_that_was_guessed_before_its_ping_has_no_negative_round_trip()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(2.9), out _), Is.EqualTo(TimeSpan.Zero));
+    }
+
+    [Test]
     public void A_deadline_before_a_stall_is_not_moved()
     {
         Heartbeat heartbeat = Pinged(Usual);

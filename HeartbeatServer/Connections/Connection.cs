@@ -216,6 +216,7 @@ internal sealed class Connection : WheelEntry
                     else
                     {
                         strikes = _heartbeat.Strike();
+                        _metrics.CountStrike();
                         if (_heartbeat.IsDead)
                             cut = Disconnect.ByTimeout(strikes, _options.Timings.Timeout, (_stream as SocketStream)?.Tcp);
                     }
@@ -227,10 +228,7 @@ internal sealed class Connection : WheelEntry
         if (pinged is { } number && _log.IsDebug)
             _log.PingSent(Id, number);
         if (strikes > 0)
-        {
-            _metrics.CountStrike();
             _log.Suspect(Id, Remote, strikes, _options.Timings.MaxMissed, _options.Timings.Timeout, now - _heartbeat.LastReceived);
-        }
         if (cut is null)
             return next;
 

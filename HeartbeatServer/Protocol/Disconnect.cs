@@ -52,5 +52,6 @@ internal sealed record Disconnect(
         $"sent Close {violation.CloseCode}: {violation.Message}");
 
     /// <summary>The client chose the reason: it must not break the line of the log that shows it, nor drive the terminal.</summary>
-    private static string Printable(char c) => char.IsControl(c) || c is '\u2028' or '\u2029' ? $"\\u{(int)c:x4}" : c.ToString();
+    private static string Printable(char c) =>
+        char.IsControl(c) || c is '\u2028' or '\u2029' ? $"\\u{(int)c:x4}" : c is '"' or '\\' ? $"\\{c}" : $"{c}";
 }

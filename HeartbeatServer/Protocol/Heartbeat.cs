@@ -161,7 +161,8 @@ internal sealed class Heartbeat
         if (sent == Never)
             return null;
 
-        TimeSpan roundTrip = now - sent;
+        // A client can guess the number and answer before it was asked.
+        TimeSpan roundTrip = now > sent ? now - sent : TimeSpan.Zero;
         sent = Never;
         isLate = _timings.Timeout > TimeSpan.Zero && roundTrip > _timings.Timeout;
         if (number == Pings)

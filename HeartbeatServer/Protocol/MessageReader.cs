@@ -18,8 +18,11 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
     /// <summary>Bytes that <see cref="TryRead"/> may leave unread: one short of the largest control frame of a client.</summary>
     public const int MaxUnread = 6 + FrameHeader.MaxControlPayload - 1;
 
-    private const int FirstAssembly = 128 * 1024;
-    private const int WorthReceiving = 4 * 1024;
+    /// <summary>The least room that a receive is worth, and what a message begins with.</summary>
+    private const int LeastRoom = 4 * 1024;
+
+    /// <summary>Room for so many times the bytes that have come: a client that trickles cannot pin more memory than that.</summary>
+    private const int Growth = 4;
 
     // The data frame whose payload is coming in; Size 0 between frames.
     private FrameHeader _frame;
@@ -71,7 +74,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
                 {
                     inbound = Take(buffer, header, payload, header.Opcode, ref start);
                     CheckText(header.Opcode, inbound.Payload, last: true);
-                    EndMessage();
+                    _message = Opcode.Continuation;
                     return true;
                 }
 
@@ -81,6 +84,8 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
             }
 
             int count = (int)Math.Min(end - start, FrameRemaining);
+            if (count == 0 && FrameRemaining > 0)
+                return false;
             Reserve(count);
             Span<byte> destination = _assembly.AsSpan(FrameWriter.MaxHeaderSize + _assembled, count);
             Masking.Unmask(buffer.AsSpan(start, count), destination, _frame.MaskKey, _frameRead);
@@ -96,7 +101,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
     /// <returns>Never longer than <see cref="FrameRemaining"/>, so that nothing but payload lands there.</returns>
     public Memory<byte> PayloadTarget()
     {
-        Reserve((int)Math.Min(FrameRemaining, WorthReceiving));
+        Reserve((int)Math.Min(FrameRemaining, LeastRoom));
         int offset = FrameWriter.MaxHeaderSize + _assembled;
         return _assembly.AsMemory(offset, (int)Math.Min(FrameRemaining, _assembly!.Length - offset));
     }
@@ -144,7 +149,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
 
         inbound = new Inbound(_message, _assembly!, FrameWriter.MaxHeaderSize, _assembled);
         _delivered = true;
-        EndMessage();
+        _message = Opcode.Continuation;
         return true;
     }
 
@@ -184,12 +189,6 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
             throw new WebSocketProtocolException(CloseCode.InvalidPayload, "reason of a Close frame is not valid UTF-8", "5.5.1");
     }
 
-    private void EndMessage()
-    {
-        _message = Opcode.Continuation;
-        _utf8 = default;
-    }
-
     /// <summary>Makes room for so many more bytes of payload, with a server's header before them.</summary>
     private void Reserve(int count)
     {
@@ -198,7 +197,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
             return;
 
         long longest = FrameWriter.MaxHeaderSize + _assembled + FrameRemaining;
-        long wanted = Math.Max(needed, Math.Min(longest, Math.Max(FirstAssembly, 2L * (_assembly?.Length ?? 0))));
+        long wanted = Math.Max(needed, Math.Min(longest, Math.Max(LeastRoom, Growth * (long)_assembled)));
         byte[] larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(wanted, Array.MaxLength));
         if (_assembly is not null)
         {
