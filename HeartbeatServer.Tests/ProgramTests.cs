@@ -1,0 +1,77 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests;
+
+/// <summary>The program as a user starts it: a process of its own, with its exit code and what it prints.</summary>
+public sealed class ProgramTests
+{
+    [Test]
+    public async Task A_port_in_use_is_exit_code_1_and_is_named()
+    {
+        using var taken = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        taken.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        taken.Listen();
+        string port = ((IPEndPoint)taken.LocalEndPoint!).Port.ToString(CultureInfo.InvariantCulture);
+
+        using Process program = Start("--host", "127.0.0.1", "--port", port);
+        string error = await program.StandardError.ReadToEndAsync().InTime();
+        await program.WaitForExitAsync().InTime();
+
+        Assert.That(program.ExitCode, Is.EqualTo(1));
+        Assert.That(error, Does.Contain($"--port {port}: the port is in use"));
+    }
+
+    [Test]
+    public async Task A_bad_option_is_exit_code_2_and_nothing_is_started()
+    {
+        using Process program = Start("--ping", "soon");
+        string error = await program.StandardError.ReadToEndAsync().InTime();
+        string output = await program.StandardOutput.ReadToEndAsync().InTime();
+        await program.WaitForExitAsync().InTime();
+
+        Assert.That(program.ExitCode, Is.EqualTo(2));
+        Assert.That(error, Does.StartWith("--ping: 'soon' is not a duration"));
+        Assert.That(output, Is.Empty);
+    }
+
+    [TestCase("TERM")]
+    [TestCase("INT")]
+    [Platform(Exclude = "Win")]
+    public async Task A_signal_ends_it_with_exit_code_0_and_a_goodbye(string signal)
+    {
+        int port = ServerFixture.FreePort();
+        using Process program = Start("--host", "127.0.0.1", "--port", port.ToString(CultureInfo.InvariantCulture));
+        Assert.That(await program.StandardOutput.ReadLineAsync().InTime(), Does.Contain($"Listening on ws://127.0.0.1:{port}/ws"));
+        using ScriptedPeer peer = await ScriptedPeer.UpgradedAsync(port);
+        await peer.SendAsync(WireFrames.Text("hello"));
+        Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo("hello"));
+
+        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {program.Id.ToString(CultureInfo.InvariantCulture)}"]);
+        Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1001 server is shutting down"));
+        await peer.SendAsync(WireFrames.Close(1001));
+        Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
+        string output = await program.StandardOutput.ReadToEndAsync().InTime();
+        await program.WaitForExitAsync().InTime();
+
+        Assert.That(program.ExitCode, Is.Zero);
+        Assert.That(output, Does.Contain("ended: server_shutdown by server").And.Contain("server_shutdown 1").And.Contain("Stopped"));
+    }
+
+    /// <summary>Ends with the test: a program that hangs does not outlive it.</summary>
+    private static Process Start(params string[] arguments)
+    {
+        var start = new ProcessStartInfo("dotnet", [typeof(Program).Assembly.Location, .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        // Of whoever runs the tests.
+        foreach (string variable in start.Environment.Keys.Where(name => name.StartsWith("HEARTBEAT_", StringComparison.Ordinal)).ToArray())
+            start.Environment.Remove(variable);
+        return Process.Start(start)!;
+    }
+}
