@@ -83,6 +83,6 @@ public sealed class BindTests
             new ServerOptions { Host = host, Port = port }, clock.Time, clock.Wheel, new ConnectionTable(), new ServerMetrics(), new ServerLog(logger));
         var error = Assert.Throws<HttpListenerException>(server.Start);
         Assert.That(sink.Lines, Is.Empty, "nothing is announced that does not listen");
-        return error;
+        return error!;
     }
 }
