@@ -9,7 +9,7 @@ import threading
 import time
 
 from .case import Failure, case, eventually, expect, expect_that, report, row
-from .lab import Lab, elsewhere
+from .lab import Lab, Watch, elsewhere
 from .peer import EOF, Peer, close_body, frame, upgrade_request
 
 WRITE_TIMEOUT = 10.0
@@ -269,7 +269,9 @@ def fuzzer(lab: Lab) -> None:
     with lab.hostile("--ping", "1s", "--handshake-timeout", "2s") as server:
         connections = elsewhere(fuzz, server.port, 20.0, 20261122)
         expect_that("some hundred connections", connections > 200, connections)
-        eventually("an end for every connection but the healthy client's", lambda: len(server.ends()) >= len(server.lines(" connected, ")) - 1, 10)
+        eventually(
+            "an end for every connection but the healthy ones",
+            lambda: len(server.ends()) >= len(server.lines(" connected, ")) - Watch.CLIENTS, 10)
         causes = {end["Cause"] for end in server.ends()}
         allowed = {"client_closed", "client_vanished", "connection_reset", "protocol_error", "invalid_payload", "message_too_big"}
         expect("causes other than the client's doing", causes - allowed, set())

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .case import Failure, Skip, eventually, expect, expect_that
+from .case import Skip, eventually, expect, expect_that, report, row
 from .peer import Peer
 from .server import Server
 
@@ -67,9 +67,9 @@ class Lab:
     @contextlib.contextmanager
     def hostile(
         self, *arguments: str, descriptors: int | None = None, at_worst: float = MOST_AT_WORST, stall: float = LONGEST_STALL) -> Iterator[Server]:
-        """A server that something is done to, while a healthy client is there too. Afterwards it has its descriptors and memory back.
+        """A server that something is done to, while healthy clients are there too. Afterwards it has its descriptors and memory back.
 
-        at_worst: MiB that it may grow by meanwhile. stall: seconds that the healthy client may wait for an echo.
+        at_worst: MiB that it may grow by meanwhile. stall: seconds that a healthy client may wait for an echo.
         """
         with self.server(*arguments, descriptors=descriptors) as server:
             warm_up(server)
@@ -85,11 +85,14 @@ class Lab:
             for when, most in (("peak", at_worst), ("after", MOST_GROWTH)):
                 growth = self.figures[when] - before
                 expect_that(f"RSS to grow by at most {most:.0f} MiB ({when})", growth <= most, f"{growth:.1f} MiB, from {before:.1f}")
-            expect_that(f"no echo to a healthy client to take {stall:g}s meanwhile", max(watch.echoes) < stall, f"{max(watch.echoes):.2f}s")
+            expect_that(f"no healthy client to wait {stall:g}s for an echo meanwhile", max(watch.echoes) < stall, f"{max(watch.echoes):.2f}s")
 
 
 class Watch:
-    """Samples the memory of the server, and how long a healthy client waits for its echoes, while a case lasts."""
+    """Samples the memory of the server, and how long healthy clients wait for their echoes, while a case lasts."""
+
+    CLIENTS = 4
+    """More than the server has threads that wait for sockets: one of them may be stalled, and the others not."""
 
     def __init__(self, server: Server) -> None:
         self.rss: list[float] = []
@@ -97,33 +100,33 @@ class Watch:
         """In seconds."""
         self._server = server
         self._done = threading.Event()
-        self._failure: Exception | None = None
-        self._bystander = Peer(server.port, timeout=30)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._failures: list[str] = []
+        peers = [Peer(server.port, timeout=30) for _ in range(self.CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, args=(peer,), daemon=True) for peer in peers]
 
     def __enter__(self) -> "Watch":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         self._done.set()
-        self._thread.join()
-        if kind is None and self._failure is not None:
-            raise Failure(f"the healthy client: {self._failure!r}")
+        for thread in self._threads:
+            thread.join()
+        if kind is None:
+            report(self._failures)
 
-    def _run(self) -> None:
-        try:
-            while True:
+    def _run(self, peer: Peer) -> None:
+        with row("a healthy client", self._failures), peer:
+            done = False
+            while not done:
+                done = self._done.wait(0.05)
                 self.rss.append(self._server.rss())
                 sent = time.monotonic()
-                self._bystander.send(self._bystander.frame("text", b"are you well?"))
-                expect("echo", self._bystander.data(), ("text", b"are you well?"))
+                peer.send(peer.frame("text", b"are you well?"))
+                expect("echo", peer.data(), ("text", b"are you well?"))
                 self.echoes.append(time.monotonic() - sent)
-                if self._done.wait(0.05):
-                    break
-            self._bystander.goodbye()
-        except Exception as e:
-            self._failure = e
+            peer.goodbye()
 
 
 def elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
