@@ -63,6 +63,14 @@ internal abstract class Crowd
     /// <summary>Tells the driver where a measurement begins or ends, and the operations so far.</summary>
     protected static void Mark(string name, long operations) => Console.Error.WriteLine($"@{name} {operations}");
 
+    /// <summary>After the last mark: the driver reads the server's figures while everything still stands.</summary>
+    protected void Linger()
+    {
+        long until = Now + Seconds(0.5);
+        while (Now < until)
+            Poll(20);
+    }
+
     protected abstract void OnOpen(Client client);
 
     protected virtual void OnPing(Client client, ReadOnlySpan<byte> payload) => Send(client, ServerFrame.Pong, payload);

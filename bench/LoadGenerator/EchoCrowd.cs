@@ -56,6 +56,7 @@ internal sealed class EchoCrowd : Crowd
 
         // What is in flight still has to come back.
         _stopping = true;
+        Linger();
         PollUntil(Now + Seconds(2), () => Unanswered == 0);
 
         JsonObject report = Report(Options.Mode, cpu);

@@ -26,7 +26,10 @@ internal sealed class HandshakeCrowd(LoadOptions options) : Crowd(options)
         Mark("done", done);
         double seconds = (Now - start) / 1e9;
 
-        JsonObject report = Report(Options.Mode, Environment.CpuUsage.TotalTime.TotalSeconds - cpu);
+        cpu = Environment.CpuUsage.TotalTime.TotalSeconds - cpu;
+        Linger();
+
+        JsonObject report = Report(Options.Mode, cpu);
         report["seconds"] = seconds;
         report["operations"] = done;
         report["operations_per_s"] = done / seconds;

@@ -41,9 +41,14 @@ internal sealed class IdleCrowd : Crowd
         Hold(start, start + Seconds(Options.Seconds));
         Mark("held", _pings);
 
-        JsonObject report = Report(Options.Mode, Environment.CpuUsage.TotalTime.TotalSeconds - cpu);
+        _holding = false;
+        double held = (Now - start) / 1e9;
+        cpu = Environment.CpuUsage.TotalTime.TotalSeconds - cpu;
+        Linger();
+
+        JsonObject report = Report(Options.Mode, cpu);
         report["open_s"] = openSeconds;
-        report["hold_s"] = (Now - start) / 1e9;
+        report["hold_s"] = held;
         report["pings"] = _pings;
         report["pings_min"] = Clients.Where(client => !client.Mute).Min(client => client.Pings);
         report["off_beat_ms_p50"] = _offBeat.Milliseconds(0.5);

@@ -1,0 +1,37 @@
+using System.Globalization;
+
+namespace Driver;
+
+/// <summary>One kind of load, run on a fresh server.</summary>
+/// <param name="Name">In options and results.</param>
+/// <param name="Load">The load generator's arguments.</param>
+/// <param name="Ping">The server's ping interval, in milliseconds.</param>
+/// <param name="Timeout">How long the server waits for a pong, in milliseconds.</param>
+/// <param name="From">The mark at which the CPU of the server begins to count; "start" is before the load.</param>
+/// <param name="To">The mark at which it ends.</param>
+internal sealed record Phase(string Name, string Load, int Ping, int Timeout, string From, string To)
+{
+    // No ping falls into a short phase.
+    private const int Rarely = 20_000;
+
+    /// <param name="seconds">Measured, of echoes and handshakes.</param>
+    /// <param name="isQuick">Two beats of five seconds instead of ten, shorter warm-ups.</param>
+    public static IReadOnlyList<Phase> All(double seconds, bool isQuick)
+    {
+        string measured = string.Create(CultureInfo.InvariantCulture, $"--warm-up {(isQuick ? 0.7 : 1.5)} --seconds {seconds}");
+        (int ping, int settle, int hold) = isQuick ? (5, 3, 13) : (10, 5, 25);
+        return
+        [
+            new("idle", $"idle --connections 10000 --rate 5000 --ping {ping} --settle {settle} --seconds {hold}", ping * 1000, 5_000, "steady", "held"),
+            new("mute", "mute --connections 10000 --mute 500 --rate 5000 --ping 2 --at-least 4 --seconds 6", 2_000, 500, "open", "held"),
+            Echo("echo64", $"--connections 64 --size 64 {measured}"),
+            Echo("echo64d16", $"--connections 64 --size 64 --depth 16 {measured}"),
+            Echo("echo64k", $"--connections 8 --size 65536 --binary 1 {measured}"),
+            Echo("echo1000", $"--connections 1000 --size 64 {measured}"),
+            new("handshake", $"handshake --connections 64 {measured}", Rarely, Rarely, "measure", "done"),
+            new("storm", "storm --connections 10000 --in-flight 500 --seconds 1", Rarely, Rarely, "start", "open"),
+        ];
+    }
+
+    private static Phase Echo(string name, string load) => new(name, $"echo {load}", Rarely, Rarely, "measure", "done");
+}
