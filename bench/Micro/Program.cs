@@ -1,0 +1,16 @@
+// `wheel [HEARTBEATS]`: the timing wheel without sockets. Anything else is BenchmarkDotNet's.
+using System.Globalization;
+using BenchmarkDotNet.Running;
+using Micro;
+
+if (args is not ["wheel", .. var sizes])
+{
+    BenchmarkSwitcher.FromAssembly(typeof(WheelProgram).Assembly).Run(args.Length == 0 ? ["--filter", "*", "--join"] : args);
+    return 0;
+}
+
+if (sizes is [var size])
+    WheelProgram.Run(int.Parse(size, CultureInfo.InvariantCulture));
+else
+    WheelProgram.Run(10_000, 100_000, 1_000_000);
+return 0;
