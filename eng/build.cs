@@ -7,6 +7,7 @@ const string usage = """
       build     check the format and build everything
       test      build, then run the tests; further arguments go to dotnet test
       run       run the server; further arguments are the server's
+      bench     measure the server beside its peers; bench --help has the options, bench/README.md the rest
       format    rewrite the sources to the project's format
     """;
 
@@ -19,6 +20,8 @@ return verb switch
     "build" => Build(),
     "test" => Build() is not 0 and var failed ? failed : Dotnet(["test", .. rest]),
     "run" => Dotnet(["run", "--project", "HeartbeatServer", "--", .. rest]),
+    "bench" when rest is ["micro", .. var options] => Dotnet(["run", "-c", "Release", "--project", "bench/Micro", "--", .. options]),
+    "bench" => Dotnet(["run", "-c", "Release", "--project", "bench/Driver", "--", .. rest]),
     "format" => Dotnet(["format"]),
     "help" or "-h" or "--help" => Help(),
     _ => Unknown(),

@@ -14,8 +14,8 @@ internal sealed class BenchOptions
           --reps N          runs of each server in each phase, interleaved (default 3)
           --seconds S       measured seconds of an echo or handshake run (default 2)
           --quick           one short run of each: about 3 minutes, for a first look only
-          --out PATH        writes PATH.md and PATH.jsonl (default bench/results)
-          --docs            also puts the tables into docs/benchmarks.md
+          --out PATH        writes PATH.md and PATH.jsonl (default bench/dist/results)
+          --docs            also puts the tables into docs/benchmarks.md, and the runs beside it
           --no-build        use what the last run built
 
         build.sh bench micro wheel            the timing wheel with up to 1,000,000 heartbeats

@@ -4,6 +4,12 @@ using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using Driver;
 
+if (args is ["--help" or "-h"])
+{
+    Console.WriteLine(BenchOptions.Usage);
+    return 0;
+}
+
 BenchOptions options;
 Target[] targets;
 Phase[] phases;
@@ -36,7 +42,7 @@ using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSi
 
 string root = RepositoryRoot();
 string dist = Path.Combine(root, "bench", "dist");
-string output = options.Out is null ? Path.Combine(root, "bench", "results") : Path.GetFullPath(options.Out);
+string output = options.Out is null ? Path.Combine(dist, "results") : Path.GetFullPath(options.Out);
 Directory.CreateDirectory(dist);
 Directory.CreateDirectory(Path.GetDirectoryName(output)!);
 
@@ -46,6 +52,11 @@ foreach (Target target in targets)
         Console.WriteLine($"skipping {target.Name}: {reason}");
 }
 targets = [.. targets.Where(target => target.Missing() is null)];
+if (targets.Length == 0)
+{
+    Console.Error.WriteLine("no server is left to measure");
+    return 1;
+}
 foreach (Target target in options.Builds ? [Target.LoadGenerator, .. targets] : Array.Empty<Target>())
 {
     if (target.Build is null)
@@ -89,7 +100,10 @@ var report = new Report(targets, machine, results);
 File.WriteAllText(output + ".md", report.ToMarkdown());
 Console.WriteLine($"\n{report.ToMarkdown()}\n{output}.md\n{output}.jsonl");
 if (options.IntoDocs && !stop.IsCancellationRequested)
+{
     report.WriteInto(Path.Combine(root, "docs", "benchmarks.md"));
+    File.Copy(output + ".jsonl", Path.Combine(root, "docs", "benchmarks.jsonl"), overwrite: true);
+}
 return results.Any(result => result.Problems.Contains(RunResult.DidNotStart)) ? 1 : 0;
 
 void OnSignal(PosixSignalContext context)

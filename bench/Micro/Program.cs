@@ -1,11 +1,13 @@
 // `wheel [HEARTBEATS]`: the timing wheel without sockets. Anything else is BenchmarkDotNet's.
 using System.Globalization;
+using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Running;
 using Micro;
 
 if (args is not ["wheel", .. var sizes])
 {
-    BenchmarkSwitcher.FromAssembly(typeof(WheelProgram).Assembly).Run(args.Length == 0 ? ["--filter", "*", "--join"] : args);
+    IConfig config = DefaultConfig.Instance.WithArtifactsPath(Path.Combine(AppContext.BaseDirectory, "artifacts"));
+    BenchmarkSwitcher.FromAssembly(typeof(WheelProgram).Assembly).Run(args.Length == 0 ? ["--filter", "*", "--join"] : args, config);
     return 0;
 }
 
