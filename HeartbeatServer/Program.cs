@@ -9,12 +9,14 @@ internal static class Program
 {
     private const int Stopped = 0;
     private const int Failed = 1;
+    private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
     private static Task<int> Main(string[] arguments)
     {
-        // A socket's continuation runs on the thread that saw it ready: ours never block. docs/decisions/0005 has the figures. Has to
-        // be set before the first socket.
-        Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
+        // A socket's continuation runs on the thread that saw it ready: ours never block. docs/decisions/0005 has the figures. It is read
+        // with the first socket.
+        if (Environment.GetEnvironmentVariable(InlineCompletions) is null)
+            Environment.SetEnvironmentVariable(InlineCompletions, "1");
         return new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
     }
 
