@@ -195,6 +195,21 @@ public sealed class ConnectionHeartbeatTests
     }
 
     [Test]
+    public async Task Data_after_the_deadline_clears_the_strikes_and_is_told()
+    {
+        await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 3);
+        rig.Clock.Advance(4000 + 600);
+        Assert.That(rig.Connection.Figures().Strikes, Is.EqualTo(2));
+
+        rig.Pipe.Send(WireFrames.Text("back again"));
+
+        Assert.That(rig.Connection.Figures().Strikes, Is.Zero);
+        Assert.That(rig.Log.Containing("is alive again, 2 strike(s) cleared"), Has.Count.EqualTo(1));
+        rig.Clock.Advance(2000);
+        Assert.That((rig.Connection.Figures().Strikes, rig.Connection.Figures().Missed), Is.EqualTo((1, 3)), "counted from 1 again");
+    }
+
+    [Test]
     public async Task One_byte_of_a_long_upload_is_a_sign_of_life()
     {
         await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 1);
