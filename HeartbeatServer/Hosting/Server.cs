@@ -95,23 +95,29 @@ internal sealed class Server : IAsyncDisposable
             // Out of time or of patience.
         }
 
-        if (_table.Count > 0)
-            _log.CuttingRest(_table.Count);
-        while (_table.Count > 0)
-        {
-            foreach (Connection connection in _table.Snapshot())
-                connection.Cut(goodbye);
-            await Task.Delay(1, CancellationToken.None);
-        }
+        await CutRestAsync(goodbye);
     }
 
-    /// <summary>Stops listening. Connections must have been drained.</summary>
+    /// <summary>Stops listening, and cuts what was not drained: an upgrade may have been under way while it was.</summary>
     public async ValueTask DisposeAsync()
     {
         _stopping = true;
         await _door.DisposeAsync();
         ((IDisposable)_listener).Dispose();
         await _accepting;
+        await CutRestAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
+    }
+
+    private async Task CutRestAsync(Disconnect end)
+    {
+        if (_table.Count > 0)
+            _log.CuttingRest(_table.Count);
+        while (_table.Count > 0)
+        {
+            foreach (Connection connection in _table.Snapshot())
+                connection.Cut(end);
+            await Task.Delay(1, CancellationToken.None);
+        }
     }
 
     private async Task AcceptAsync()
