@@ -47,12 +47,12 @@ public sealed class ProgramTests
         using Process program = Start("--host", "127.0.0.1", "--port", port.ToString(CultureInfo.InvariantCulture));
         Assert.That(await program.StandardOutput.ReadLineAsync().InTime(), Does.Contain($"Listening on ws://127.0.0.1:{port}/ws"));
         using ScriptedPeer peer = await ScriptedPeer.UpgradedAsync(port);
-        await peer.SendAsync(WireFrames.Text("hello"));
+        await peer.SendAsync(ClientFrames.Text("hello"));
         Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo("hello"));
 
         using Process kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {program.Id.ToString(CultureInfo.InvariantCulture)}"]);
         Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1001 server is shutting down"));
-        await peer.SendAsync(WireFrames.Close(1001));
+        await peer.SendAsync(ClientFrames.Close(1001));
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
         string output = await program.StandardOutput.ReadToEndAsync().InTime();
         await program.WaitForExitAsync().InTime();

@@ -17,7 +17,7 @@ public sealed class ConnectionEndTests
     {
         await using var rig = new ConnectionRig();
 
-        rig.Pipe.Send(WireFrames.Close((ushort)code, reason));
+        rig.Pipe.Send(ClientFrames.Close((ushort)code, reason));
 
         Disconnect end = await rig.Running.InTime();
         Assert.That(end.Cause, Is.EqualTo(DisconnectCause.ClientClosed));
@@ -30,7 +30,7 @@ public sealed class ConnectionEndTests
     {
         await using var rig = new ConnectionRig();
 
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Close, []));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Close, []));
 
         Assert.That((await rig.Running.InTime()).Detail, Is.EqualTo("Close without a code"));
         Assert.That(rig.Pipe.Writes, Is.EqualTo(new[] { new byte[] { 0x88, 0 } }));
@@ -41,7 +41,7 @@ public sealed class ConnectionEndTests
     {
         await using var rig = new ConnectionRig();
 
-        rig.Pipe.Send(WireFrames.Text("before"), WireFrames.Close(1000), WireFrames.Text("behind"));
+        rig.Pipe.Send(ClientFrames.Text("before"), ClientFrames.Close(1000), ClientFrames.Text("behind"));
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.ClientClosed));
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Text, Opcode.Close }));
@@ -63,7 +63,7 @@ public sealed class ConnectionEndTests
     {
         await using var rig = new ConnectionRig();
 
-        rig.Pipe.Send(WireFrames.Header(Opcode.Binary, 1000), new byte[500]);
+        rig.Pipe.Send(ClientFrames.Header(0x80 | (int)Opcode.Binary, 1000), new byte[500]);
         rig.Pipe.SendFin();
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.ClientVanished));
@@ -98,7 +98,7 @@ public sealed class ConnectionEndTests
         await using var rig = new ConnectionRig();
         rig.Pipe.WriteError = new IOException("broken pipe");
 
-        rig.Pipe.Send(WireFrames.Text("a"));
+        rig.Pipe.Send(ClientFrames.Text("a"));
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.ConnectionReset));
     }
@@ -123,7 +123,7 @@ public sealed class ConnectionEndTests
         var bug = new InvalidOperationException("a bug");
         (rig.Pipe.WriteError, rig.Pipe.ThrowsAtOnce) = (bug, atOnce);
 
-        rig.Pipe.Send(WireFrames.Text("a"));
+        rig.Pipe.Send(ClientFrames.Text("a"));
 
         Disconnect end = await rig.Running.InTime();
         Assert.That((end.Cause, end.Error), Is.EqualTo((DisconnectCause.InternalError, bug)));
@@ -150,13 +150,13 @@ public sealed class ConnectionEndTests
     {
         await using var rig = new ConnectionRig(pingMs: 1000, timeoutMs: 500, maxMissed: 1);
 
-        rig.Pipe.Send(WireFrames.Text("before"), bytes);
+        rig.Pipe.Send(ClientFrames.Text("before"), bytes);
         await rig.Pipe.UntilIdleAsync();
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Text, Opcode.Close }), "replies that are due, then Close");
         Assert.That(rig.Pipe.Frames[1].Close, Does.StartWith($"{code} ").And.Contain(rule));
 
         // Whatever it still sends is discarded: no echo, no pong, no second Close; and there are no pings.
-        rig.Pipe.Send(WireFrames.Text("behind"), WireFrames.Masked(Opcode.Ping, []), WireFrames.Close(1000), new byte[100_000]);
+        rig.Pipe.Send(ClientFrames.Text("behind"), ClientFrames.Frame(Opcode.Ping, []), ClientFrames.Close(1000), new byte[100_000]);
         rig.Clock.Advance(2992);
         Assert.That(rig.Running.IsCompleted, Is.False);
         Assert.That(rig.Pipe.Frames, Has.Count.EqualTo(2));
@@ -186,7 +186,7 @@ public sealed class ConnectionEndTests
         rig.Connection.Close(Shutdown, CloseCode.GoingAway, "goodbye");
         Assert.That(rig.Pipe.Frames.Single().Close, Is.EqualTo("1001 goodbye"));
         Assert.That(rig.Running.IsCompleted, Is.False, "it waits for the answer");
-        rig.Pipe.Send(WireFrames.Close(1001));
+        rig.Pipe.Send(ClientFrames.Close(1001));
 
         Assert.That(await rig.Running.InTime(), Is.SameAs(Shutdown));
         Assert.That(rig.Pipe.Frames, Has.Count.EqualTo(1), "one Close each");
@@ -198,7 +198,7 @@ public sealed class ConnectionEndTests
         await using var rig = new ConnectionRig(pingMs: 1000, timeoutMs: 500, maxMissed: 1);
         rig.Connection.Close(Shutdown, CloseCode.GoingAway, "goodbye");
 
-        rig.Pipe.Send(WireFrames.Text("too late"), WireFrames.Masked(Opcode.Ping, []));
+        rig.Pipe.Send(ClientFrames.Text("too late"), ClientFrames.Frame(Opcode.Ping, []));
         rig.Connection.Close(Shutdown, CloseCode.GoingAway, "again");
         rig.Clock.Advance(60_000);
 
@@ -211,7 +211,7 @@ public sealed class ConnectionEndTests
     {
         await using var rig = new ConnectionRig(pingMs: 1000);
         rig.Pipe.HoldWrites();
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Binary, new byte[200_000]));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Binary, new byte[200_000]));
         await rig.Pipe.UntilWritingAsync();
         rig.Clock.Advance(1000);
 
@@ -231,7 +231,7 @@ public sealed class ConnectionEndTests
         rig.Clock.Advance(1000);
         await rig.Pipe.UntilWritingAsync();
 
-        rig.Pipe.Send(WireFrames.Close(1000));
+        rig.Pipe.Send(ClientFrames.Close(1000));
         rig.Pipe.ReleaseWrites();
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.ClientClosed));
@@ -303,7 +303,7 @@ public sealed class ConnectionEndTests
             [
                 () => rig.Connection.Close(Shutdown, CloseCode.GoingAway, "goodbye"),
                 () => rig.Connection.Cut(new Disconnect(DisconnectCause.SlowConsumer, "cut")),
-                () => rig.Pipe.Send(WireFrames.Text("a"), WireFrames.Close(1000)),
+                () => rig.Pipe.Send(ClientFrames.Text("a"), ClientFrames.Close(1000)),
                 () => rig.Clock.Advance(8),
             ];
             await Task.WhenAll(racers.Select(racer => Task.Factory.StartNew(

@@ -49,7 +49,7 @@ public sealed class ConnectionHeartbeatTests
         for (int i = 0; i < 1999; i++)
         {
             rig.Clock.Advance(1);
-            rig.Pipe.Send(WireFrames.Text("a"));
+            rig.Pipe.Send(ClientFrames.Text("a"));
             await rig.Pipe.UntilIdleAsync();
         }
         Assert.That(rig.Pipe.Count(Opcode.Ping), Is.Zero);
@@ -86,12 +86,12 @@ public sealed class ConnectionHeartbeatTests
         rig.Clock.Advance(2000);
         ServerFrame ping = rig.Pipe.Frames[0];
 
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Pong, []));
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Pong, [0, 0, 0, 0, 0, 0, 0, 2]));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Pong, []));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Pong, [0, 0, 0, 0, 0, 0, 0, 2]));
         await rig.Pipe.UntilIdleAsync();
         Assert.That(rig.Connection.Figures().Pongs, Is.Zero);
 
-        rig.Pipe.Send(WireFrames.Pong(ping), WireFrames.Pong(ping));
+        rig.Pipe.Send(ClientFrames.Pong(ping.Payload), ClientFrames.Pong(ping.Payload));
         await rig.Pipe.UntilIdleAsync();
         Assert.That(rig.Connection.Figures().Pongs, Is.EqualTo(1), "the second of two equal pongs is unsolicited");
         Assert.That(rig.Log.Containing("unsolicited pong"), Has.Count.EqualTo(3));
@@ -185,7 +185,7 @@ public sealed class ConnectionHeartbeatTests
         for (int i = 0; i < 10; i++)
         {
             rig.Clock.Advance(400);
-            rig.Pipe.Send(WireFrames.Text("busy"));
+            rig.Pipe.Send(ClientFrames.Text("busy"));
             rig.Clock.Advance(1600);
         }
 
@@ -201,7 +201,7 @@ public sealed class ConnectionHeartbeatTests
         rig.Clock.Advance(4000 + 600);
         Assert.That(rig.Connection.Figures().Strikes, Is.EqualTo(2));
 
-        rig.Pipe.Send(WireFrames.Text("back again"));
+        rig.Pipe.Send(ClientFrames.Text("back again"));
 
         Assert.That(rig.Connection.Figures().Strikes, Is.Zero);
         Assert.That(rig.Log.Containing("is alive again, 2 strike(s) cleared"), Has.Count.EqualTo(1));
@@ -213,7 +213,7 @@ public sealed class ConnectionHeartbeatTests
     public async Task One_byte_of_a_long_upload_is_a_sign_of_life()
     {
         await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 1);
-        rig.Pipe.Send(WireFrames.Header(Opcode.Binary, 100_000));
+        rig.Pipe.Send(ClientFrames.Header(0x80 | (int)Opcode.Binary, 100_000));
 
         for (int i = 0; i < 50; i++)
         {
@@ -299,7 +299,7 @@ public sealed class ConnectionHeartbeatTests
         await using var rig = new ConnectionRig(pingMs: 2000);
         byte[] longest = Encoding.ASCII.GetBytes(new string('x', 125));
 
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Ping, longest), WireFrames.Masked(Opcode.Ping, []));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Ping, longest), ClientFrames.Frame(Opcode.Ping, []));
 
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Pong, Opcode.Pong }));
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Payload), Is.EqualTo(new[] { longest, [] }));
@@ -311,7 +311,7 @@ public sealed class ConnectionHeartbeatTests
         await using var rig = new ConnectionRig(pingMs: 2000);
         rig.Clock.Advance(2000);
         rig.Pong();
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Binary, new byte[100_000]));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Binary, new byte[100_000]));
         await rig.Pipe.UntilIdleAsync();
 
         rig.Clock.Advance(2000);

@@ -19,12 +19,12 @@ public sealed class ConnectionWriteTests
         foreach (int i in Enumerable.Range(0, 20))
         {
             rig.Pipe.Send(
-                WireFrames.Text($"text {i}"),
-                WireFrames.Masked(Opcode.Ping, Encoding.ASCII.GetBytes($"ping {i}")),
-                WireFrames.Masked(Opcode.Binary, Encoding.ASCII.GetBytes(new string('x', 200) + i)),
-                WireFrames.Masked(Opcode.Text, "frag"u8, fin: false),
-                WireFrames.Masked(Opcode.Ping, "inside"u8),
-                WireFrames.Masked(Opcode.Continuation, Encoding.ASCII.GetBytes($"ment {i}")));
+                ClientFrames.Text($"text {i}"),
+                ClientFrames.Frame(Opcode.Ping, Encoding.ASCII.GetBytes($"ping {i}")),
+                ClientFrames.Frame(Opcode.Binary, Encoding.ASCII.GetBytes(new string('x', 200) + i)),
+                ClientFrames.Frame(Opcode.Text, "frag"u8, fin: false),
+                ClientFrames.Frame(Opcode.Ping, "inside"u8),
+                ClientFrames.Frame(Opcode.Continuation, Encoding.ASCII.GetBytes($"ment {i}")));
             await rig.Pipe.UntilIdleAsync();
         }
 
@@ -41,7 +41,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig();
 
-        rig.Pipe.Send(WireFrames.Text("a"), WireFrames.Masked(Opcode.Ping, "b"u8), WireFrames.Text("c"), WireFrames.Text("d"));
+        rig.Pipe.Send(ClientFrames.Text("a"), ClientFrames.Frame(Opcode.Ping, "b"u8), ClientFrames.Text("c"), ClientFrames.Text("d"));
 
         Assert.That(rig.Pipe.Writes, Has.Count.EqualTo(1));
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Text), Is.EqualTo(new[] { "a", "b", "c", "d" }));
@@ -52,7 +52,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig();
         string text = new('x', length);
-        byte[] message = WireFrames.Text(text);
+        byte[] message = ClientFrames.Text(text);
         const int count = 1000;
 
         rig.Pipe.Send([.. Enumerable.Repeat(message, count)]);
@@ -70,7 +70,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig();
         byte[] payload = Large[..length];
-        byte[] bytes = [.. WireFrames.Masked(Opcode.Binary, payload), .. WireFrames.Text("behind")];
+        byte[] bytes = [.. ClientFrames.Frame(Opcode.Binary, payload), .. ClientFrames.Text("behind")];
         piece = Math.Max(piece, bytes.Length / 500);
 
         foreach (byte[] part in bytes.Chunk(piece))
@@ -91,7 +91,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig(echo: false);
 
-        rig.Pipe.Send(WireFrames.Text("a"), WireFrames.Masked(Opcode.Ping, "p"u8), WireFrames.Masked(Opcode.Binary, Large));
+        rig.Pipe.Send(ClientFrames.Text("a"), ClientFrames.Frame(Opcode.Ping, "p"u8), ClientFrames.Frame(Opcode.Binary, Large));
         await rig.Pipe.UntilIdleAsync();
 
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Pong }));
@@ -104,8 +104,8 @@ public sealed class ConnectionWriteTests
         await using var rig = new ConnectionRig(pingMs: 0);
         rig.Pipe.HoldWrites();
 
-        rig.Pipe.Send(WireFrames.Text("first"));
-        rig.Pipe.Send(WireFrames.Text("second"));
+        rig.Pipe.Send(ClientFrames.Text("first"));
+        rig.Pipe.Send(ClientFrames.Text("second"));
         Assert.That(rig.Pipe.IsWriting, Is.True);
         Assert.That(rig.Pipe.ReadSize, Is.Zero, "no read in progress");
         Assert.That(rig.Connection.Figures().MessagesIn, Is.EqualTo(1));
@@ -120,7 +120,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig(pingMs: 2000);
         rig.Pipe.HoldWrites();
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Binary, Large));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Binary, Large));
         await rig.Pipe.UntilWritingAsync();
 
         rig.Clock.Advance(2400);
@@ -148,7 +148,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig(pingMs: 1000);
         rig.Pipe.HoldWrites();
-        rig.Pipe.Send(WireFrames.Text("a"));
+        rig.Pipe.Send(ClientFrames.Text("a"));
 
         rig.Clock.Advance(5500);
         rig.Pipe.ReleaseWrites();
@@ -166,7 +166,7 @@ public sealed class ConnectionWriteTests
         rig.Clock.Advance(2000);
         await rig.Pipe.UntilWritingAsync();
 
-        rig.Pipe.Send(WireFrames.Text("reply"));
+        rig.Pipe.Send(ClientFrames.Text("reply"));
         rig.Pipe.ReleaseWrites();
         await rig.Pipe.UntilFramesAsync(2);
 
@@ -195,7 +195,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig(pingMs: 0);
         rig.Pipe.HoldWrites();
-        rig.Pipe.Send(WireFrames.Text("a"));
+        rig.Pipe.Send(ClientFrames.Text("a"));
 
         rig.Clock.Advance(9992);
         Assert.That(rig.Running.IsCompleted, Is.False);
@@ -211,7 +211,7 @@ public sealed class ConnectionWriteTests
     {
         await using var rig = new ConnectionRig(pingMs: 0);
         rig.Pipe.HoldWrites();
-        rig.Pipe.Send(WireFrames.Masked(Opcode.Binary, Large));
+        rig.Pipe.Send(ClientFrames.Frame(Opcode.Binary, Large));
 
         for (int part = 0; part < (Large.Length / FrameSender.OutputLimit) + 1; part++)
         {
@@ -233,7 +233,7 @@ public sealed class ConnectionWriteTests
         rig.Clock.Advance(3000);
         rig.Pipe.ReleaseWrites();
         // Its echo comes behind the ping.
-        rig.Pipe.Send(WireFrames.Text("here I am"));
+        rig.Pipe.Send(ClientFrames.Text("here I am"));
         await rig.Pipe.UntilFramesAsync(2);
 
         rig.Clock.Advance(1000 + 600);

@@ -40,7 +40,7 @@ public sealed class DoorkeeperTests
 
         await _server.AdvanceUntilAsync(() => _server.Log.Containing("Rejected a request").Count > 0, "the rejection", TimeSpan.FromMilliseconds(40));
 
-        await peer.SendAsync(WireFrames.Text("still there"));
+        await peer.SendAsync(ClientFrames.Text("still there"));
         while ((await peer.ReadFrameAsync()).Text != "still there") { }
     }
 }

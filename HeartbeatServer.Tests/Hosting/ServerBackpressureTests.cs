@@ -19,7 +19,7 @@ public sealed class ServerBackpressureTests
         await using ServerFixture server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero });
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         await server.ConnectionAsync();
-        byte[] frame = WireFrames.Masked(Opcode.Binary, new byte[length]);
+        byte[] frame = ClientFrames.Frame(Opcode.Binary, new byte[length]);
         byte[] frames = [.. Enumerable.Range(0, Math.Max(1, 65536 / frame.Length)).SelectMany(_ => frame)];
         long before = GC.GetTotalMemory(forceFullCollection: true);
         long most = 0;
@@ -47,7 +47,7 @@ public sealed class ServerBackpressureTests
         await using ServerFixture server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero });
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         byte[] payload = [.. Enumerable.Range(0, 1024 * 1024).Select(i => (byte)(i % 253))];
-        byte[] frame = WireFrames.Masked(Opcode.Binary, payload);
+        byte[] frame = ClientFrames.Frame(Opcode.Binary, payload);
         const int count = 40;
 
         // The clock stands: nobody is slow.

@@ -36,7 +36,7 @@ public sealed class ServerDrainTests
         {
             Assert.That(drain.IsCompleted, Is.False);
             Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1001 server is shutting down"));
-            await peer.SendAsync(WireFrames.Close(1001));
+            await peer.SendAsync(ClientFrames.Close(1001));
             Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
         }
         await drain.InTime();
@@ -69,7 +69,7 @@ public sealed class ServerDrainTests
         Task drain = DrainAsync();
         foreach (ScriptedPeer peer in peers)
             Assert.That((await peer.ReadFrameAsync()).Close, Does.StartWith("1001"));
-        await peers[0].SendAsync(WireFrames.Close(1001));
+        await peers[0].SendAsync(ClientFrames.Close(1001));
         await Safety.UntilAsync(() => _server.Table.Count == 2, "the one that answered is gone");
         _server.Clock.Advance(7992);
         Assert.That(drain.IsCompleted, Is.False);
@@ -143,7 +143,7 @@ public sealed class ServerDrainTests
         await Task.WhenAll(peers.Select(async peer =>
         {
             await peer.ReadFrameAsync();
-            await peer.SendAsync(WireFrames.Close(1001));
+            await peer.SendAsync(ClientFrames.Close(1001));
             peer.Dispose();
         }));
         await drain.InTime();
@@ -162,7 +162,7 @@ public sealed class ServerDrainTests
         Assert.That((await peers[0].ReadFrameAsync()).Close, Does.StartWith("1001"));
 
         // What comes between our Close and the client's is read, and not answered.
-        await peers[0].SendAsync(WireFrames.Text("too late"), WireFrames.Close(1001));
+        await peers[0].SendAsync(ClientFrames.Text("too late"), ClientFrames.Close(1001));
 
         Assert.That(await peers[0].ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
         await drain.InTime();

@@ -40,13 +40,13 @@ public sealed class ServerEchoTests
     {
         using ScriptedPeer peer = await _server.UpgradedPeerAsync();
 
-        await peer.SendAsync(WireFrames.Masked(Opcode.Text, "Gr\u00fc"u8[..3], fin: false));
-        await peer.SendAsync(WireFrames.Masked(Opcode.Ping, "1"u8));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Text, "Gr\u00fc"u8[..3], fin: false));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Ping, "1"u8));
         Assert.That((await peer.ReadFrameAsync()).Opcode, Is.EqualTo(Opcode.Pong));
-        await peer.SendAsync(WireFrames.Masked(Opcode.Continuation, "Gr\u00fc\u00dfe"u8[3..5], fin: false), WireFrames.Masked(Opcode.Ping, "2"u8));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Continuation, "Gr\u00fc\u00dfe"u8[3..5], fin: false), ClientFrames.Frame(Opcode.Ping, "2"u8));
         Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo("2"));
-        await peer.SendAsync(WireFrames.Masked(Opcode.Continuation, [], fin: false));
-        await peer.SendAsync(WireFrames.Masked(Opcode.Continuation, "Gr\u00fc\u00dfe"u8[5..]));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Continuation, [], fin: false));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Continuation, "Gr\u00fc\u00dfe"u8[5..]));
 
         ServerFrame echo = await peer.ReadFrameAsync();
         Assert.That((echo.Opcode, echo.Text), Is.EqualTo((Opcode.Text, "Gr\u00fc\u00dfe")));
@@ -60,7 +60,7 @@ public sealed class ServerEchoTests
         foreach (byte value in Encoding.ASCII.GetBytes(ScriptedPeer.Upgrade()))
             await peer.SendAsync([value]);
         Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(101));
-        foreach (byte value in WireFrames.Text(new string('x', 200)))
+        foreach (byte value in ClientFrames.Text(new string('x', 200)))
             await peer.SendAsync([value]);
 
         Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo(new string('x', 200)));
@@ -70,14 +70,14 @@ public sealed class ServerEchoTests
     public async Task Frames_right_behind_the_upgrade_request_are_not_lost([Values(1, 3, 500)] int count)
     {
         using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
-        byte[][] frames = [.. Enumerable.Range(0, count).Select(i => WireFrames.Text($"early {i}"))];
+        byte[][] frames = [.. Enumerable.Range(0, count).Select(i => ClientFrames.Text($"early {i}"))];
 
         await peer.SendAsync([Encoding.ASCII.GetBytes(ScriptedPeer.Upgrade()), .. frames]);
 
         Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(101));
         for (int i = 0; i < count; i++)
             Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo($"early {i}"));
-        await peer.SendAsync(WireFrames.Text("later"));
+        await peer.SendAsync(ClientFrames.Text("later"));
         Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo("later"));
     }
 
@@ -90,7 +90,7 @@ public sealed class ServerEchoTests
         Task sending = Task.Run(async () =>
         {
             for (int i = 0; i < count; i += 50)
-                await peer.SendAsync([.. Enumerable.Range(i, 50).Select(number => WireFrames.Text($"{number} {new string('x', number % 300)}"))]);
+                await peer.SendAsync([.. Enumerable.Range(i, 50).Select(number => ClientFrames.Text($"{number} {new string('x', number % 300)}"))]);
         });
         for (int i = 0; i < count; i++)
             Assert.That((await peer.ReadFrameAsync()).Text, Is.EqualTo($"{i} {new string('x', i % 300)}"));
@@ -121,7 +121,7 @@ public sealed class ServerEchoTests
         await using ServerFixture server = ServerFixture.Start(options => options with { OnMessage = OnMessage.Discard });
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
 
-        await peer.SendAsync(WireFrames.Text("a"), WireFrames.Masked(Opcode.Binary, new byte[100_000]), WireFrames.Masked(Opcode.Ping, "p"u8));
+        await peer.SendAsync(ClientFrames.Text("a"), ClientFrames.Frame(Opcode.Binary, new byte[100_000]), ClientFrames.Frame(Opcode.Ping, "p"u8));
 
         ServerFrame only = await peer.ReadFrameAsync();
         Assert.That((only.Opcode, only.Text), Is.EqualTo((Opcode.Pong, "p")));

@@ -54,7 +54,7 @@ public sealed class ServerEndTests
     {
         using ScriptedPeer peer = await _server.UpgradedPeerAsync();
 
-        await peer.SendAsync(WireFrames.Close(1000, "bye"));
+        await peer.SendAsync(ClientFrames.Close(1000, "bye"));
 
         Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1000"));
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
@@ -67,7 +67,7 @@ public sealed class ServerEndTests
         const int size = 8 * 1024 * 1024;
 
         // All of it is sent before anything is read: a RST in answer to it would destroy the Close frame.
-        await peer.SendAsync(WireFrames.Header(Opcode.Binary, size), new byte[size]);
+        await peer.SendAsync(ClientFrames.Header(0x80 | (int)Opcode.Binary, size), new byte[size]);
 
         ServerFrame close = await peer.ReadFrameAsync();
         Assert.That(close.Close, Does.StartWith("1009 message longer than 1048576 bytes"));
@@ -80,7 +80,7 @@ public sealed class ServerEndTests
     public async Task A_client_that_never_stops_sending_is_cut_after_3_seconds()
     {
         using ScriptedPeer peer = await _server.UpgradedPeerAsync();
-        await peer.SendAsync(WireFrames.Header(Opcode.Binary, long.MaxValue));
+        await peer.SendAsync(ClientFrames.Header(0x80 | (int)Opcode.Binary, long.MaxValue));
         Assert.That((await peer.ReadFrameAsync()).Close, Does.StartWith("1009"));
 
         Task<long> flood = peer.FloodAsync(new byte[64 * 1024], long.MaxValue);
@@ -95,7 +95,7 @@ public sealed class ServerEndTests
     {
         using ScriptedPeer peer = await _server.UpgradedPeerAsync();
 
-        await peer.SendAsync(WireFrames.Masked(Opcode.Binary, new byte[1024 * 1024], fin: false), WireFrames.Masked(Opcode.Continuation, [1]));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Binary, new byte[1024 * 1024], fin: false), ClientFrames.Frame(Opcode.Continuation, [1]));
 
         Assert.That((await peer.ReadFrameAsync()).Close, Does.StartWith("1009"));
     }
@@ -118,7 +118,7 @@ public sealed class ServerEndTests
     {
         using ScriptedPeer peer = await _server.UpgradedPeerAsync();
 
-        await peer.SendAsync(WireFrames.Masked(Opcode.Text, [0x61, 0xC0, 0x80]));
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Text, [0x61, 0xC0, 0x80]));
 
         Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1007 text is not valid UTF-8"));
         peer.SendFin();
@@ -157,11 +157,11 @@ public sealed class ServerEndTests
             await _server.AdvanceToPingAsync(number);
             ServerFrame ping = await peer.ReadFrameAsync();
             Assert.That(ping.Number, Is.EqualTo(number));
-            await peer.SendAsync(WireFrames.Pong(ping));
+            await peer.SendAsync(ClientFrames.Pong(ping.Payload));
             // The clock stands until the pong has come.
             await _server.Log.WithAsync("pong, round trip", (int)number);
         }
-        await peer.SendAsync(WireFrames.Close(1000));
+        await peer.SendAsync(ClientFrames.Close(1000));
 
         LogEvent end = await EndsAsync(DisconnectCause.ClientClosed, "client", "Close 1000");
         Assert.That((end.Value("Pings"), end.Value("Pongs"), end.Value("Missed"), end.Value("Late")), Is.EqualTo((10UL, 10, 0, 0)));
@@ -174,7 +174,7 @@ public sealed class ServerEndTests
         await _server.AdvanceToPingAsync(1);
         ServerFrame ping = await peer.ReadFrameAsync();
         _server.Clock.Advance(96);
-        await peer.SendAsync(WireFrames.Pong(ping), WireFrames.Text("hello"));
+        await peer.SendAsync(ClientFrames.Pong(ping.Payload), ClientFrames.Text("hello"));
         await peer.ReadFrameAsync();
         TimeSpan age = _server.Table.Snapshot().Single().Figures().Age + TimeSpan.FromMilliseconds(304);
         _server.Clock.Advance(304);

@@ -158,7 +158,7 @@ public sealed class ServerRefusalTests
             Assert.That(line.Exception!.Message, Is.EqualTo("a bug"));
 
             using ScriptedPeer next = await server.UpgradedPeerAsync();
-            await next.SendAsync(WireFrames.Text("still there"));
+            await next.SendAsync(ClientFrames.Text("still there"));
             Assert.That((await next.ReadFrameAsync()).Text, Is.EqualTo("still there"));
         }
     }
@@ -182,7 +182,7 @@ public sealed class ServerRefusalTests
         }
 
         using ScriptedPeer next = await _server.UpgradedPeerAsync();
-        await next.SendAsync(WireFrames.Text("still there"));
+        await next.SendAsync(ClientFrames.Text("still there"));
         Assert.That((await next.ReadFrameAsync()).Text, Is.EqualTo("still there"));
     }
 

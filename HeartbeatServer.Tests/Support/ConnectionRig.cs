@@ -44,7 +44,7 @@ internal sealed class ConnectionRig : IAsyncDisposable
     public async Task<DisconnectCause> CauseAsync() => (await Running.InTime()).Cause;
 
     /// <summary>Answers the last ping.</summary>
-    public void Pong() => Pipe.Send(WireFrames.Pong(Pipe.LastFrame(HeartbeatServer.Framing.Opcode.Ping)));
+    public void Pong() => Pipe.Send(ClientFrames.Pong(Pipe.LastFrame(HeartbeatServer.Framing.Opcode.Ping).Payload));
 
     /// <summary>Ends the connection if it still lives, and sees that nothing of it is left.</summary>
     public async ValueTask DisposeAsync()

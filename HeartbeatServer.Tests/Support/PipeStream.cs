@@ -66,7 +66,7 @@ internal sealed class PipeStream : Stream
         {
             ReadOnlySpan<byte> rest = Writes.SelectMany(write => write).ToArray();
             var frames = new List<ServerFrame>();
-            while (WireFrames.Parse(rest, out ServerFrame? frame) is > 0 and int size)
+            while (ServerFrame.Parse(rest, out ServerFrame? frame) is > 0 and int size)
             {
                 frames.Add(frame!);
                 rest = rest[size..];

@@ -121,7 +121,7 @@ internal sealed class ScriptedPeer : IDisposable
     {
         ServerFrame? frame;
         int size;
-        while ((size = WireFrames.Parse(_unread, out frame)) == 0)
+        while ((size = ServerFrame.Parse(_unread, out frame)) == 0)
             await ReceiveAsync();
         _unread = _unread[size..];
         return frame!;
