@@ -25,8 +25,8 @@ DOCS = REPOSITORY / "docs"
 MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
 
-MOST_AT_WORST = 256.0
-"""MiB that the server may grow by while a hostile case lasts, where the case does not say less: thousands of requests a second are garbage."""
+MOST_AT_WORST = 512.0
+"""MiB that the server may grow by while a hostile case lasts, where the case does not say less. Thousands of requests a second leave garbage."""
 
 
 TRIM, WORTH_TRIMMING = 6.0, 16.0
