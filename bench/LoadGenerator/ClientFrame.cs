@@ -6,7 +6,7 @@ namespace LoadGenerator;
 /// <summary>Writes the frames of a client, each with a mask of its own (RFC 6455 section 5.3).</summary>
 internal static class ClientFrame
 {
-    private static readonly Random Masks = new(6455);
+    private static readonly Random Masks = new();
 
     /// <summary>Bytes that a payload takes on the wire.</summary>
     public static int Size(int payloadLength) => payloadLength + 4 + (payloadLength < 126 ? 2 : payloadLength <= ushort.MaxValue ? 4 : 10);

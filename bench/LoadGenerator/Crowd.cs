@@ -48,6 +48,9 @@ internal abstract class Crowd
     /// <summary>From connect() to the 101.</summary>
     protected Histogram Handshakes { get; } = new();
 
+    /// <summary>When the bytes that are parsed now were received: one look at the clock for all frames of a receive.</summary>
+    protected long ReceivedAt { get; private set; }
+
     /// <summary>Connections that are not open yet.</summary>
     protected int InFlight { get; private set; }
 
@@ -203,6 +206,7 @@ internal abstract class Crowd
             return;
         }
 
+        ReceivedAt = Now;
         // What was left of the last receive goes before the new bytes: everything is parsed in one piece.
         int unread = client.Unread.Length;
         client.Unread.CopyTo(_received, MaxUnread - unread);
@@ -268,7 +272,7 @@ internal abstract class Crowd
         }
         bytes = bytes[(end + 4)..];
         client.State = ClientState.Open;
-        client.OpenedAt = Now;
+        client.OpenedAt = ReceivedAt;
         InFlight--;
         Opened++;
         Handshakes.Add(client.OpenedAt - client.ConnectedAt);

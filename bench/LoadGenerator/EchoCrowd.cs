@@ -12,6 +12,7 @@ internal sealed class EchoCrowd : Crowd
 
     private readonly byte[] _pattern;
     private readonly byte _opcode;
+    private readonly int _size, _depth;
     private readonly Histogram _latencies = new();
     private bool _measuring, _stopping;
     private long _echoes;
@@ -21,7 +22,8 @@ internal sealed class EchoCrowd : Crowd
         : base(options)
     {
         _opcode = options.IsBinary ? ServerFrame.Binary : ServerFrame.Text;
-        _pattern = new byte[options.Size + Patterns];
+        (_size, _depth) = (options.Size, options.Depth);
+        _pattern = new byte[_size + Patterns];
         var random = new Random(1);
         foreach (ref byte letter in _pattern.AsSpan())
             letter = (byte)random.Next('!', '~');
@@ -39,7 +41,7 @@ internal sealed class EchoCrowd : Crowd
         foreach (Client client in Clients.Where(client => client.State == ClientState.Open))
         {
             for (int i = 0; i < Options.Depth; i++)
-                SendNext(client);
+                SendNext(client, Now);
             Flush(client);
         }
         PollUntil(Now + Seconds(Options.WarmUp));
@@ -81,7 +83,7 @@ internal sealed class EchoCrowd : Crowd
 
     protected override bool OnPayload(Client client, ReadOnlySpan<byte> payload)
     {
-        if (client.ReceivedBytes + payload.Length > Options.Size)
+        if (client.ReceivedBytes + payload.Length > _size)
             return false;
         bool same = payload.SequenceEqual(Message(client, client.Received).Slice(client.ReceivedBytes, payload.Length));
         client.ReceivedBytes += payload.Length;
@@ -90,27 +92,27 @@ internal sealed class EchoCrowd : Crowd
 
     protected override bool OnMessage(Client client)
     {
-        if (client.Opcode != _opcode || client.ReceivedBytes != Options.Size)
+        if (client.Opcode != _opcode || client.ReceivedBytes != _size)
             return false;
         if (_measuring)
         {
-            _latencies.Add(Now - client.SentAt[client.Received % Options.Depth]);
+            _latencies.Add(ReceivedAt - client.SentAt[client.Received % _depth]);
             _echoes++;
         }
         client.ReceivedBytes = 0;
         client.Received++;
         if (!_stopping)
-            SendNext(client);
+            SendNext(client, ReceivedAt);
         return true;
     }
 
     protected override void OnEnd(Client client) => _unexpected++;
 
-    private ReadOnlySpan<byte> Message(Client client, int number) => _pattern.AsSpan((client.Number * 7 + number) % Patterns, Options.Size);
+    private ReadOnlySpan<byte> Message(Client client, int number) => _pattern.AsSpan((client.Number * 7 + number) % Patterns, _size);
 
-    private void SendNext(Client client)
+    private void SendNext(Client client, long now)
     {
-        client.SentAt[client.Sent % Options.Depth] = Now;
+        client.SentAt[client.Sent % _depth] = now;
         Send(client, _opcode, Message(client, client.Sent++));
     }
 

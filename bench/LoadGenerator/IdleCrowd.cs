@@ -13,6 +13,7 @@ internal sealed class IdleCrowd : Crowd
     private readonly Histogram _offBeat = new();
     private readonly Histogram _cutAfter = new();
     private readonly bool _isStorm;
+    private readonly long _beat;
     private readonly int _muted;
     private bool _holding;
     private long _pings;
@@ -22,6 +23,7 @@ internal sealed class IdleCrowd : Crowd
         : base(options)
     {
         _isStorm = options.Mode == "storm";
+        _beat = Seconds(options.Ping);
         if (options.Mode != "mute")
             return;
         for (int i = 0; i < options.Mute; i++)
@@ -70,13 +72,13 @@ internal sealed class IdleCrowd : Crowd
 
     protected override void OnPing(Client client, ReadOnlySpan<byte> payload)
     {
-        long now = Now;
+        long now = ReceivedAt;
         client.Pings++;
         if (_holding)
         {
             _pings++;
             if (client.LastPing > 0)
-                _offBeat.Add(Math.Abs(now - client.LastPing - Seconds(Options.Ping)));
+                _offBeat.Add(Math.Abs(now - client.LastPing - _beat));
         }
         client.LastPing = now;
         if (!client.Mute)
@@ -87,7 +89,7 @@ internal sealed class IdleCrowd : Crowd
 
     protected override void OnClose(Client client, ReadOnlySpan<byte> payload)
     {
-        client.ClosedAt = Now;
+        client.ClosedAt = ReceivedAt;
         if (!client.Mute)
             base.OnClose(client, payload);
     }
