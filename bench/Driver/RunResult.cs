@@ -48,7 +48,7 @@ internal sealed class RunResult(string server, string phase, int rep)
         Values["other_cores"] = (used.Machine - used.Server - used.Load) / used.Time;
         if (used.Operations > 0)
             Values["cpu_us"] = used.Server / used.Operations * 1e6;
-        if (Values.GetValueOrDefault("opened") > 0)
+        if (growth > 0 && Values.GetValueOrDefault("opened") > 0)
             Values["rss_connection_kb"] = growth / Values["opened"] / 1e3;
 
         foreach (string count in (string[])["failures", "unexpected", "unanswered", "never_closed"])
