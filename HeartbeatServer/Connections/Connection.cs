@@ -186,8 +186,7 @@ internal sealed class Connection : WheelEntry
     {
         int strikes = 0;
         Disconnect? cut = null;
-        ulong? pinged = null;
-        TimeSpan next;
+        bool ping = false;
         lock (_heartbeat)
         {
             if (now >= _closeBy)
@@ -207,7 +206,7 @@ internal sealed class Connection : WheelEntry
                 {
                     if (step == HeartbeatStep.Ping)
                     {
-                        pinged = _sender.TryPing() ? _heartbeat.Pings : null;
+                        ping = true;
                     }
                     else if (!CouldBeHeard())
                     {
@@ -222,15 +221,18 @@ internal sealed class Connection : WheelEntry
                     }
                 }
             }
-            next = Earliest(_sender.CloseSent ? Heartbeat.Never : _heartbeat.NextDue, _closeBy, _sender.WriteDue);
         }
 
-        if (pinged is { } number && _log.IsDebug)
-            _log.PingSent(Id, number);
+        // Not under the lock: see FrameSender.
+        if (ping && _sender.TryPing() && _log.IsDebug)
+            _log.PingSent(Id, _heartbeat.Pings);
         if (strikes > 0)
             _log.Suspect(Id, Remote, strikes, _options.Timings.MaxMissed, _options.Timings.Timeout, now - _heartbeat.LastReceived);
         if (cut is null)
-            return next;
+        {
+            lock (_heartbeat)
+                return Earliest(_sender.CloseSent ? Heartbeat.Never : _heartbeat.NextDue, _closeBy, _sender.WriteDue);
+        }
 
         if (cut.Cause == DisconnectCause.PongTimeout && End(cut))
             _sender.Close(FrameWriter.Close(CloseCode.InternalError, "pong timeout"));

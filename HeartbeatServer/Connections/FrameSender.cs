@@ -21,11 +21,14 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
     [ThreadStatic]
     private static byte[]? _pingFrame;
 
+    // Whether a write is in progress. The lock is not held while it is: with one core, the answer to a ping can be there before the call
+    // that sent it has returned, and its reader would wait for the lock.
+    private bool _writing;
     private Task? _pendingControl;
     private bool _owesPing;
     private byte[]? _owesClose;
 
-    /// <summary>When the write in progress has taken too long; <see cref="Heartbeat.Never"/> if there is none.</summary>
+    /// <summary>When the write that waits for the client has taken too long; <see cref="Heartbeat.Never"/> if none waits.</summary>
     public TimeSpan WriteDue { get; private set; } = Heartbeat.Never;
 
     public bool CloseSent { get; private set; }
@@ -36,42 +39,29 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
     /// <summary>Writes whole frames, waiting as long as the client takes. The read loop's.</summary>
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> frames)
     {
-        bool holding = false;
-        while (!frames.IsEmpty)
+        while (true)
         {
-            Task? before = null;
-            ValueTask write = default;
             lock (heartbeat)
             {
                 if (CloseSent)
                     return;
-                if (!holding && _pendingControl is { IsCompleted: false })
+                if (!_writing)
                 {
-                    before = _pendingControl;
-                }
-                else
-                {
-                    ReadOnlyMemory<byte> part = frames[..Math.Min(frames.Length, OutputLimit)];
-                    frames = frames[part.Length..];
-                    write = stream.WriteAsync(part);
-                    BytesOut += part.Length;
-                    if (write.IsCompleted && frames.IsEmpty && !holding)
-                    {
-#pragma warning disable CA1849 // It is complete: this throws what it failed with.
-                        write.GetAwaiter().GetResult();
-#pragma warning restore CA1849
-                        return;
-                    }
-                    holding = true;
-                    WriteDue = wheel.Now + WriteTimeout;
+                    _writing = true;
+                    BytesOut += frames.Length;
+                    break;
                 }
             }
-            if (before is not null)
-            {
-                await before;
-                continue;
-            }
-            wheel.Schedule(owner, WriteDue);
+            await ControlSentAsync();
+        }
+
+        while (!frames.IsEmpty)
+        {
+            ReadOnlyMemory<byte> part = frames[..Math.Min(frames.Length, OutputLimit)];
+            frames = frames[part.Length..];
+            ValueTask write = stream.WriteAsync(part);
+            if (!write.IsCompleted)
+                Wait();
             await write;
         }
         WriteEnded();
@@ -82,66 +72,95 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
     public bool TryPing()
     {
         lock (heartbeat)
-        {
             _owesPing = true;
-            return WriteOwed();
-        }
+        return WriteOwed();
     }
 
     /// <summary>Writes a Close frame now, or owes it. Only the first counts.</summary>
     public void Close(byte[] frame)
     {
         lock (heartbeat)
+            _owesClose ??= frame;
+        WriteOwed();
+    }
+
+    /// <summary>Waits for the control frame in progress, and for a Close frame that is owed behind it. The read loop's.</summary>
+    public async ValueTask ControlSentAsync()
+    {
+        var spin = new SpinWait();
+        while (true)
         {
-            if (CloseSent || _owesClose is not null)
-                return;
-            _owesClose = frame;
-            WriteOwed();
+            Task? pending;
+            lock (heartbeat)
+            {
+                if (!_writing)
+                    return;
+                pending = _pendingControl;
+            }
+            // It waits for the client, or another thread is about to return from the call that sends it.
+            if (pending is { IsCompleted: false })
+                await pending;
+            else
+                spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 
-    /// <summary>Waits for the control frame in progress, and for a Close frame that is owed behind it.</summary>
-    public async ValueTask ControlSentAsync()
-    {
-        while (_pendingControl is { IsCompleted: false } pending)
-            await pending;
-    }
-
+    /// <summary>Writes what is owed, unless a write is in progress, which will do it at its end.</summary>
     /// <returns>Whether a ping was written.</returns>
     private bool WriteOwed()
     {
-        if (WriteDue != Heartbeat.Never || CloseSent)
-            return false;
-
-        bool ping = _owesClose is null && _owesPing;
-        byte[]? frame = _owesClose;
-        if (ping)
+        bool pinged = false;
+        while (TakeOwed(out bool isPing) is { } frame)
         {
-            frame = _pingFrame ??= new byte[FrameWriter.PingSize];
-            FrameWriter.WritePing(frame, heartbeat.Pings + 1);
+            pinged |= isPing;
+            ValueTask write = stream.WriteAsync(frame);
+            if (!write.IsCompletedSuccessfully)
+            {
+                _pingFrame = null; // the write in progress keeps it
+                Wait();
+                _pendingControl = FinishControlAsync(write);
+                return pinged;
+            }
+            lock (heartbeat)
+                _writing = false;
         }
-        if (frame is null)
-            return false;
+        return pinged;
+    }
 
-        CloseSent = !ping;
-        (_owesPing, _owesClose) = (false, null);
-        BytesOut += frame.Length;
-        ValueTask write = stream.WriteAsync(frame);
-        if (ping)
-            heartbeat.PingWritten(wheel.Now);
-        if (!write.IsCompletedSuccessfully)
+    /// <summary>The frame that is to be written now, if any: the Close frame before a ping.</summary>
+    private byte[]? TakeOwed(out bool isPing)
+    {
+        lock (heartbeat)
         {
-            _pingFrame = null; // the write in progress keeps it
-            WriteDue = wheel.Now + WriteTimeout;
-            _pendingControl = FinishControlAsync(write);
+            isPing = _owesClose is null && _owesPing;
+            if (_writing || CloseSent || (_owesClose is null && !_owesPing))
+                return null;
+
+            byte[] frame = _owesClose ?? (_pingFrame ??= new byte[FrameWriter.PingSize]);
+            if (isPing)
+            {
+                FrameWriter.WritePing(frame, heartbeat.Pings + 1);
+                heartbeat.PingWritten(wheel.Now);
+            }
+            CloseSent = !isPing;
+            _owesPing = false;
+            _writing = true;
+            BytesOut += frame.Length;
+            return frame;
         }
-        return ping;
+    }
+
+    /// <summary>The write in progress waits for the client, and its time runs.</summary>
+    private void Wait()
+    {
+        TimeSpan due = wheel.Now + WriteTimeout;
+        lock (heartbeat)
+            WriteDue = due;
+        wheel.Schedule(owner, due);
     }
 
     private async Task FinishControlAsync(ValueTask write)
     {
-        await Task.Yield(); // out of the lock that the caller holds
-        wheel.Schedule(owner, WriteDue);
         try
         {
             await write;
@@ -151,6 +170,8 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
         catch (Exception e)
 #pragma warning restore CA1031
         {
+            lock (heartbeat)
+                (_writing, CloseSent) = (false, true); // nothing can be written any more
             owner.OnWriteFailed(e);
         }
     }
@@ -158,15 +179,19 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
     /// <summary>No write is in progress any more: what was owed meanwhile leaves.</summary>
     private void WriteEnded()
     {
+        lock (heartbeat)
+        {
+            _writing = false;
+            WriteDue = Heartbeat.Never;
+            if (!_owesPing && _owesClose is null)
+                return;
+        }
+        if (!WriteOwed())
+            return;
         ulong number;
         TimeSpan due;
         lock (heartbeat)
-        {
-            WriteDue = Heartbeat.Never;
-            if (!WriteOwed())
-                return;
             (number, due) = (heartbeat.Pings, heartbeat.NextDue);
-        }
         owner.OnLatePing(number, due);
     }
 }
