@@ -22,8 +22,8 @@ internal static class Program
 
     private static async Task<int> ServeAsync(ServerOptions options)
     {
-        using Serilog.Core.Logger logger = LogSetup.Create(options.LogLevel, options.LogFormat == LogFormat.Json);
-        var log = new ServerLog(logger);
+        await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
+        var log = new ServerLog(output.Logger);
         var time = TimeProvider.System;
         var metrics = new ServerMetrics();
         var table = new ConnectionTable();
@@ -60,6 +60,11 @@ internal static class Program
         log.Stopped();
         return Stopped;
 
-        void Summarize() => log.Summary(metrics, table.Count, wheel.Now - started);
+        void Summarize()
+        {
+            log.Summary(metrics, table.Count, wheel.Now - started);
+            if (output.Dropped > 0)
+                log.LinesDropped(output.Dropped);
+        }
     }
 }

@@ -37,7 +37,7 @@ public sealed class HeartbeatEdgeTests
         Heartbeat heartbeat = Pinged(Usual);
         heartbeat.Advance(At(5.4), At(2));
 
-        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(5.41), out bool isLate), Is.EqualTo(At(2.41)));
+        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(5.41), TimeSpan.Zero, out bool isLate), Is.EqualTo(At(2.41)));
         Assert.That((isLate, heartbeat.Late), Is.EqualTo((false, 0)));
     }
 
@@ -46,7 +46,28 @@ public sealed class HeartbeatEdgeTests
     {
         Heartbeat heartbeat = Pinged(Usual);
 
-        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(2.9), out _), Is.EqualTo(TimeSpan.Zero));
+        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(2.9), TimeSpan.Zero, out _), Is.EqualTo(TimeSpan.Zero));
+    }
+
+    [Test]
+    public void A_second_stall_does_not_put_the_same_verdict_off_again()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+        heartbeat.Advance(At(5.4), At(2));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(5.5)));
+
+        Assert.That(heartbeat.Advance(At(7.5), At(2.1)), Is.EqualTo(HeartbeatStep.Overdue));
+    }
+
+    [Test]
+    public void A_pong_that_waited_for_us_is_not_late_for_that()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+
+        // Written at 3, answered at 3.3, read at 8.3 because nobody was there for 5 s.
+        TimeSpan? roundTrip = heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(8.3), At(5), out bool isLate);
+
+        Assert.That((roundTrip, isLate, heartbeat.Late), Is.EqualTo(((TimeSpan?)At(5.3), false, 0)));
     }
 
     [Test]
@@ -123,7 +144,7 @@ public sealed class HeartbeatEdgeTests
 
         Assert.That(heartbeat.NextDue, Is.EqualTo(At(13)));
         Assert.That(heartbeat.Advance(At(12.999), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
-        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(12.9), out bool isLate), Is.EqualTo(At(9.9)));
+        Assert.That(heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(12.9), TimeSpan.Zero, out bool isLate), Is.EqualTo(At(9.9)));
         Assert.That((isLate, heartbeat.Late, heartbeat.Pongs), Is.EqualTo((false, 0, 1)));
         Assert.That(heartbeat.Advance(At(13), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
     }
@@ -191,7 +212,7 @@ public sealed class HeartbeatEdgeTests
         heartbeat.Advance(At(13), TimeSpan.Zero);
         heartbeat.PingWritten(At(13));
         heartbeat.BytesReceived(At(14));
-        heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 2], At(14), out bool isLate);
+        heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 2], At(14), TimeSpan.Zero, out bool isLate);
 
         Assert.That(isLate, Is.False);
         Assert.That(heartbeat.NextDue, Is.EqualTo(At(23)));

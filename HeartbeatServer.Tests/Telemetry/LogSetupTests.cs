@@ -2,7 +2,6 @@ using System.Net;
 using System.Text.Json;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
-using Serilog.Core;
 using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Telemetry;
@@ -14,9 +13,9 @@ public sealed class LogSetupTests
     private static readonly IPEndPoint Remote = new(IPAddress.Loopback, 50123);
 
     [Test]
-    public void JSON_is_one_object_a_line_with_its_properties()
+    public async Task JSON_is_one_object_a_line_with_its_properties()
     {
-        string[] lines = Write(LogEventLevel.Information, json: true);
+        string[] lines = await WriteAsync(LogEventLevel.Information, json: true);
 
         Assert.That(lines, Has.Length.EqualTo(3));
         JsonElement[] objects = [.. lines.Select(line => JsonDocument.Parse(line).RootElement)];
@@ -32,9 +31,9 @@ public sealed class LogSetupTests
     }
 
     [Test]
-    public void Text_has_time_level_and_message()
+    public async Task Text_has_time_level_and_message()
     {
-        string[] lines = Write(LogEventLevel.Information, json: false);
+        string[] lines = await WriteAsync(LogEventLevel.Information, json: false);
 
         Assert.That(lines[0], Does.Match(@"^\d\d:\d\d:\d\d\.\d{3} \[INF\] #7 127\.0\.0\.1:50123 connected, 1 now$"));
         Assert.That(lines[1], Does.Contain("[WRN] #7 127.0.0.1:50123 is suspect"));
@@ -42,21 +41,21 @@ public sealed class LogSetupTests
     }
 
     [Test]
-    public void Each_ping_is_a_line_only_at_debug([Values] bool json)
+    public async Task Each_ping_is_a_line_only_at_debug([Values] bool json)
     {
-        Assert.That(Write(LogEventLevel.Information, json), Has.None.Contains("ping 3"));
-        Assert.That(Write(LogEventLevel.Debug, json), Has.Exactly(1).Contains("ping 3"));
+        Assert.That(await WriteAsync(LogEventLevel.Information, json), Has.None.Contains("ping 3"));
+        Assert.That(await WriteAsync(LogEventLevel.Debug, json), Has.Exactly(1).Contains("ping 3"));
     }
 
     [Test]
-    public void The_level_is_the_least_that_is_written()
+    public async Task The_level_is_the_least_that_is_written()
     {
-        Assert.That(Write(LogEventLevel.Warning, json: true), Has.Length.EqualTo(2));
-        Assert.That(Write(LogEventLevel.Fatal, json: true), Is.Empty);
+        Assert.That(await WriteAsync(LogEventLevel.Warning, json: true), Has.Length.EqualTo(2));
+        Assert.That(await WriteAsync(LogEventLevel.Fatal, json: true), Is.Empty);
     }
 
     /// <summary>A connect, a ping, a strike and a bug, as they appear on standard output.</summary>
-    private static string[] Write(LogEventLevel level, bool json)
+    private static async Task<string[]> WriteAsync(LogEventLevel level, bool json)
     {
         TextWriter before = Console.Out;
         using var output = new StringWriter();
@@ -64,8 +63,8 @@ public sealed class LogSetupTests
         try
         {
             // Disposing of it waits for the queue.
-            using Logger logger = LogSetup.Create(level, json);
-            var log = new ServerLog(logger);
+            await using var setup = new LogSetup(level, json);
+            var log = new ServerLog(setup.Logger);
             log.Connected(7, Remote, 1);
             log.PingSent(7, 3);
             log.Suspect(7, Remote, 1, 3, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(1));

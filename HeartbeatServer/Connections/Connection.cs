@@ -305,7 +305,7 @@ internal sealed class Connection : WheelEntry
 
             default:
                 _messagesIn++;
-                if (_options.Echo)
+                if (_options.Echo && !_sender.CloseSent)
                 {
                     _messagesOut++;
                     await ReplyAsync(inbound, inbound.Opcode);
@@ -328,7 +328,10 @@ internal sealed class Connection : WheelEntry
         TimeSpan? roundTrip;
         bool isLate;
         lock (_heartbeat)
-            roundTrip = _heartbeat.PongReceived(payload, _heartbeat.LastReceived, out isLate);
+        {
+            TimeSpan now = _heartbeat.LastReceived;
+            roundTrip = _heartbeat.PongReceived(payload, now, _wheel.StallAt(now), out isLate);
+        }
         if (roundTrip is { } time)
             _metrics.RoundTrips.Add(time);
         if (isLate)
@@ -387,8 +390,7 @@ internal sealed class Connection : WheelEntry
             int count = await receive;
             if (count == 0)
                 return;
-            lock (_heartbeat)
-                _bytesIn += count;
+            OnBytes(count);
         }
     }
 
@@ -416,12 +418,18 @@ internal sealed class Connection : WheelEntry
             _stream.Dispose();
     }
 
-    private Disconnect ByNetwork() => (_stream as SocketStream)?.Error switch
+    private Disconnect ByNetwork()
     {
-        null or SocketError.Success => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
-        SocketError.ConnectionReset => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
-        { } error => new Disconnect(DisconnectCause.ConnectionReset, error.ToString()),
-    };
+        // A ping that is being sent at this moment may be told of the reset instead of us.
+        _sender.LetCallReturn();
+        return (_stream as SocketStream)?.Error switch
+        {
+            null or SocketError.Success => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
+            // Shutdown is EPIPE: a write after the reset.
+            SocketError.ConnectionReset or SocketError.Shutdown => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
+            { } error => new Disconnect(DisconnectCause.ConnectionReset, error.ToString()),
+        };
+    }
 
     /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
     private bool CouldBeHeard() => _sender.WriteDue == Heartbeat.Never && !(_stream is SocketStream { HasUnreadBytes: true });

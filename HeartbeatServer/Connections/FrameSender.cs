@@ -105,6 +105,20 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
         }
     }
 
+    /// <summary>Gives another thread that is inside a call to the socket a moment to come back from it.</summary>
+    public void LetCallReturn()
+    {
+        var spin = new SpinWait();
+        for (int i = 0; i < 100 && IsInCall(); i++)
+            spin.SpinOnce(sleep1Threshold: -1);
+
+        bool IsInCall()
+        {
+            lock (heartbeat)
+                return _writing && (_pendingControl is null || _pendingControl.IsCompleted);
+        }
+    }
+
     /// <summary>Writes what is owed, unless a write is in progress, which will do it at its end.</summary>
     /// <returns>Whether a ping was written.</returns>
     private bool WriteOwed()
@@ -113,7 +127,16 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
         while (TakeOwed(out bool isPing) is { } frame)
         {
             pinged |= isPing;
-            ValueTask write = stream.WriteAsync(frame);
+            ValueTask write;
+            try
+            {
+                write = stream.WriteAsync(frame);
+            }
+            catch
+            {
+                Fail();
+                throw;
+            }
             if (!write.IsCompletedSuccessfully)
             {
                 _pingFrame = null; // the write in progress keeps it
@@ -170,10 +193,16 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            lock (heartbeat)
-                (_writing, CloseSent) = (false, true); // nothing can be written any more
+            Fail();
             owner.OnWriteFailed(e);
         }
+    }
+
+    /// <summary>Nothing can be written any more.</summary>
+    private void Fail()
+    {
+        lock (heartbeat)
+            (_writing, CloseSent) = (false, true);
     }
 
     /// <summary>No write is in progress any more: what was owed meanwhile leaves.</summary>

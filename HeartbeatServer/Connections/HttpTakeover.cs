@@ -138,7 +138,15 @@ internal static class HttpTakeover
         RemoveConnection(connection);
         // The socket keeps the operation of its last receive, and with it HttpListener's 8 KiB buffer.
         CachedReceive!.SetValue(socket, null);
-        return new SocketStream(socket, readAhead);
+        try
+        {
+            return new SocketStream(socket, readAhead);
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw new IOException(e.Message, e);
+        }
     }
 
     /// <summary>http.sys owns the socket; its WebSocket has a stream of the raw bytes inside. Compiled here, not tested.</summary>
@@ -210,7 +218,16 @@ internal static class HttpTakeover
                 return [.. connections.Cast<object>().Select(connection => new PendingRequest(connection))];
         }
 
-        public void Dispose() => unbind();
+        /// <summary>Stops listening. Requests that are not complete get 503: HttpListener would answer them 200.</summary>
+        public void Dispose()
+        {
+            foreach (PendingRequest request in Pending())
+            {
+                request.Reject(
+                    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"u8);
+            }
+            unbind();
+        }
     }
 
     /// <summary>A request that is not complete.</summary>

@@ -14,6 +14,7 @@ internal sealed class SocketStream : Stream
     private readonly Socket _socket;
     private readonly Receiver _receiver = new();
     private byte[]? _readAhead;
+    private SocketError _sendError;
 
     /// <param name="socket">Connected.</param>
     /// <param name="readAhead">Bytes that were received before and come first.</param>
@@ -25,8 +26,10 @@ internal sealed class SocketStream : Stream
         socket.Blocking = false;
     }
 
-    /// <summary>Why a read returned 0: <see cref="SocketError.Success"/> for FIN.</summary>
-    public SocketError Error => _receiver.Error;
+    /// <summary>
+    /// Why a read returned 0: <see cref="SocketError.Success"/> for FIN. The kernel tells a reset once, and it may have told the sender.
+    /// </summary>
+    public SocketError Error => _receiver.Error == SocketError.Success ? _sendError : _receiver.Error;
 
     /// <summary>Whether the kernel has bytes that were not read yet.</summary>
     public bool HasUnreadBytes
@@ -91,7 +94,7 @@ internal sealed class SocketStream : Stream
             {
                 SocketError.Success when sent == buffer.Length => default,
                 SocketError.Success or SocketError.WouldBlock => SendRestAsync(buffer[sent..]),
-                _ => ValueTask.FromException(Failed(new SocketException((int)error))),
+                _ => ValueTask.FromException(Failed(new SocketException((int)(_sendError = error)))),
             };
         }
         catch (ObjectDisposedException e)
@@ -152,6 +155,7 @@ internal sealed class SocketStream : Stream
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
+            _sendError = (e as SocketException)?.SocketErrorCode ?? SocketError.OperationAborted;
             throw Failed(e);
         }
     }

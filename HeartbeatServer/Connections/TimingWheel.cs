@@ -43,6 +43,8 @@ internal sealed class TimingWheel : IDisposable
     private Thread? _thread;
     private volatile bool _stopped;
     private long _lastTick;
+    private TimeSpan _stall;
+    private TimeSpan _stallEnd;
 
     /// <param name="time">The clock.</param>
     /// <param name="horizon">The longest regular period.</param>
@@ -123,6 +125,7 @@ internal sealed class TimingWheel : IDisposable
         _onTick?.Invoke(Lateness);
         // Less than a tick is how timers are; more means that nobody was there.
         TimeSpan stall = Lateness > Tick ? Lateness : TimeSpan.Zero;
+        (_stall, _stallEnd) = (stall, now);
 
         lock (_gate)
         {
@@ -138,6 +141,13 @@ internal sealed class TimingWheel : IDisposable
                 Schedule(entry, entry.OnDue(now, stall));
         }
         _due.Clear();
+    }
+
+    /// <summary>How long the wheel is away at this moment, or was until a tick ago; zero if it is on time.</summary>
+    public TimeSpan StallAt(TimeSpan now)
+    {
+        TimeSpan away = now - ((_lastTick + 1) * Tick);
+        return away > Tick ? away : now - _stallEnd <= Tick ? _stall : TimeSpan.Zero;
     }
 
     public void Dispose()

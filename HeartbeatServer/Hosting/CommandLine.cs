@@ -208,9 +208,9 @@ internal sealed class CommandLine
     {
         if (text is "*" or "0.0.0.0")
             return "*";
-        if (Uri.CheckHostName(text) == UriHostNameType.Unknown)
-            expected("an address, a host name or *");
-        return text;
+        if (Uri.CheckHostName(text) == UriHostNameType.Unknown || text is "::" or "[::]")
+            expected("an address, a host name or * (every IPv4 interface)");
+        return text.Trim('[', ']');
     }
 
     private static string UrlPath(string text, Action<string> expected)
@@ -219,7 +219,11 @@ internal sealed class CommandLine
         if (!text.StartsWith('/') || text.StartsWith("//", StringComparison.Ordinal)
             || !Uri.TryCreate("http://host" + text, UriKind.Absolute, out Uri? uri) || uri.AbsolutePath != text)
         {
-            expected("a URL path without a query, such as /ws");
+            expected("a URL path without a query, such as /ws, as a client sends it (percent-encoded where it has to be)");
+        }
+        else if (text == Server.HealthPath)
+        {
+            expected("free: health checks go there");
         }
         return text;
     }

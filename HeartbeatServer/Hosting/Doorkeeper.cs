@@ -64,9 +64,8 @@ internal sealed class Doorkeeper : IAsyncDisposable
         {
             if (now - _closedAt >= ClosedFor && _table.Count < _files!.MaxConnections)
             {
-                _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
-                if (_toldFull)
-                    _log.RoomAgain(_table.Count, _files.MaxConnections);
+                _closedAt = now;
+                Reopen(now);
             }
             return;
         }
@@ -97,6 +96,25 @@ internal sealed class Doorkeeper : IAsyncDisposable
                 Reject(request, 408, "Request Timeout", $"the request was not finished within {Duration.Format(_options.HandshakeTimeout)}");
         }
         _firstSeen = seen;
+    }
+
+    private void Reopen(TimeSpan now)
+    {
+        try
+        {
+            _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
+            if (_toldFull)
+                _log.RoomAgain(_table.Count, _files!.MaxConnections);
+        }
+        catch (HttpListenerException e) when (now - _warned < WarnEvery)
+        {
+            _ = e; // told already; the next try is in a second
+        }
+        catch (HttpListenerException e)
+        {
+            _warned = now;
+            _log.CannotReopen(BindError.Describe(_options.Host, _options.Port, e));
+        }
     }
 
     private void Reject(HttpTakeover.PendingRequest request, int status, string phrase, string reason)

@@ -10,7 +10,7 @@ namespace HeartbeatServer.Hosting;
 /// <summary>Accepts, routes, upgrades; and drains at the end.</summary>
 internal sealed class Server : IAsyncDisposable
 {
-    private const string HealthPath = "/healthz";
+    public const string HealthPath = "/healthz";
 
     /// <summary>Close frames a second when draining, unless the window asks for more: every client comes back somewhere else at once.</summary>
     private const int ClosesPerSecond = 1000;
@@ -101,8 +101,8 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>Stops listening, and cuts what was not drained: an upgrade may have been under way while it was.</summary>
     public async ValueTask DisposeAsync()
     {
-        _stopping = true;
         await _door.DisposeAsync();
+        _stopping = true;
         ((IDisposable)_listener).Dispose();
         await _accepting;
         await CutRestAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
@@ -217,13 +217,18 @@ internal sealed class Server : IAsyncDisposable
 
     private async Task ServeAsync(Connection connection)
     {
-        Disconnect end = await connection.RunAsync();
-
-        _metrics.CountEnd(end.Cause);
-        _log.Ended(connection.Id, connection.Remote, end, connection.Figures());
-        _table.Remove(connection);
-        if (_draining && _table.Count == 0)
-            _empty.TrySetResult();
+        try
+        {
+            Disconnect end = await connection.RunAsync();
+            _metrics.CountEnd(end.Cause);
+            _log.Ended(connection.Id, connection.Remote, end, connection.Figures());
+        }
+        finally
+        {
+            _table.Remove(connection);
+            if (_draining && _table.Count == 0)
+                _empty.TrySetResult();
+        }
     }
 
     private async Task RespondAsync(HttpListenerContext context, int status, string reason)

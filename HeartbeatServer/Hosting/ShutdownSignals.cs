@@ -1,8 +1,10 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 
 namespace HeartbeatServer.Hosting;
 
 /// <summary>SIGTERM and SIGINT (Ctrl+C): the first asks for a drain, the second for an end at once.</summary>
+[SuppressMessage("Usage", "CA2213", Justification = "A signal may be on its way; a source without a timer has nothing to free.")]
 internal sealed class ShutdownSignals : IDisposable
 {
     private readonly TaskCompletionSource<string> _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -26,7 +28,6 @@ internal sealed class ShutdownSignals : IDisposable
     {
         _terminate.Dispose();
         _interrupt.Dispose();
-        _second.Dispose();
     }
 
     private void OnSignal(PosixSignalContext context)

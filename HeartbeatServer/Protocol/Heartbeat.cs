@@ -36,8 +36,9 @@ internal sealed class Heartbeat
     private SentTimes _sent;
     private RoundTrips _roundTrips;
 
-    // Life since the last ping was written.
+    // Life since the last ping was written; and whether its deadline was moved.
     private bool _alive;
+    private bool _forgiven;
 
     /// <param name="timings">As the user set them.</param>
     /// <param name="now">When the connection opened.</param>
@@ -87,8 +88,10 @@ internal sealed class Heartbeat
     /// </param>
     public HeartbeatStep Advance(TimeSpan now, TimeSpan stall)
     {
-        if (stall > TimeSpan.Zero)
+        // Once for each ping: with a machine that stalls all the time, a dead client has to be found all the same.
+        if (stall > TimeSpan.Zero && !_forgiven)
         {
+            _forgiven = _deadline <= now;
             _deadline = Moved(_deadline, now, stall);
             _deadlineAfter = Moved(_deadlineAfter, now, stall);
         }
@@ -122,7 +125,7 @@ internal sealed class Heartbeat
             _deadlineAfter = deadline;
         else
             _deadline = deadline;
-        _alive = false;
+        _alive = _forgiven = false;
     }
 
     /// <summary>Counts the strike of an overdue ping.</summary>
@@ -147,9 +150,10 @@ internal sealed class Heartbeat
     /// <summary>A Pong frame came.</summary>
     /// <param name="payload">What it carries; ours are 8 bytes, big-endian (RFC 6455 section 5.5.3: the same as the ping's).</param>
     /// <param name="now">The time.</param>
+    /// <param name="stall">How long we ourselves were away just now: a pong that waited for us is not late for that.</param>
     /// <param name="isLate">Whether it came after its deadline.</param>
     /// <returns>The round trip, or null for an unsolicited pong, which is legal and means nothing.</returns>
-    public TimeSpan? PongReceived(ReadOnlySpan<byte> payload, TimeSpan now, out bool isLate)
+    public TimeSpan? PongReceived(ReadOnlySpan<byte> payload, TimeSpan now, TimeSpan stall, out bool isLate)
     {
         isLate = false;
         if (payload.Length != sizeof(ulong))
@@ -164,7 +168,7 @@ internal sealed class Heartbeat
         // A client can guess the number and answer before it was asked.
         TimeSpan roundTrip = now > sent ? now - sent : TimeSpan.Zero;
         sent = Never;
-        isLate = _timings.Timeout > TimeSpan.Zero && roundTrip > _timings.Timeout;
+        isLate = _timings.Timeout > TimeSpan.Zero && roundTrip - stall > _timings.Timeout;
         if (number == Pings)
         {
             // A stall may have moved the deadline: then a long round trip is our fault.
@@ -184,7 +188,7 @@ internal sealed class Heartbeat
     [InlineArray(Length)]
     private struct SentTimes
     {
-        public const int Length = 4;
+        public const int Length = 8;
         private TimeSpan _first;
 
         public void Forget() => ((Span<TimeSpan>)this).Fill(Never);

@@ -110,6 +110,11 @@ internal sealed class ServerLog(ILogger logger)
         connections,
         limit);
 
+    public void CannotReopen(string reason) => logger.Error("The port cannot be opened again: {Reason:l}", reason);
+
+    public void LinesDropped(long lines) => logger.Warning(
+        "{Lines} log line(s) were dropped: whoever reads the output is slower than the log", lines);
+
     public void RoomAgain(int connections, int limit) => logger.Information(
         "Room again: {Connections} connection(s) of {Limit}. The port is open.", connections, limit);
 
