@@ -25,7 +25,7 @@ from . import (  # noqa: F401 (importing registers the cases)
     storms,
     verdicts,
 )
-from .case import CASES, Case, Failure, Skip
+from .case import CASES, Case, Failure, OutOfTime, Skip
 from .lab import REPOSITORY, Lab
 
 PARALLEL = 6
@@ -101,7 +101,7 @@ def run_apart(case: Case, server: Path, tools: Path) -> dict:
 
 def run_here(case: Case, lab: Lab) -> dict:
     def out_of_time(*_: object) -> None:
-        raise Failure(f"not done after {case.limit}s, at {where()}")
+        raise OutOfTime(f"not done after {case.limit}s, at {where()}")
 
     signal.signal(signal.SIGALRM, out_of_time)
     signal.alarm(case.limit)
@@ -111,7 +111,7 @@ def run_here(case: Case, lab: Lab) -> dict:
             case.run(lab)
     except Skip as e:
         result = {"status": "skip", "reason": str(e)}
-    except Failure as e:
+    except (Failure, OutOfTime) as e:
         result = {"status": "FAIL", "reason": f"{e}\n{log_tail(lab)}"}
     except Exception:
         result = {"status": "FAIL", "reason": f"{traceback.format_exc()}{log_tail(lab)}"}
@@ -127,7 +127,12 @@ def where() -> str:
 
 
 def log_tail(lab: Lab) -> str:
-    return "\n".join(f"server: {line['@m'][:300]}" for server in lab.servers for line in server.log[-4:])
+    """The last lines of each server's log, and errors from before."""
+    return "\n".join(
+        f"server: {line['@m'][:300]}"
+        for server in lab.servers[-2:]
+        for place, line in enumerate(server.log)
+        if place >= len(server.log) - 4 or line.get("@l") in ("Error", "Fatal"))
 
 
 _printing = threading.Lock()

@@ -18,6 +18,10 @@ class Skip(Exception):
     """A tool is missing; the message says which."""
 
 
+class OutOfTime(BaseException):
+    """The case took longer than its limit. Not a Failure: a row of a table must not swallow it and go on."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     name: str

@@ -15,7 +15,7 @@ from typing import Any
 
 from .case import Skip, eventually, expect, expect_that, report, row
 from .peer import Peer
-from .server import Server
+from .server import Server, die_together
 
 HERE = Path(__file__).resolve().parent.parent
 REPOSITORY = HERE.parent.parent
@@ -60,7 +60,7 @@ class Lab:
     def start(self, arguments: list[str | Path], **options: object) -> subprocess.Popen:
         """Starts a program in a process group of its own, which is killed at the end of the case if it is still there."""
         environment = {**os.environ, "TMPDIR": str(self.scratch), **options.pop("env", {})}
-        process = subprocess.Popen(arguments, process_group=0, env=environment, **options)
+        process = subprocess.Popen(arguments, process_group=0, env=environment, preexec_fn=die_together, **options)
         self._stack.callback(kill, process)
         return process
 

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 import socket
 import ssl
 import struct
@@ -106,6 +107,8 @@ class Peer:
                 expect("bytes of a response before the end", bytes(self._buffer), b"")
                 return None, {}
         head = self._buffer[:end].decode("latin-1").split("\r\n")
+        if not re.fullmatch(r"HTTP/1\.1 \d{3} [^\r\n]+", head[0]):
+            raise Failure(f"expected an HTTP response, got {short(bytes(self._buffer))}")
         del self._buffer[:end + 4]
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         return int(head[0].split(" ")[1]), headers

@@ -1,6 +1,8 @@
 """The server under test, as a process: started, watched, stopped. Its JSON log is what cases judge by."""
 
 import contextlib
+import ctypes
+import functools
 import json
 import os
 import resource
@@ -23,6 +25,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def die_together(descriptors: int | None = None) -> None:
+    """In a child before it becomes its program: it ends when the case's process ends, however that ends. With a limit of descriptors."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if descriptors is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+
 class Server:
     """A context manager: leaving it sends SIGTERM and expects a clean end, without an error in the log."""
 
@@ -31,10 +40,9 @@ class Server:
         self.log: list[Line] = []
         self.errors_expected = False
         self._terminated = False
-        limit = None if descriptors is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
         self._process = subprocess.Popen(
             [executable, "--host", host, "--port", str(self.port), "--log-format", "json", *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limit)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=functools.partial(die_together, descriptors))
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -1,12 +1,13 @@
 """More connections at once than anybody asked for, and more than there are descriptors."""
 
 import contextlib
+import functools
 import select
 import socket
 import time
 
 from .case import Failure, case, eventually, expect, expect_that
-from .lab import Lab
+from .lab import Lab, healthy
 from .peer import Peer, close_body, frame, upgrade_request
 from .server import Server
 
@@ -104,7 +105,8 @@ def descriptor_limit(lab: Lab) -> None:
         while (peer := knock(server)) is not None:
             peers.append(stack.enter_context(peer))
             expect_that(f"the limit of {LIMIT} to be reached", len(peers) < LIMIT and time.monotonic() < deadline, len(peers))
-        expect_that(f"room for most of {LIMIT}", len(peers) >= LIMIT * 0.7, len(peers))
+        # The runtime has some of its own: a dozen, or with its libraries in files some 60.
+        expect_that(f"room for most of {LIMIT}", len(peers) >= LIMIT - 100, len(peers))
 
         # Those outside keep knocking, and it costs nothing. Some wait at a port that may be closed, some are turned away.
         waiting = [stack.enter_context(socket.socket()) for _ in range(100)]
@@ -128,6 +130,20 @@ def descriptor_limit(lab: Lab) -> None:
         for peer in peers[50:]:
             peer.send(frame("text", b"still"))
             expect("echo to those who stayed", peer.receive(), ("text", b"still"))
+
+
+def flooded(lab: Lab, limit: int) -> None:
+    """Twice as many as there is room for, at once, at a server that has served nobody yet: whatever it loads or opens late, it needs now."""
+    for _ in range(3):
+        with lab.server("--ping", "0", descriptors=limit) as server:
+            with Swarm(server.port) as swarm, contextlib.suppress(Failure):  # most get no answer, and that is right
+                swarm.upgrade(2 * limit, 2)
+            eventually("room again, in a server that lives", lambda: knock(server)).goodbye()
+            healthy(server)
+
+
+for most in (256, 1024):
+    case(f"hostile/a flood past the limit of {most} descriptors", alone=True)(functools.partial(flooded, limit=most))
 
 
 def knock(server: Server) -> Peer | None:
