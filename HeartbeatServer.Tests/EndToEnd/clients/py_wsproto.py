@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Message, Ping, Request, TextMessage
 
 SIZES = [0, 1, 125, 126, 65535, 65536, 1048576]
@@ -22,7 +23,9 @@ class Client:
 
     def send(self, event) -> None:
         with self.lock:
-            self.socket.sendall(self.connection.send(event))
+            # After our Close nothing may follow, not even a pong.
+            if self.connection.state is not ConnectionState.LOCAL_CLOSING:
+                self.socket.sendall(self.connection.send(event))
 
     def messages(self):
         """Whole messages, until the connection is closed; pings are answered."""
@@ -43,7 +46,7 @@ class Client:
                         yield type(event.data)().join(parts)
                         parts = []
                 elif isinstance(event, CloseConnection):
-                    if self.connection.state.name == "REMOTE_CLOSING":
+                    if self.connection.state is ConnectionState.REMOTE_CLOSING:
                         self.send(event.response())
                     print(f"closed {event.code} {event.reason or ''}", flush=True)
                     return
