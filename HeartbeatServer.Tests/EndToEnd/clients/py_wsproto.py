@@ -24,7 +24,7 @@ class Client:
     def send(self, event) -> None:
         with self.lock:
             # After our Close nothing may follow, not even a pong.
-            if self.connection.state is not ConnectionState.LOCAL_CLOSING:
+            if self.connection.state not in (ConnectionState.LOCAL_CLOSING, ConnectionState.CLOSED):
                 self.socket.sendall(self.connection.send(event))
 
     def messages(self):
