@@ -9,14 +9,13 @@ internal static class Program
 {
     private const int Stopped = 0;
     private const int Failed = 1;
-    private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
+    private const string SocketThreads = "DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT";
 
     private static Task<int> Main(string[] arguments)
     {
-        // A socket's continuation runs on the thread that saw it ready: ours never block. docs/decisions/0005 has the figures. It is read
-        // with the first socket.
-        if (Environment.GetEnvironmentVariable(InlineCompletions) is null)
-            Environment.SetEnvironmentVariable(InlineCompletions, "1");
+        // Connections are served on the threads that see them ready (docs/decisions/0005): one for each processor. Read with the first socket.
+        if (Environment.GetEnvironmentVariable(SocketThreads) is null)
+            Environment.SetEnvironmentVariable(SocketThreads, $"{Environment.ProcessorCount}");
         return new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
     }
 

@@ -21,7 +21,7 @@ internal sealed class HeapTrimTests
     [Test]
     public void A_burst_is_collected_once_it_is_over()
     {
-        Open(500);
+        Open(100);
         _trim.Look();
         Assert.That(_collected, Is.Zero, "it may still be going on");
 
@@ -35,7 +35,7 @@ internal sealed class HeapTrimTests
     {
         for (int i = 0; i < 10; i++)
         {
-            Open(300);
+            Open(90);
             _trim.Look();
         }
 
@@ -45,7 +45,7 @@ internal sealed class HeapTrimTests
     [Test]
     public void A_few_connections_are_no_burst()
     {
-        Open(499);
+        Open(99);
         _trim.Look();
         _trim.Look();
 
@@ -55,10 +55,10 @@ internal sealed class HeapTrimTests
     [Test]
     public void Ends_make_a_burst_too()
     {
-        Open(500);
+        Open(100);
         _trim.Look();
         _trim.Look();
-        for (int i = 0; i < 500; i++)
+        for (int i = 0; i < 100; i++)
             _metrics.CountEnd(DisconnectCause.ClientVanished);
         _trim.Look();
         _trim.Look();

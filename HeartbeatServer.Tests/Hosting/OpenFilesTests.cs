@@ -22,7 +22,7 @@ internal sealed class OpenFilesTests
         Assert.That(new OpenFiles(_proc).MaxConnections, Is.EqualTo(1000 - 30 - 100));
     }
 
-    [TestCase("100", 16)]
+    [TestCase("100", 64)]
     [TestCase("100000", 512)]
     public void The_reserve_has_bounds(string limit, int reserve)
     {

@@ -13,7 +13,11 @@ namespace HeartbeatServer.Hosting;
 internal sealed class Doorkeeper : IAsyncDisposable
 {
     /// <summary>Short, because a header line grows as fast as the network delivers.</summary>
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(40);
+    private const int LongestIntervalMs = 40;
+    private const int ShortestIntervalMs = 2;
+
+    /// <summary>Connections that may come in within a millisecond: with few descriptors to lose, it is looked after them more often.</summary>
+    private const int AcceptsPerMs = 50;
 
     /// <summary>How long the port stays closed at least, and how often a full house is worth a line in the log.</summary>
     private static readonly TimeSpan ClosedFor = TimeSpan.FromSeconds(1);
@@ -46,7 +50,8 @@ internal sealed class Doorkeeper : IAsyncDisposable
     {
         _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
         _files = new OpenFiles("/proc/self");
-        _sweeping = new Periodic(Interval, _time, _log, Sweep);
+        int interval = Math.Clamp(_files.MaxConnections / (2 * AcceptsPerMs), ShortestIntervalMs, LongestIntervalMs);
+        _sweeping = new Periodic(TimeSpan.FromMilliseconds(interval), _time, _log, Sweep);
     }
 
     /// <summary>Closes the port. Connections that were upgraded go on.</summary>

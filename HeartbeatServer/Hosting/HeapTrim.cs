@@ -3,7 +3,7 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Hosting;
 
 /// <summary>
-/// Gives memory back after a burst of upgrades or ends, once it is over. HttpListener leaves some 15 KB of garbage behind each upgrade, and an
+/// Gives memory back after a burst of upgrades, refusals or ends, once it is over. HttpListener leaves some 15 KB of garbage behind each upgrade, and an
 /// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
 /// </summary>
 internal sealed class HeapTrim(ServerMetrics metrics, Action collect)
@@ -11,27 +11,23 @@ internal sealed class HeapTrim(ServerMetrics metrics, Action collect)
     /// <summary>How long nothing must have happened. The interval between two looks.</summary>
     public static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
 
-    /// <summary>Upgrades and ends that make a burst.</summary>
-    private const int Burst = 500;
+    /// <summary>Upgrades, refusals and ends that make a burst.</summary>
+    private const int Burst = 100;
 
-    /// <summary>A full collection takes about a millisecond a megabyte, and no ping leaves meanwhile: not on a large heap.</summary>
-    private const long LargestHeap = 128 * 1024 * 1024;
+    /// <summary>A collection takes about a millisecond for 500 connections, and no ping leaves meanwhile: not with more than this.</summary>
+    private const int MostConnections = 50_000;
 
     private long _trimmedAt;
     private long _seen;
 
     /// <summary>Collects what can be collected, and returns it to the operating system.</summary>
-    public static void CollectAll()
-    {
-        if (GC.GetTotalMemory(forceFullCollection: false) <= LargestHeap)
-            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-    }
+    public static void CollectAll() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 
     /// <summary>Collects if there was a burst, and nothing since the last look.</summary>
     public void Look()
     {
-        long churn = metrics.Opened + metrics.Ended;
-        if (churn == _seen && churn - _trimmedAt >= Burst)
+        long churn = metrics.Opened + metrics.Refused + metrics.Ended;
+        if (churn == _seen && churn - _trimmedAt >= Burst && metrics.Opened - metrics.Ended <= MostConnections)
         {
             _trimmedAt = churn;
             collect();

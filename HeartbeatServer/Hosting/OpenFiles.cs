@@ -24,7 +24,7 @@ internal sealed class OpenFiles
     }
 
     /// <summary>Files kept free for everything that is not a connection, and for what comes in before we notice.</summary>
-    private int Reserve => Math.Clamp(_limit / 10, 16, 512);
+    private int Reserve => Math.Clamp(_limit / 10, 64, 512);
 
     /// <summary>The most connections; <see cref="int.MaxValue"/> if there is no limit.</summary>
     public int MaxConnections => _limit == int.MaxValue ? int.MaxValue : Math.Max(1, _limit - _own - Reserve);

@@ -160,7 +160,8 @@ internal sealed class Server : IAsyncDisposable
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            _log.RequestFailed(e);
+            if (!_stopping) // then HttpListener is gone, and its requests with it
+                _log.RequestFailed(e);
             context.Response.Abort();
         }
     }
