@@ -48,7 +48,7 @@ internal static class Program
         }
 
         TimeSpan started = wheel.Now;
-        var trim = new HeapTrim(metrics, HeapTrim.CollectAll);
+        var trim = new HeapTrim(metrics, () => GC.GetTotalMemory(forceFullCollection: false), HeapTrim.CollectAll);
         await using (new Periodic(HeapTrim.Quiet, time, log, trim.Look))
         await using (new Periodic(options.Summary, time, log, Summarize))
         {

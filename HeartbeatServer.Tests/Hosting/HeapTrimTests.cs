@@ -9,13 +9,14 @@ internal sealed class HeapTrimTests
     private ServerMetrics _metrics = null!;
     private HeapTrim _trim = null!;
     private int _collected;
+    private long _heap;
 
     [SetUp]
     public void SetUp()
     {
         _metrics = new ServerMetrics();
-        _collected = 0;
-        _trim = new HeapTrim(_metrics, () => _collected++);
+        (_collected, _heap) = (0, 0);
+        _trim = new HeapTrim(_metrics, () => _heap, () => _collected++);
     }
 
     [Test]
@@ -64,6 +65,28 @@ internal sealed class HeapTrimTests
         _trim.Look();
 
         Assert.That(_collected, Is.EqualTo(2));
+    }
+
+    [Test]
+    public void A_heap_that_the_connections_do_not_explain_is_collected_at_once()
+    {
+        _heap = 64 * 1024 * 1024;
+        _trim.Look();
+        Assert.That(_collected, Is.Zero);
+
+        _heap++;
+        _trim.Look();
+        Assert.That(_collected, Is.EqualTo(1));
+    }
+
+    [Test]
+    public void A_heap_full_of_connections_is_left_alone()
+    {
+        Open(10_000);
+        _heap = 100 * 1024 * 1024;
+        _trim.Look();
+
+        Assert.That(_collected, Is.Zero);
     }
 
     private void Open(int count)

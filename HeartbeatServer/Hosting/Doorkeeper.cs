@@ -13,7 +13,7 @@ namespace HeartbeatServer.Hosting;
 internal sealed class Doorkeeper : IAsyncDisposable
 {
     /// <summary>Short, because a header line grows as fast as the network delivers.</summary>
-    private const int LongestIntervalMs = 40;
+    private const int LongestIntervalMs = 20;
     private const int ShortestIntervalMs = 2;
 
     /// <summary>Connections that may come in within a millisecond: with few descriptors to lose, it is looked after them more often.</summary>
@@ -90,6 +90,11 @@ internal sealed class Doorkeeper : IAsyncDisposable
             return;
         }
 
+        if (pending.Count == 0)
+        {
+            _firstSeen.Clear();
+            return;
+        }
         var seen = new Dictionary<object, TimeSpan>(pending.Count);
         foreach (HttpTakeover.PendingRequest request in pending)
         {

@@ -6,10 +6,13 @@ namespace HeartbeatServer.Hosting;
 /// Gives memory back after a burst of upgrades, refusals or ends, once it is over. HttpListener leaves some 15 KB of garbage behind each upgrade, and an
 /// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
 /// </summary>
-internal sealed class HeapTrim(ServerMetrics metrics, Action collect)
+/// <param name="metrics">Tells a burst.</param>
+/// <param name="heap">Bytes on the heap, garbage included.</param>
+/// <param name="collect">Collects all.</param>
+internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action collect)
 {
     /// <summary>How long nothing must have happened. The interval between two looks.</summary>
-    public static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
+    public static readonly TimeSpan Quiet = TimeSpan.FromSeconds(1);
 
     /// <summary>Upgrades, refusals and ends that make a burst.</summary>
     private const int Burst = 100;
@@ -17,17 +20,23 @@ internal sealed class HeapTrim(ServerMetrics metrics, Action collect)
     /// <summary>A collection takes about a millisecond for 500 connections, and no ping leaves meanwhile: not with more than this.</summary>
     private const int MostConnections = 50_000;
 
+    /// <summary>A heap beyond this and beyond what the connections explain is garbage: clients that press on with requests that are refused.</summary>
+    private const long Swollen = 64 * 1024 * 1024;
+    private const int BytesPerConnection = 8 * 1024;
+
     private long _trimmedAt;
     private long _seen;
 
     /// <summary>Collects what can be collected, and returns it to the operating system.</summary>
     public static void CollectAll() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 
-    /// <summary>Collects if there was a burst, and nothing since the last look.</summary>
+    /// <summary>Collects if there was a burst, and nothing since the last look; or if the heap is swollen.</summary>
     public void Look()
     {
         long churn = metrics.Opened + metrics.Refused + metrics.Ended;
-        if (churn == _seen && churn - _trimmedAt >= Burst && metrics.Opened - metrics.Ended <= MostConnections)
+        long connections = metrics.Opened - metrics.Ended;
+        bool isOver = churn == _seen && churn - _trimmedAt >= Burst;
+        if (connections <= MostConnections && (isOver || heap() > Swollen + (connections * BytesPerConnection)))
         {
             _trimmedAt = churn;
             collect();

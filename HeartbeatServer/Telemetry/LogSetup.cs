@@ -13,7 +13,7 @@ namespace HeartbeatServer.Telemetry;
 internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
 {
     /// <summary>Lines that may wait for a slow terminal or pipe. Further ones are dropped: a heart that waits for a terminal misses beats.</summary>
-    private const int QueueLength = 100_000;
+    private const int QueueLength = 10_000;
 
     private const string Template = "{Timestamp:HH:mm:ss.fff} [{Level:u3}] {Message:lj}{NewLine}{Exception}";
 
