@@ -116,12 +116,10 @@ internal sealed class Doorkeeper : IAsyncDisposable
             if (_toldFull)
                 _log.RoomAgain(_table.Count, _files!.MaxConnections);
         }
-        catch (HttpListenerException e) when (now - _warned < WarnEvery)
-        {
-            _ = e; // told already; the next try is in a second
-        }
         catch (HttpListenerException e)
         {
+            if (now - _warned < WarnEvery)
+                return; // told already; the next try is in a second
             _warned = now;
             _log.CannotReopen(BindError.Describe(_options.Host, _options.Port, e));
         }
