@@ -45,16 +45,35 @@ public sealed class ReceiveBufferTests
     }
 
     [Test]
-    public void A_receive_that_fills_it_inside_a_frame_rents_a_large_one()
+    public void A_receive_that_fills_it_inside_a_frame_rents_one_for_a_burst_and_another_a_large_one()
+    {
+        Fill();
+        Memory<byte> room = _buffer.Prepare(insideFrame: true);
+        Assert.That(room.Length, Is.EqualTo(ReceiveBuffer.BurstSize));
+
+        Fill();
+        room = _buffer.Prepare(insideFrame: true);
+        Assert.That(room.Length, Is.EqualTo(16 * 1024));
+
+        Fill();
+        room = _buffer.Prepare(insideFrame: true);
+        Assert.That(room.Length, Is.EqualTo(16 * 1024));
+    }
+
+    [Test]
+    public void While_bursts_come_it_has_room_for_one_and_after_them_it_rests()
     {
         byte[] resting = _buffer.Array;
-        Receive(resting.Length);
+        Fill();
+        Fill();
+        Receive(1120);
         _buffer.Start = _buffer.End;
+        Assert.That(_buffer.Prepare(insideFrame: false).Length, Is.EqualTo(ReceiveBuffer.BurstSize), "a burst that did not fill it");
 
-        Memory<byte> room = _buffer.Prepare(insideFrame: true);
-
-        Assert.That(_buffer.Array, Is.Not.SameAs(resting));
-        Assert.That(room.Length, Is.GreaterThanOrEqualTo(16 * 1024));
+        Receive(14);
+        _buffer.Start = _buffer.End;
+        _buffer.Prepare(insideFrame: false);
+        Assert.That(_buffer.Array, Is.SameAs(resting), "a pong");
     }
 
     [Test]
@@ -75,18 +94,16 @@ public sealed class ReceiveBufferTests
     public void Unread_bytes_come_along_back_into_the_resting_one()
     {
         byte[] resting = _buffer.Array;
-        Receive(resting.Length);
-        _buffer.Prepare(insideFrame: true);
-        _buffer.Start = _buffer.End;
+        Fill();
         _buffer.Prepare(insideFrame: true);
         byte[] rented = _buffer.Array;
-        Receive(200);
+        Receive(100);
         _buffer.Start = 70;
 
         _buffer.Prepare(insideFrame: false);
 
-        Assert.That(_buffer.Array, Is.SameAs(resting).And.Not.SameAs(rented));
-        Assert.That(_buffer.Array.AsSpan(_buffer.Start, _buffer.End).ToArray(), Is.EqualTo(Numbers(130, first: 70)));
+        Assert.That(_buffer.Array == resting && _buffer.Array != rented, "the resting array");
+        Assert.That(_buffer.Array.AsSpan(_buffer.Start, _buffer.End).ToArray(), Is.EqualTo(Numbers(30, first: 70)));
     }
 
     [Test]
@@ -113,6 +130,13 @@ public sealed class ReceiveBufferTests
 
         Assert.That(_buffer.Array, Is.SameAs(resting));
         Assert.That((_buffer.Start, _buffer.End), Is.EqualTo((0, 0)));
+    }
+
+    /// <summary>Receives as much as there is room for, all of it read.</summary>
+    private void Fill()
+    {
+        Receive(_buffer.Prepare(insideFrame: true).Length);
+        _buffer.Start = _buffer.End;
     }
 
     /// <summary>Receives bytes that count up, so that each says where it was.</summary>

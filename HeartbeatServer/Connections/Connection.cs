@@ -103,7 +103,7 @@ internal sealed class Connection : WheelEntry
             while (open)
             {
                 // A long payload is received straight into the message; everything else into the receive buffer.
-                bool intoMessage = _received.Start == _received.End && _reader.FrameRemaining > _received.Array.Length;
+                bool intoMessage = _received.Start == _received.End && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
                 ValueTask<int> receive = _stream.ReadAsync(intoMessage ? _reader.PayloadTarget() : _received.Prepare(_reader.FrameRemaining > 0));
                 turn = receive.IsCompleted ? turn + 1 : 0;
                 open = await OnReceivedAsync(await receive, intoMessage);

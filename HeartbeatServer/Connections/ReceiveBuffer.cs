@@ -3,20 +3,26 @@ using System.Buffers;
 namespace HeartbeatServer.Connections;
 
 /// <summary>
-/// Where received bytes wait to be read: a small array that a connection always has, and a rented one only while more comes than fits
-/// there.
+/// Where received bytes wait to be read: a small array that a connection always has, and a rented one while more comes than fits there.
 /// </summary>
 internal struct ReceiveBuffer() : IDisposable
 {
+    /// <summary>
+    /// In bytes. A burst of messages, or one that is not large. Such a buffer is kept until a receive brings no more than the small one
+    /// holds: at the latest, the next pong.
+    /// </summary>
+    public const int BurstSize = 2 * 1024;
+
     /// <summary>
     /// Room for any control frame (131 bytes on the wire) and for a short message. A prime: a burst of equal frames does not fill it with
     /// whole ones, which would look as if nothing more were waiting.
     /// </summary>
     private const int RestingSize = 157;
-    private const int RentedSize = 16 * 1024;
+    private const int LargeSize = 16 * 1024;
 
     private readonly byte[] _resting = new byte[RestingSize];
     private byte[]? _rented;
+    private int _count;
     private bool _filled;
 
     /// <summary>Bounds of the bytes that were received and not read, in <see cref="Array"/>.</summary>
@@ -32,9 +38,15 @@ internal struct ReceiveBuffer() : IDisposable
     public Memory<byte> Prepare(bool insideFrame)
     {
         ReadOnlySpan<byte> unread = Array.AsSpan(Start, End - Start);
-        bool moreIsWaiting = _filled && (insideFrame || !unread.IsEmpty);
         byte[]? before = _rented;
-        _rented = moreIsWaiting ? before ?? ArrayPool<byte>.Shared.Rent(RentedSize) : null;
+        int size = RestingSize;
+        if (_filled && (insideFrame || !unread.IsEmpty))
+            size = before is null ? BurstSize : LargeSize;
+        else if (_count > RestingSize)
+            size = BurstSize;
+
+        if (size != Array.Length)
+            _rented = size == RestingSize ? null : ArrayPool<byte>.Shared.Rent(size);
         unread.CopyTo(Array);
         (Start, End) = (0, unread.Length);
         if (before is not null && before != _rented)
@@ -45,6 +57,7 @@ internal struct ReceiveBuffer() : IDisposable
     /// <summary>Counts bytes received into what <see cref="Prepare"/> gave.</summary>
     public void Received(int count)
     {
+        _count = count;
         End += count;
         _filled = End == Array.Length;
     }

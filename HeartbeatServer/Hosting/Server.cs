@@ -101,7 +101,7 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>Stops listening, and cuts what was not drained: an upgrade may have been under way while it was.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _door.DisposeAsync();
+        _door.Dispose();
         _stopping = true;
         ((IDisposable)_listener).Dispose();
         await _accepting;
