@@ -14,7 +14,7 @@ namespace HeartbeatServer.Connections;
 /// <list type="bullet">
 /// <item>Both write through the <see cref="FrameSender"/>. The lock on the heartbeat guards what they share: it, the write state, the figures.</item>
 /// <item>The read loop waits for its own writes before it reads on, so a client that does not read is not read from.</item>
-/// <item>An idle connection has one receive in progress, into its own small buffer, and one entry in the wheel; nothing else.</item>
+/// <item>An idle connection has one receive in progress, into its own small buffer (or that of the last burst), and one entry in the wheel; nothing else.</item>
 /// </list>
 /// </remarks>
 [SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
