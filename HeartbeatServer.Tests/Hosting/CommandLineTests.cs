@@ -16,6 +16,10 @@ public sealed class CommandLineTests
         new("--max-missed", "1", "1", options => options.MaxMissed, ["0", "-3", "1001", "few"], "a whole number from 1 to 1000"),
         new("--on-message", "discard", "Discard", options => options.OnMessage, ["reverse", "0"], "one of echo, discard"),
         new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["0", "2GiB", "-1", "1MB", "big"], "a size from 1B to 1GiB"),
+        new("--max-connections", "5000", "5000", options => options.MaxConnections, ["-1", "many"], "a whole number from 0"),
+        new("--max-connections-per-ip", "20", "20", options => options.MaxConnectionsPerIp, ["-1", "1.5"], "a whole number from 0"),
+        new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
+        new("--trust-proxy", "10.0.0.0/8", "10.0.0.0/8", options => options.TrustProxy, ["10.0.0.0/33", "proxy", "10.0.0.0/40"], "an address or a network"),
         new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--drain", "0", "00:00:00", options => options.Drain, ["8", "-1s", "25h"], "a duration from 1ms to 24h, or 0"),
         new("--summary", "1m", "00:01:00", options => options.Summary, ["5", "100ms", "25h"], "a duration from 1s to 24h, or 0"),
@@ -154,6 +158,29 @@ public sealed class CommandLineTests
         Assert.That(await RunAsync(), Is.Zero);
 
         Assert.That(_served!.Port, Is.EqualTo(8080));
+    }
+
+    [Test]
+    public async Task A_list_is_an_option_that_is_repeated_or_a_variable_with_commas()
+    {
+        _environment["HEARTBEAT_TRUST_PROXY"] = "10.0.0.0/8, 192.0.2.1";
+
+        Assert.That(await RunAsync("--allow-origin", "https://a.example", "--allow-origin=*.b.example", "--allow-origin", "null"), Is.Zero);
+
+        Assert.That($"{_served!.AllowOrigin}", Is.EqualTo("https://a.example,*.b.example,null"));
+        Assert.That($"{_served.TrustProxy}", Is.EqualTo("10.0.0.0/8,192.0.2.1/32"));
+    }
+
+    [Test]
+    public async Task A_bad_entry_of_a_list_is_named_alone()
+    {
+        _environment["HEARTBEAT_TRUST_PROXY"] = "10.0.0.0/8,router";
+
+        Assert.That(await RunAsync("--allow-origin", "https://a.example", "--allow-origin", "b.example"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("--allow-origin: 'b.example' is not an origin"));
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.Contain("HEARTBEAT_TRUST_PROXY: 'router' is not an address or a network"));
     }
 
     [TestCase("--port", "1")]

@@ -131,6 +131,6 @@ public sealed class HandshakeTests
     {
         Refusal? refusal = Handshake.Check(request);
         Assert.That(refusal?.Status, Is.EqualTo(status));
-        Assert.That(refusal?.Reason, Does.Contain(reason));
+        Assert.That(refusal?.Text, Does.Contain(reason));
     }
 }

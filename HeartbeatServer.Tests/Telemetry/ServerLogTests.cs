@@ -106,10 +106,11 @@ public sealed class ServerLogTests
     [Test]
     public void A_refusal_has_status_and_reason()
     {
-        _log.Refused(Remote, "GET", "/x", 404, "not found");
-        _log.Refused(null, "GET", null, 404, "not found");
+        var refusal = new Refusal(RefusalReason.NotFound, "nothing here");
+        _log.Refused(Remote, "GET", "/x", refusal);
+        _log.Refused(null, "GET", null, refusal);
 
-        Assert.That(_sink.Lines[0], Is.EqualTo("Information Refused GET /x from 192.0.2.1:50123: 404 not found"));
+        Assert.That(_sink.Lines[0], Is.EqualTo("Information Refused GET /x from 192.0.2.1:50123: 404 not_found, nothing here"));
         Assert.That(_sink.Lines[1], Does.Contain("from unknown"));
     }
 

@@ -14,7 +14,7 @@ public sealed class ServerMetricsTests
         Parallel.For(0, each, i =>
         {
             metrics.CountOpened(i);
-            metrics.CountRefused();
+            metrics.CountRefused(RefusalReasons.All[i % RefusalReasons.All.Length]);
             metrics.CountStrike();
             metrics.CountLatePong();
             metrics.CountEnd(DisconnectCauses.All[i % DisconnectCauses.All.Length]);
@@ -22,6 +22,7 @@ public sealed class ServerMetricsTests
 
         Assert.That((metrics.Opened, metrics.Refused, metrics.Strikes, metrics.LatePongs), Is.EqualTo(((long)each, (long)each, (long)each, (long)each)));
         Assert.That(metrics.Peak, Is.EqualTo(each - 1));
+        Assert.That(RefusalReasons.All.Select(metrics.Refusals), Is.All.EqualTo(each / RefusalReasons.All.Length));
         Assert.That(DisconnectCauses.All.Select(metrics.Ends), Is.All.EqualTo(each / DisconnectCauses.All.Length));
     }
 }

@@ -17,7 +17,7 @@ internal sealed class SummaryTests
             metrics.CountOpened(i);
         metrics.CountEnd(DisconnectCause.ClientClosed);
         metrics.CountEnd(DisconnectCause.PongTimeout);
-        metrics.CountRefused();
+        metrics.CountRefused(RefusalReason.NotFound);
         metrics.CountStrike();
         metrics.CountStrike();
         metrics.CountLatePong();
@@ -29,7 +29,8 @@ internal sealed class SummaryTests
         Assert.That(log.Lines.Single().Split('\n'), Is.EqualTo(new[]
         {
             "Information Summary after 90.0s",
-            "  connections  1 now, 3 at most, 3 in all, 1 refused",
+            "  connections  1 now, 3 at most, 3 in all",
+            "  refused      1: not_found 1",
             "  ends         client_closed 1, pong_timeout 1",
             "  round trip   p50 2.00 p95 2.00 p99 2.00 max 2.00ms of 1 pongs",
             "  heartbeat    2 strikes, 1 late pongs",

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Net;
 using HeartbeatServer.Connections;
+using HeartbeatServer.Protocol;
 using Serilog.Events;
 
 namespace HeartbeatServer.Hosting;
@@ -56,6 +58,30 @@ internal sealed class CommandLine
             defaults.MaxMessage,
             Size(1, 1 << 30),
             size => ByteSize.Format(size));
+        Setting<int> maxConnections = Add(
+            "--max-connections", "count", "further upgrades get 503; 0 for no limit", defaults.MaxConnections, Number(0, int.MaxValue));
+        Setting<int> maxConnectionsPerIp = Add(
+            "--max-connections-per-ip",
+            "count",
+            "further upgrades from the same address get 429; 0 for no limit",
+            defaults.MaxConnectionsPerIp,
+            Number(0, int.MaxValue));
+        Setting<AllowedOrigins> allowOrigin = AddList(
+            "--allow-origin",
+            "origin",
+            "pages that may connect, others get 403: https://app.example.com, *.example.com, null; requests without Origin pass",
+            defaults.AllowOrigin,
+            AllowedOrigins.IsOrigin,
+            "an origin: https://app.example.com (no path), *.example.com, https://*.example.com or null",
+            entries => new AllowedOrigins(entries));
+        Setting<TrustedProxies> trustProxy = AddList(
+            "--trust-proxy",
+            "network",
+            "proxies whose X-Forwarded-For or Forwarded names the client: 10.0.0.0/8, 127.0.0.1",
+            defaults.TrustProxy,
+            text => TrustedProxies.TryParse(text, out _),
+            "an address or a network, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8",
+            entries => new TrustedProxies([.. entries.Select(text => TrustedProxies.TryParse(text, out IPNetwork network) ? network : default)]));
         Setting<TimeSpan> handshakeTimeout = Add(
             "--handshake-timeout",
             "duration",
@@ -93,6 +119,10 @@ internal sealed class CommandLine
                 MaxMissed = maxMissed.Read(parsed),
                 OnMessage = onMessage.Read(parsed),
                 MaxMessage = maxMessage.Read(parsed),
+                MaxConnections = maxConnections.Read(parsed),
+                MaxConnectionsPerIp = maxConnectionsPerIp.Read(parsed),
+                AllowOrigin = allowOrigin.Read(parsed),
+                TrustProxy = trustProxy.Read(parsed),
                 HandshakeTimeout = handshakeTimeout.Read(parsed),
                 Drain = drain.Read(parsed),
                 Summary = summary.Read(parsed),
@@ -146,9 +176,8 @@ internal sealed class CommandLine
         return BadCommandLine;
     }
 
-    private Setting<T> Add<T>(string name, string valueName, string description, T fallback, Parser<T> parse, Func<T, string>? format = null)
-    {
-        var option = new Option<T>(name)
+    private Setting<T> Add<T>(string name, string valueName, string description, T fallback, Parser<T> parse, Func<T, string>? format = null) => Add(
+        new Option<T>(name)
         {
             HelpName = valueName,
             Description = $"{description} [default: {format?.Invoke(fallback) ?? $"{fallback}"}]",
@@ -157,12 +186,44 @@ internal sealed class CommandLine
                 string text = argument.Tokens[^1].Value;
                 return parse(text, expected => argument.AddError(Complaint(name, text, expected)));
             },
-        };
+        },
+        fallback,
+        (variable, text) => parse(text, expected => _errors.Add(Complaint(variable, text, expected))));
+
+    /// <summary>An option that may be repeated; in the environment, a list with commas.</summary>
+    private Setting<T> AddList<T>(
+        string name, string valueName, string description, T fallback, Predicate<string> isGood, string expected, Func<string[], T> make)
+    {
+        return Add(
+            new Option<T>(name)
+            {
+                HelpName = valueName,
+                Description = $"{description}; may be repeated [default: {fallback}]",
+                Arity = ArgumentArity.OneOrMore,
+                CustomParser = argument => Read([.. argument.Tokens.Select(token => token.Value)], name, argument.AddError),
+            },
+            fallback,
+            (variable, text) => Read(text.Split(',', StringSplitOptions.TrimEntries), variable, _errors.Add));
+
+        T Read(string[] entries, string source, Action<string> complain)
+        {
+            string[] bad = Array.FindAll(entries, entry => !isGood(entry));
+            foreach (string entry in bad)
+                complain(Complaint(source, entry, expected));
+            return bad.Length == 0 ? make(entries) : fallback;
+        }
+    }
+
+    /// <param name="option">Reads the command line.</param>
+    /// <param name="fallback">If neither says anything.</param>
+    /// <param name="readVariable">Reads the environment: the name and the text of the variable.</param>
+    private Setting<T> Add<T>(Option<T> option, T fallback, Func<string, string, T> readVariable)
+    {
         _root.Options.Add(option);
-        string variable = "HEARTBEAT_" + name[2..].ToUpperInvariant().Replace('-', '_');
+        string variable = "HEARTBEAT_" + option.Name[2..].ToUpperInvariant().Replace('-', '_');
         return new Setting<T>(
             parsed => parsed.GetResult(option) is not null ? parsed.GetValue(option)!
-                : _environment(variable) is { Length: > 0 } text ? parse(text, expected => _errors.Add(Complaint(variable, text, expected)))
+                : _environment(variable) is { Length: > 0 } text ? readVariable(variable, text)
                 : fallback,
             parsed => parsed.GetResult(option) is not null || _environment(variable) is { Length: > 0 });
     }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using HeartbeatServer.Connections;
+using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Hosting;
@@ -128,9 +129,9 @@ internal sealed class Doorkeeper : IDisposable
             TimeSpan since = _firstSeen.GetValueOrDefault(request.Connection, now);
             seen.Add(request.Connection, since);
             if (request.LineLength > MaxLine)
-                Reject(request, 431, "Request Header Fields Too Large", $"a line of more than {MaxLine / 1024} KiB in a request");
+                Reject(request, RefusalReason.HeaderTooLarge, "Request Header Fields Too Large", $"a line of more than {MaxLine / 1024} KiB in a request");
             else if (now - since >= _options.HandshakeTimeout)
-                Reject(request, 408, "Request Timeout", $"the request was not finished within {Duration.Format(_options.HandshakeTimeout)}");
+                Reject(request, RefusalReason.RequestTimeout, "Request Timeout", $"the request was not finished within {Duration.Format(_options.HandshakeTimeout)}");
         }
         _firstSeen = seen;
         return true;
@@ -153,11 +154,11 @@ internal sealed class Doorkeeper : IDisposable
         }
     }
 
-    private void Reject(HttpTakeover.PendingRequest request, int status, string phrase, string reason)
+    private void Reject(HttpTakeover.PendingRequest request, RefusalReason reason, string phrase, string text)
     {
-        _metrics.CountRefused();
-        _log.RequestRejected(request.Remote, status, reason);
+        _metrics.CountRefused(reason);
+        _log.RequestRejected(request.Remote, reason.Status(), text);
         request.Reject(Encoding.ASCII.GetBytes(
-            $"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {reason.Length + 1}\r\nConnection: close\r\n\r\n{reason}\n"));
+            $"HTTP/1.1 {reason.Status()} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {text.Length + 1}\r\nConnection: close\r\n\r\n{text}\n"));
     }
 }

@@ -17,6 +17,9 @@ internal sealed class Server : IAsyncDisposable
 
     private static readonly TimeSpan PaceStep = TimeSpan.FromMilliseconds(20);
 
+    /// <summary>How often a limit that is reached is worth a line in the log.</summary>
+    private static readonly TimeSpan LimitLineEvery = TimeSpan.FromSeconds(10);
+
     private readonly ServerOptions _options;
     private readonly ConnectionOptions _connectionOptions;
     private readonly TimeProvider _time;
@@ -27,6 +30,9 @@ internal sealed class Server : IAsyncDisposable
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Doorkeeper _door;
+    private readonly Admission _admission;
+    private readonly Throttle _connectionLimitLines;
+    private readonly Throttle _ipLimitLines;
     private Task _accepting = Task.CompletedTask;
     private volatile bool _draining;
     private volatile bool _stopping;
@@ -35,6 +41,9 @@ internal sealed class Server : IAsyncDisposable
     {
         (_options, _time, _wheel, _table, _metrics, _log) = (options, time, wheel, table, metrics, log);
         _connectionOptions = new ConnectionOptions(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage);
+        _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
+        _connectionLimitLines = new Throttle(time, LimitLineEvery);
+        _ipLimitLines = new Throttle(time, LimitLineEvery);
         _door = new Doorkeeper(_listener, options, time, table, metrics, log);
     }
 
@@ -150,11 +159,11 @@ internal sealed class Server : IAsyncDisposable
             if (HttpTakeover.IsAnswered(context))
                 return; // by HttpListener: 411, say
             if (Route(context.Request) is { } refusal)
-                await RespondAsync(context, refusal.Status, refusal.Reason);
+                await RefuseAsync(context, refusal);
             else if (IsHealth(context.Request))
                 await RespondAsync(context, _draining ? 503 : 200, _draining ? "draining" : "ok");
             else
-                await UpgradeAsync(context);
+                await AdmitAsync(context);
         }
 #pragma warning disable CA1031 // One request must not take the others down.
         catch (Exception e)
@@ -175,9 +184,9 @@ internal sealed class Server : IAsyncDisposable
     {
         string path = PathOf(request);
         if (path == HealthPath)
-            return request.HttpMethod is "GET" or "HEAD" ? null : new Refusal(405, "GET it");
+            return request.HttpMethod is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
         if (path != _options.Path)
-            return new Refusal(404, $"not found; WebSocket clients connect to {_options.Path}");
+            return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
         Refusal? refusal = Handshake.Check(new UpgradeRequest(
             request.HttpMethod,
@@ -187,12 +196,45 @@ internal sealed class Server : IAsyncDisposable
             request.Headers["Upgrade"],
             request.Headers["Sec-WebSocket-Version"],
             request.Headers["Sec-WebSocket-Key"]));
-        return refusal ?? (_draining ? new Refusal(503, "shutting down; connect again in a moment") : null);
+        if (refusal is not null)
+            return refusal;
+        if (_draining)
+            return new Refusal(RefusalReason.Draining, "shutting down; connect again in a moment");
+        if (!_options.AllowOrigin.Allows(request.Headers["Origin"]))
+            return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
+        return null;
     }
 
-    private async Task UpgradeAsync(HttpListenerContext context)
+    private async Task AdmitAsync(HttpListenerContext context)
     {
-        IPEndPoint remote = context.Request.RemoteEndPoint;
+        IPAddress address = ClientOf(context.Request);
+        if (_admission.TryEnter(address) is { } refusal)
+        {
+            await RefuseAsync(context, refusal);
+            return;
+        }
+        bool isServed = false;
+        try
+        {
+            isServed = await UpgradeAsync(context, address);
+        }
+        finally
+        {
+            if (!isServed)
+                _admission.Leave(address);
+        }
+    }
+
+    private IPAddress ClientOf(HttpListenerRequest request) => _options.TrustProxy.ClientOf(
+        request.RemoteEndPoint.Address, request.Headers["X-Forwarded-For"], request.Headers["Forwarded"]);
+
+    /// <summary>The client for the log and the status: with the proxy that it came through, if there was one.</summary>
+    private static EndPoint RemoteOf(IPEndPoint peer, IPAddress client) => client.Equals(peer.Address) ? peer : new ForwardedEndPoint(client, peer);
+
+    /// <returns>Whether the connection is served, and leaves its place by itself.</returns>
+    private async Task<bool> UpgradeAsync(HttpListenerContext context, IPAddress address)
+    {
+        EndPoint remote = RemoteOf(context.Request.RemoteEndPoint, address);
         Stream stream;
         try
         {
@@ -201,7 +243,7 @@ internal sealed class Server : IAsyncDisposable
         catch (IOException e)
         {
             _log.UpgradeFailed(remote, e);
-            return;
+            return false;
         }
 
         var connection = new Connection(
@@ -213,10 +255,11 @@ internal sealed class Server : IAsyncDisposable
         if (_draining)
             connection.Close(new Disconnect(DisconnectCause.ServerShutdown, "came while draining"), CloseCode.GoingAway, "server is shutting down");
         // Not awaited: this method would keep the request, and all that HttpListener made of it, as long as the connection lives.
-        _ = ServeAsync(connection);
+        _ = ServeAsync(connection, address);
+        return true;
     }
 
-    private async Task ServeAsync(Connection connection)
+    private async Task ServeAsync(Connection connection, IPAddress address)
     {
         try
         {
@@ -227,23 +270,39 @@ internal sealed class Server : IAsyncDisposable
         finally
         {
             _table.Remove(connection);
+            _admission.Leave(address);
             if (_draining && _table.Count == 0)
                 _empty.TrySetResult();
         }
     }
 
-    private async Task RespondAsync(HttpListenerContext context, int status, string reason)
+    private async Task RefuseAsync(HttpListenerContext context, Refusal refusal)
     {
         HttpListenerRequest request = context.Request;
-        if (!IsHealth(request))
+        _metrics.CountRefused(refusal.Reason);
+        EndPoint remote = RemoteOf(request.RemoteEndPoint, ClientOf(request));
+        switch (refusal.Reason)
         {
-            _metrics.CountRefused();
-            // Not the raw URL: a client could put into it what moves the cursor of a terminal.
-            _log.Refused(request.RemoteEndPoint, request.HttpMethod, request.Url?.PathAndQuery, status, reason);
+            case RefusalReason.ConnectionLimit:
+                if (_connectionLimitLines.TryPass(out long refused))
+                    _log.LimitReached("--max-connections", remote, refusal, refused);
+                break;
+            case RefusalReason.IpLimit:
+                if (_ipLimitLines.TryPass(out refused))
+                    _log.LimitReached("--max-connections-per-ip", remote, refusal, refused);
+                break;
+            default:
+                // Not the raw URL: a client could put into it what moves the cursor of a terminal.
+                _log.Refused(remote, request.HttpMethod, request.Url?.PathAndQuery, refusal);
+                break;
         }
+        await RespondAsync(context, refusal.Status, refusal.Text);
+    }
 
+    private static async Task RespondAsync(HttpListenerContext context, int status, string text)
+    {
         using HttpListenerResponse response = context.Response;
-        byte[] body = Encoding.UTF8.GetBytes(reason + "\n");
+        byte[] body = Encoding.UTF8.GetBytes(text + "\n");
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
         response.ContentLength64 = body.Length;
@@ -258,11 +317,11 @@ internal sealed class Server : IAsyncDisposable
                 response.Headers["Upgrade"] = "websocket";
                 response.Headers["Sec-WebSocket-Version"] = Handshake.Version;
                 break;
-            case 503:
+            case 429 or 503:
                 response.Headers["Retry-After"] = "1";
                 break;
         }
-        if (request.HttpMethod != "HEAD")
+        if (context.Request.HttpMethod != "HEAD")
             await response.OutputStream.WriteAsync(body);
     }
 }

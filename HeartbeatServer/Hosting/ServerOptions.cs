@@ -28,6 +28,14 @@ internal sealed record ServerOptions
 
     /// <summary>In bytes.</summary>
     public int MaxMessage { get; init; } = 1024 * 1024;
+
+    /// <summary>Zero for no limit.</summary>
+    public int MaxConnections { get; init; }
+
+    /// <inheritdoc cref="MaxConnections"/>
+    public int MaxConnectionsPerIp { get; init; }
+    public AllowedOrigins AllowOrigin { get; init; } = AllowedOrigins.Any;
+    public TrustedProxies TrustProxy { get; init; } = TrustedProxies.None;
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(8);
 

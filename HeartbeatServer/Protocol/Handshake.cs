@@ -15,11 +15,6 @@ namespace HeartbeatServer.Protocol;
 internal readonly record struct UpgradeRequest(
     string Method, bool IsHttp11, bool HasBody, string? Connection, string? Upgrade, string? Version, string? Key);
 
-/// <summary>Why there is no upgrade.</summary>
-/// <param name="Status">HTTP status code.</param>
-/// <param name="Reason">One line for a person.</param>
-internal readonly record struct Refusal(int Status, string Reason);
-
 /// <summary>The opening handshake, server side (RFC 6455 section 4.2).</summary>
 internal static class Handshake
 {
@@ -41,20 +36,20 @@ internal static class Handshake
     {
         // 4.1: "The method of the request MUST be GET, and the HTTP version MUST be at least 1.1."
         if (request.Method != "GET")
-            return new Refusal(405, "a WebSocket upgrade is a GET request");
+            return new Refusal(RefusalReason.MethodNotAllowed, "a WebSocket upgrade is a GET request");
         // RFC 9110 section 7.8: an Upgrade in an HTTP/1.0 request is to be ignored.
         if (!request.IsHttp11 || !HasToken(request.Connection, "upgrade") || !HasToken(request.Upgrade, "websocket"))
-            return new Refusal(426, "this is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\" over HTTP/1.1");
+            return new Refusal(RefusalReason.UpgradeRequired, "this is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\" over HTTP/1.1");
         if (request.Version is null)
-            return new Refusal(400, "the Sec-WebSocket-Version header is missing");
+            return new Refusal(RefusalReason.BadRequest, "the Sec-WebSocket-Version header is missing");
         if (request.Version != Version)
-            return new Refusal(426, $"Sec-WebSocket-Version must be {Version}");
+            return new Refusal(RefusalReason.UpgradeRequired, $"Sec-WebSocket-Version must be {Version}");
         if (request.Key is null)
-            return new Refusal(400, "the Sec-WebSocket-Key header is missing");
+            return new Refusal(RefusalReason.BadRequest, "the Sec-WebSocket-Key header is missing");
         if (!IsKey(request.Key))
-            return new Refusal(400, "Sec-WebSocket-Key must be 16 bytes in Base64");
+            return new Refusal(RefusalReason.BadRequest, "Sec-WebSocket-Key must be 16 bytes in Base64");
         if (request.HasBody)
-            return new Refusal(400, "an upgrade request must not have a body");
+            return new Refusal(RefusalReason.BadRequest, "an upgrade request must not have a body");
         return null;
     }
 

@@ -99,8 +99,27 @@ internal sealed class ServerLog(ILogger logger)
     public void AliveAgain(long connection, EndPoint remote, int strikes) => logger.Information(
         "#{Connection} {Remote:l} is alive again, {Strikes} strike(s) cleared", connection, Text(remote), strikes);
 
-    public void Refused(EndPoint? remote, string method, string? url, int status, string reason) => logger.Information(
-        "Refused {Method:l} {Url:l} from {Remote:l}: {Status} {Reason:l}", method, url, Text(remote), status, reason);
+    public void Refused(EndPoint? remote, string method, string? url, in Refusal refusal) => logger.Information(
+        "Refused {Method:l} {Url:l} from {Remote:l}: {Status} {Reason:l}, {Text:l}",
+        method,
+        url,
+        Text(remote),
+        refusal.Status,
+        refusal.Reason.Name(),
+        refusal.Text);
+
+    /// <param name="option">That sets the limit.</param>
+    /// <param name="remote">The last one that was refused.</param>
+    /// <param name="refusal">What it was told.</param>
+    /// <param name="refused">How many there were since the last such line.</param>
+    public void LimitReached(string option, EndPoint remote, in Refusal refusal, long refused) => logger.Warning(
+        "{Option:l} is reached: refused {Remote:l} with {Status} {Reason:l}, {Text:l} ({Refused} since the last such line)",
+        option,
+        Text(remote),
+        refusal.Status,
+        refusal.Reason.Name(),
+        refusal.Text,
+        refused);
 
     public void RequestRejected(EndPoint? remote, int status, string reason) => logger.Information(
         "Rejected a request from {Remote:l}: {Status} {Reason:l}", Text(remote), status, reason);
@@ -156,11 +175,15 @@ internal sealed class ServerLog(ILogger logger)
         string causes = string.Join(
             ", ",
             DisconnectCauses.All.Where(cause => metrics.Ends(cause) > 0).Select(cause => $"{cause.Name()} {metrics.Ends(cause)}"));
+        string reasons = string.Join(
+            ", ",
+            RefusalReasons.All.Where(reason => metrics.Refusals(reason) > 0).Select(reason => $"{reason.Name()} {metrics.Refusals(reason)}"));
         LatencyHistogram times = metrics.RoundTrips;
         LatencyHistogram beat = metrics.BeatLateness;
         logger.Information(
             "Summary after {UptimeSeconds:0.0}s\n"
-            + "  connections  {Connections} now, {Peak} at most, {Opened} in all, {Refused} refused\n"
+            + "  connections  {Connections} now, {Peak} at most, {Opened} in all\n"
+            + "  refused      {Refused}{Refusals:l}\n"
             + "  ends         {Ends:l}\n"
             + "  round trip   p50 {RoundTripP50Ms:0.00} p95 {RoundTripP95Ms:0.00} p99 {RoundTripP99Ms:0.00} max {RoundTripMaxMs:0.00}ms of {Pongs} pongs\n"
             + "  heartbeat    {Strikes} strikes, {LatePongs} late pongs\n"
@@ -170,6 +193,7 @@ internal sealed class ServerLog(ILogger logger)
             metrics.Peak,
             metrics.Opened,
             metrics.Refused,
+            reasons.Length == 0 ? "" : $": {reasons}",
             causes.Length == 0 ? "none" : causes,
             times.Quantile(0.5).TotalMilliseconds,
             times.Quantile(0.95).TotalMilliseconds,

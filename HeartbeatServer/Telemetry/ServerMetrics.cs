@@ -6,6 +6,7 @@ namespace HeartbeatServer.Telemetry;
 internal sealed class ServerMetrics
 {
     private readonly long[] _ends = new long[DisconnectCauses.All.Length];
+    private readonly long[] _refusals = new long[RefusalReasons.All.Length];
     private long _opened;
     private long _ended;
     private long _refused;
@@ -44,7 +45,11 @@ internal sealed class ServerMetrics
         while (now > (peak = Peak) && Interlocked.CompareExchange(ref _peak, now, peak) != peak) { }
     }
 
-    public void CountRefused() => Interlocked.Increment(ref _refused);
+    public void CountRefused(RefusalReason reason)
+    {
+        Interlocked.Increment(ref _refused);
+        Interlocked.Increment(ref _refusals[(int)reason]);
+    }
 
     public void CountStrike() => Interlocked.Increment(ref _strikes);
 
@@ -55,6 +60,9 @@ internal sealed class ServerMetrics
         Interlocked.Increment(ref _ended);
         Interlocked.Increment(ref _ends[(int)cause]);
     }
+
+    /// <summary>Requests that were refused for this reason.</summary>
+    public long Refusals(RefusalReason reason) => Interlocked.Read(ref _refusals[(int)reason]);
 
     /// <summary>Connections that ended for this cause.</summary>
     public long Ends(DisconnectCause cause) => Interlocked.Read(ref _ends[(int)cause]);

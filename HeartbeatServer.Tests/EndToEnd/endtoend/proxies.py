@@ -184,6 +184,28 @@ def drains(lab: Lab, kind: str) -> None:
         expect("cause", server.wait_for_ends(1)[0]["Cause"], "server_shutdown")
 
 
+def names_the_client(lab: Lab, kind: str) -> None:
+    """Behind a trusted proxy the log and the limits are about the client, whatever it says itself."""
+    with lab.server("--trust-proxy", "127.0.0.1", "--max-connections-per-ip", "1") as server, proxy_to(lab, kind, server.port) as proxy:
+        spoof = "X-Forwarded-For: 203.0.113.66\r\n"
+
+        def status(source: str) -> tuple[Peer, int]:
+            peer = Peer(proxy.port, upgrade=False, source=source)
+            peer.send(upgrade_request(proxy.port, extra=spoof))
+            return peer, peer.response()[0]
+
+        first, answer = status("127.0.0.5")
+        expect("first from 127.0.0.5", answer, 101)
+        line = eventually("its line", lambda: server.lines(" connected, "))[0]
+        expect_that("the client and the proxy in the log", " 127.0.0.5 via 127.0.0.1:" in line["@m"], line["@m"])
+        second, answer = status("127.0.0.5")
+        expect("second from 127.0.0.5", answer, 429)
+        third, answer = status("127.0.0.6")
+        expect("first from 127.0.0.6", answer, 101)
+        for peer in (first, second, third):
+            peer.socket.close()
+
+
 for name in PROXIES:
     for secure in (False, True):
         scheme = "wss" if secure else "ws"
@@ -191,4 +213,5 @@ for name in PROXIES:
         case(f"proxies/{name} {scheme}: without pings it is cut")(functools.partial(cut, kind=name, secure=secure))
         case(f"proxies/{name} {scheme}: echo, pings, close")(functools.partial(serves, kind=name, scheme=scheme))
     case(f"proxies/{name}: drained with 1001")(functools.partial(drains, kind=name))
+    case(f"proxies/{name}: the client's address passes")(functools.partial(names_the_client, kind=name))
     case(f"proxies/{name}: Host and Upgrade pass")(functools.partial(passes_host, kind=name))

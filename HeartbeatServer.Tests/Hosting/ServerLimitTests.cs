@@ -1,0 +1,126 @@
+using HeartbeatServer.Hosting;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Tests.Support;
+using Serilog.Events;
+
+namespace HeartbeatServer.Tests.Hosting;
+
+/// <summary>Who may connect, and how many: --max-connections, --max-connections-per-ip, --allow-origin, --trust-proxy.</summary>
+internal sealed class ServerLimitTests
+{
+    [Test]
+    public async Task Past_the_limit_it_is_503_with_Retry_After_until_one_leaves()
+    {
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 2 });
+        using ScriptedPeer first = await server.UpgradedPeerAsync();
+        using ScriptedPeer second = await server.UpgradedPeerAsync();
+
+        HttpReply refused = await server.RequestAsync(ScriptedPeer.Upgrade());
+
+        Assert.That((refused.Status, refused["Retry-After"], refused.Body), Is.EqualTo((503, "1", "all 2 connections are taken; try again later\n")));
+        Assert.That(server.Metrics.Refusals(RefusalReason.ConnectionLimit), Is.EqualTo(1));
+        Assert.That((await server.RequestAsync("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).Status, Is.EqualTo(200), "health is no upgrade");
+
+        first.Dispose();
+        await server.EndedAsync();
+        await Safety.UntilAsync(() => server.Table.Count == 1, "room");
+        using ScriptedPeer third = await server.UpgradedPeerAsync();
+    }
+
+    [Test]
+    public async Task Past_the_limit_of_an_address_it_is_429_with_Retry_After()
+    {
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 });
+        using ScriptedPeer first = await server.UpgradedPeerAsync();
+
+        HttpReply refused = await server.RequestAsync(ScriptedPeer.Upgrade());
+
+        Assert.That((refused.Status, refused["Retry-After"], refused.Body), Is.EqualTo((429, "1", "1 connection(s) from one address are the limit\n")));
+        Assert.That(server.Metrics.Refusals(RefusalReason.IpLimit), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_flood_at_the_limit_is_one_line_in_ten_seconds()
+    {
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 1 });
+        using ScriptedPeer first = await server.UpgradedPeerAsync();
+
+        for (int i = 0; i < 5; i++)
+            await server.RequestAsync(ScriptedPeer.Upgrade());
+        Assert.That(server.Log.Containing("--max-connections is reached"), Has.Count.EqualTo(1));
+        server.Clock.Advance(TimeSpan.FromSeconds(10));
+        await server.RequestAsync(ScriptedPeer.Upgrade());
+
+        LogEvent line = (await server.Log.WithAsync("--max-connections is reached", 2));
+        Assert.That(line.Level, Is.EqualTo(LogEventLevel.Warning));
+        Assert.That(server.Log.Containing("(5 since the last such line)"), Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_place_is_given_back_however_a_connection_ends_and_when_the_upgrade_fails()
+    {
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 3, MaxConnectionsPerIp = 3 });
+
+        for (int round = 1; round <= 10; round++)
+        {
+            using ScriptedPeer closing = await server.UpgradedPeerAsync();
+            using ScriptedPeer resetting = await server.UpgradedPeerAsync();
+            using ScriptedPeer early = await ScriptedPeer.ConnectAsync(server.Port);
+            await early.SendAsync(ScriptedPeer.Upgrade());
+            early.Reset();
+            await closing.SendAsync(ClientFrames.Close(1000));
+            resetting.Reset();
+            await Safety.UntilAsync(() => server.Table.Count == 0, "an empty table");
+        }
+
+        // All three places are free; the last reset may still be on its way through the server.
+        var peers = new List<ScriptedPeer>();
+        await Safety.UntilAsync(() => server.Table.Count == 0, "an empty table");
+        for (int i = 0; i < 3; i++)
+            peers.Add(await server.UpgradedPeerAsync());
+        peers.ForEach(peer => peer.Dispose());
+    }
+
+    [TestCase("https://app.example.com", 101)]
+    [TestCase("https://evil.test", 403)]
+    [TestCase("null", 403)]
+    [TestCase(null, 101)]
+    public async Task Only_pages_of_allowed_origins_connect(string? origin, int status)
+    {
+        await using ServerFixture server = ServerFixture.Start(options => options with { AllowOrigin = new AllowedOrigins(["https://app.example.com"]) });
+
+        HttpReply reply = await server.RequestAsync(ScriptedPeer.Upgrade(headers: ("Origin", origin)));
+
+        Assert.That(reply.Status, Is.EqualTo(status));
+        Assert.That(server.Metrics.Refusals(RefusalReason.Origin), Is.EqualTo(status == 403 ? 1 : 0));
+    }
+
+    [Test]
+    public async Task Behind_a_trusted_proxy_the_limit_and_the_log_are_about_the_client()
+    {
+        Assert.That(TrustedProxies.TryParse("127.0.0.1", out System.Net.IPNetwork loopback), Is.True);
+        await using ServerFixture server = ServerFixture.Start(
+            options => options with { MaxConnectionsPerIp = 1, TrustProxy = new TrustedProxies([loopback]) });
+        using ScriptedPeer first = await ScriptedPeer.ConnectAsync(server.Port);
+        await first.SendAsync(From("6.6.6.6, 192.0.2.1"));
+        Assert.That((await first.ReadReplyAsync()).Status, Is.EqualTo(101));
+        await server.Log.WithAsync("#1 192.0.2.1 via 127.0.0.1:");
+
+        Assert.That((await server.RequestAsync(From("7.7.7.7, 192.0.2.1"))).Status, Is.EqualTo(429), "the same client, whatever it says itself");
+        Assert.That((await server.RequestAsync(From("192.0.2.2"))).Status, Is.EqualTo(101));
+
+        static string From(string clients) => ScriptedPeer.Upgrade(headers: ("X-Forwarded-For", clients));
+    }
+
+    [Test]
+    public async Task From_others_the_headers_mean_nothing()
+    {
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 });
+        using ScriptedPeer first = await server.UpgradedPeerAsync();
+
+        HttpReply refused = await server.RequestAsync(ScriptedPeer.Upgrade(headers: [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1")]));
+
+        Assert.That(refused.Status, Is.EqualTo(429));
+        await server.Log.WithAsync("#1 127.0.0.1:");
+    }
+}

@@ -1,0 +1,77 @@
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Tests.Protocol;
+
+public sealed class AllowedOriginsTests
+{
+    [TestCase("https://app.example.com", "https://app.example.com", true)]
+    [TestCase("https://app.example.com", "HTTPS://App.Example.COM", true)]
+    [TestCase("HTTPS://App.Example.com", "https://app.example.com", true)]
+    [TestCase("https://app.example.com", "https://app.example.com:443", true)]
+    [TestCase("https://app.example.com:443", "https://app.example.com", true)]
+    [TestCase("http://localhost:3000", "http://localhost:3000", true)]
+    [TestCase("http://[::1]:3000", "http://[::1]:3000", true)]
+    [TestCase("https://bücher.example", "https://xn--bcher-kva.example", true)]
+    [TestCase("chrome-extension://abcdef", "chrome-extension://abcdef", true)]
+    [TestCase("https://app.example.com", "http://app.example.com", false)]
+    [TestCase("https://app.example.com", "https://app.example.com:8443", false)]
+    [TestCase("https://app.example.com", "https://app.example.com.evil.test", false)]
+    [TestCase("https://app.example.com", "https://evil.test/https://app.example.com", false)]
+    [TestCase("https://app.example.com", "https://app.example.com@evil.test", false)]
+    [TestCase("https://app.example.com", "https://app.example.com https://evil.test", false)]
+    [TestCase("https://app.example.com", "null", false)]
+    [TestCase("https://app.example.com", "", false)]
+    [TestCase("*.example.com", "https://app.example.com", true)]
+    [TestCase("*.example.com", "http://a.b.example.com:8080", true)]
+    [TestCase("*.example.com", "https://APP.EXAMPLE.COM", true)]
+    [TestCase("*.example.com", "https://example.com", false)]
+    [TestCase("*.example.com", "https://badexample.com", false)]
+    [TestCase("*.example.com", "https://app.example.com.evil.test", false)]
+    [TestCase("*.example.com", "https://*.example.com", false)]
+    [TestCase("*.example.com", "*.example.com", false)]
+    [TestCase("*.example.com", "null", false)]
+    [TestCase("*.example.com:8443", "https://app.example.com:8443", true)]
+    [TestCase("*.example.com:8443", "https://app.example.com", false)]
+    [TestCase("https://*.example.com", "https://app.example.com", true)]
+    [TestCase("https://*.example.com", "http://app.example.com", false)]
+    [TestCase("https://*.example.com", "https://app.example.com:8443", false)]
+    [TestCase("null", "null", true)]
+    [TestCase("null", "https://app.example.com", false)]
+    [TestCase("null", "", false)]
+    public void A_page_is_allowed_or_not(string allowed, string origin, bool expected) =>
+        Assert.That(new AllowedOrigins([allowed]).Allows(origin), Is.EqualTo(expected));
+
+    [Test]
+    public void One_of_many_is_enough()
+    {
+        var allowed = new AllowedOrigins(["https://a.example", "*.b.example", "null"]);
+
+        Assert.That(new[] { "https://a.example", "https://x.b.example", "null" }.Select(allowed.Allows), Is.All.True);
+        Assert.That(allowed.Allows("https://c.example"), Is.False);
+        Assert.That($"{allowed}", Is.EqualTo("https://a.example,*.b.example,null"));
+    }
+
+    [Test]
+    public void A_request_without_Origin_passes_and_by_default_everybody_does()
+    {
+        Assert.That(new AllowedOrigins(["https://a.example"]).Allows(null), Is.True);
+        Assert.That(AllowedOrigins.Any.Allows("https://evil.test"), Is.True);
+        Assert.That(AllowedOrigins.Any.Allows("garbage"), Is.True);
+    }
+
+    [TestCase("https://app.example.com/")]
+    [TestCase("https://app.example.com/path")]
+    [TestCase("https://app.example.com?x")]
+    [TestCase("https://user@app.example.com")]
+    [TestCase("app.example.com")]
+    [TestCase("localhost:3000")]
+    [TestCase("*")]
+    [TestCase("*.")]
+    [TestCase("https://")]
+    [TestCase("")]
+    public void Other_texts_are_no_origin(string text)
+    {
+        Assert.That(AllowedOrigins.IsOrigin(text), Is.False);
+        Assert.That(() => new AllowedOrigins([text]), Throws.TypeOf<FormatException>());
+    }
+}
