@@ -54,6 +54,25 @@ internal sealed class HeapTrimTests
     }
 
     [Test]
+    public void A_few_that_left_much_garbage_are_collected_once()
+    {
+        Open(1);
+        _heap = (16 * 1024 * 1024) + 1;
+        _trim.Look();
+        Assert.That(_collected, Is.Zero, "it may still be going on");
+
+        _trim.Look();
+        _trim.Look();
+        Assert.That(_collected, Is.EqualTo(1));
+
+        // It was no garbage: the same heap is not collected again for the next connection.
+        Open(1);
+        _trim.Look();
+        _trim.Look();
+        Assert.That(_collected, Is.EqualTo(1));
+    }
+
+    [Test]
     public void Ends_make_a_burst_too()
     {
         Open(100);

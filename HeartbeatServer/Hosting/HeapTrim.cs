@@ -14,8 +14,9 @@ internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action co
     /// <summary>How long nothing must have happened. The interval between two looks.</summary>
     public static readonly TimeSpan Quiet = TimeSpan.FromSeconds(1);
 
-    /// <summary>Upgrades, refusals and ends that make a burst.</summary>
+    /// <summary>Upgrades, refusals and ends that make a burst; or fewer, if they left so many bytes.</summary>
     private const int Burst = 100;
+    private const long MuchGarbage = 16 * 1024 * 1024;
 
     /// <summary>A collection takes about a millisecond for 500 connections, and no ping leaves meanwhile: not with more than this.</summary>
     private const int MostConnections = 50_000;
@@ -25,21 +26,29 @@ internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action co
     private const int BytesPerConnection = 8 * 1024;
 
     private long _trimmedAt;
+    private long _sizeThen;
     private long _seen;
 
-    /// <summary>Collects what can be collected, and returns it to the operating system.</summary>
-    public static void CollectAll() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+    /// <summary>Collects what can be collected, what had to be finalized first too, and returns it to the operating system.</summary>
+    public static void CollectAll()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+    }
 
     /// <summary>Collects if there was a burst, and nothing since the last look; or if the heap is swollen.</summary>
     public void Look()
     {
         long churn = metrics.Opened + metrics.Refused + metrics.Ended;
         long connections = metrics.Opened - metrics.Ended;
-        bool isOver = churn == _seen && churn - _trimmedAt >= Burst;
-        if (connections <= MostConnections && (isOver || heap() > Swollen + (connections * BytesPerConnection)))
+        long size = heap();
+        bool isOver = churn == _seen && churn != _trimmedAt && (churn - _trimmedAt >= Burst || size - _sizeThen > MuchGarbage);
+        if (connections <= MostConnections && (isOver || size > Swollen + (connections * BytesPerConnection)))
         {
             _trimmedAt = churn;
             collect();
+            _sizeThen = heap();
         }
         _seen = churn;
     }
