@@ -24,21 +24,32 @@ internal static class Program
         await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
         var log = new ServerLog(output.Logger);
         var time = TimeProvider.System;
-        var metrics = new ServerMetrics();
+        using var metrics = new ServerMetrics();
         var table = new ConnectionTable();
         var watch = new BeatWatch(options.Timeout, time, metrics, log);
         using var wheel = new TimingWheel(time, options.Ping, watch.OnTick);
-        await using var server = new Server(options, time, wheel, table, metrics, log);
+        // Closed last: /readyz says that the server drains, and the last ends are seen.
+        await using var admin = options.Admin is { } address ? new AdminListener(address, time, log) : null;
+        var ends = new EndLog(time);
+        var history = new History(metrics, table, time);
+        await using var server = new Server(options, time, wheel, table, metrics, log, admin is null ? null : ends.Add);
+        var status = new Status(options, time, wheel, table, metrics, ends, () => server.State);
         using var signals = new ShutdownSignals();
         try
         {
             HttpTakeover.CheckRuntime();
             wheel.Start();
+            admin?.Start(new AdminRoutes(status, history, new DashboardFiles(typeof(Program).Assembly), () => server.State));
             server.Start();
         }
         catch (PlatformNotSupportedException e)
         {
             await Console.Error.WriteLineAsync(e.Message);
+            return Failed;
+        }
+        catch (HttpListenerException e) when (admin is { IsOpen: false })
+        {
+            await Console.Error.WriteLineAsync(BindError.Describe(options.Admin!, e));
             return Failed;
         }
         catch (HttpListenerException e)
@@ -50,6 +61,7 @@ internal static class Program
         TimeSpan started = wheel.Now;
         var trim = new HeapTrim(metrics, () => GC.GetTotalMemory(forceFullCollection: false), HeapTrim.CollectAll);
         await using (new Periodic(HeapTrim.Quiet, time, log, trim.Look))
+        await using (new Periodic(admin is null ? TimeSpan.Zero : History.Interval, time, log, history.Take))
         await using (new Periodic(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;

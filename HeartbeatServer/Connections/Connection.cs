@@ -34,7 +34,6 @@ internal sealed class Connection : WheelEntry
     private readonly Heartbeat _heartbeat;
     private readonly MessageReader _reader;
     private readonly FrameSender _sender;
-    private readonly TimeSpan _opened;
 
     // Read state: the read loop's own.
     private ReceiveBuffer _received = new();
@@ -60,8 +59,8 @@ internal sealed class Connection : WheelEntry
         long id, EndPoint remote, Stream stream, ConnectionOptions options, double phase, TimingWheel wheel, ServerLog log, ServerMetrics metrics)
     {
         (Id, Remote, _stream, _options, _wheel, _log, _metrics) = (id, remote, stream, options, wheel, log, metrics);
-        _opened = wheel.Now;
-        _heartbeat = new Heartbeat(options.Timings, _opened, phase);
+        Opened = wheel.Now;
+        _heartbeat = new Heartbeat(options.Timings, Opened, phase);
         _reader = new MessageReader(options.MaxMessage);
         _sender = new FrameSender(this, stream, _heartbeat, wheel);
     }
@@ -70,6 +69,9 @@ internal sealed class Connection : WheelEntry
 
     public EndPoint Remote { get; }
 
+    /// <summary>When, as <see cref="TimingWheel.Now"/>.</summary>
+    public TimeSpan Opened { get; }
+
     /// <summary>What it did so far.</summary>
     public ConnectionFigures Figures()
     {
@@ -77,7 +79,7 @@ internal sealed class Connection : WheelEntry
         lock (_heartbeat)
         {
             return new ConnectionFigures(
-                now - _opened,
+                now - Opened,
                 _heartbeat.Pings,
                 _heartbeat.Pongs,
                 _heartbeat.Missed,
@@ -88,7 +90,9 @@ internal sealed class Connection : WheelEntry
                 _sender.BytesOut,
                 _messagesIn,
                 _messagesOut,
-                now - _heartbeat.LastReceived);
+                now - _heartbeat.LastReceived,
+                _heartbeat.LastPongLate,
+                _sender.CloseSent);
         }
     }
 
@@ -127,6 +131,7 @@ internal sealed class Connection : WheelEntry
         finally
         {
             _wheel.Remove(this);
+            _sender.Finish();
             await _stream.DisposeAsync();
             _reader.Dispose();
             _received.Dispose();
@@ -333,7 +338,7 @@ internal sealed class Connection : WheelEntry
             roundTrip = _heartbeat.PongReceived(payload, now, _wheel.StallAt(now), out isLate);
         }
         if (roundTrip is { } time)
-            _metrics.RoundTrips.Add(time);
+            _metrics.CountRoundTrip(time);
         if (isLate)
         {
             _metrics.CountLatePong();

@@ -173,6 +173,13 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
         }
     }
 
+    /// <summary>The connection is over, and its figures are final: a beat in progress sends and counts nothing more.</summary>
+    public void Finish()
+    {
+        lock (heartbeat)
+            CloseSent = true;
+    }
+
     /// <summary>The write in progress waits for the client, and its time runs.</summary>
     private void Wait()
     {

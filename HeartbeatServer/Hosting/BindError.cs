@@ -17,4 +17,16 @@ internal static class BindError
         50 => $"--host {host}: the name does not resolve to an address.",
         _ => $"--host {host} --port {port}: {error.Message} (error {error.ErrorCode}).",
     };
+
+    /// <inheritdoc cref="Describe(string, int, HttpListenerException)"/>
+    /// <param name="address">As given to <c>--admin</c>.</param>
+    /// <param name="error">As above.</param>
+    public static string Describe(AdminAddress address, HttpListenerException error) => error.ErrorCode switch
+    {
+        98 or 48 or 10048 or 32 or 183 => $"--admin {address}: port {address.Port} is in use. Stop what listens there, or choose another port.",
+        13 or 10013 or 5 => $"--admin {address}: port {address.Port} is not allowed. Ports below 1024 need a privilege.",
+        99 or 49 or 10049 => $"--admin {address}: this machine has no such address.",
+        50 => $"--admin {address}: the name does not resolve to an address.",
+        _ => $"--admin {address}: {error.Message} (error {error.ErrorCode}).",
+    };
 }

@@ -98,6 +98,13 @@ internal sealed class CommandLine
             Duration.Format);
         Setting<TimeSpan> summary = Add(
             "--summary", "duration", "how often to log the totals; 0 for only at the exit", defaults.Summary, Time(TimeSpan.FromSeconds(1), zero: true), Duration.Format);
+        Setting<AdminAddress?> admin = Add(
+            "--admin",
+            "host:port",
+            "where /metrics, /status and the dashboard are; a port alone is on 127.0.0.1",
+            defaults.Admin,
+            Admin,
+            address => address?.ToString() ?? "off");
         Setting<LogEventLevel> logLevel = Add(
             "--log-level",
             "level",
@@ -126,6 +133,7 @@ internal sealed class CommandLine
                 HandshakeTimeout = handshakeTimeout.Read(parsed),
                 Drain = drain.Read(parsed),
                 Summary = summary.Read(parsed),
+                Admin = admin.Read(parsed),
                 LogLevel = logLevel.Read(parsed),
                 LogFormat = logFormat.Read(parsed),
             },
@@ -272,6 +280,16 @@ internal sealed class CommandLine
         if (Uri.CheckHostName(text) == UriHostNameType.Unknown || text is "::" or "[::]")
             expected("an address, a host name or * (every IPv4 interface)");
         return text.Trim('[', ']');
+    }
+
+    private static AdminAddress? Admin(string text, Action<string> expected)
+    {
+        if (text == "off")
+            return null;
+        if (AdminAddress.TryParse(text, out AdminAddress? address))
+            return address;
+        expected("a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off");
+        return null;
     }
 
     private static string UrlPath(string text, Action<string> expected)

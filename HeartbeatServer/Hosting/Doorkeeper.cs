@@ -33,10 +33,10 @@ internal sealed class Doorkeeper : IDisposable
     private const int MaxLine = 32 * 1024;
 
     private readonly HttpListener _listener;
-    private readonly ServerOptions _options;
+    private readonly Door _door;
     private readonly TimeProvider _time;
-    private readonly ConnectionTable _table;
-    private readonly ServerMetrics _metrics;
+    private readonly Func<int> _connections;
+    private readonly Action<RefusalReason>? _rejected;
     private readonly ServerLog _log;
     private HttpTakeover.Binding? _binding;
     private OpenFiles? _files;
@@ -49,13 +49,19 @@ internal sealed class Doorkeeper : IDisposable
     private TimeSpan _warned = -WarnEvery;
     private bool _toldFull;
 
-    public Doorkeeper(HttpListener listener, ServerOptions options, TimeProvider time, ConnectionTable table, ServerMetrics metrics, ServerLog log) =>
-        (_listener, _options, _time, _table, _metrics, _log) = (listener, options, time, table, metrics, log);
+    /// <param name="listener">Started, and without prefixes.</param>
+    /// <param name="door">The port.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="connections">How many descriptors are in use beside those of unfinished requests.</param>
+    /// <param name="rejected">Called for each request that is turned away.</param>
+    /// <param name="log">Tells.</param>
+    public Doorkeeper(HttpListener listener, Door door, TimeProvider time, Func<int> connections, Action<RefusalReason>? rejected, ServerLog log) =>
+        (_listener, _door, _time, _connections, _rejected, _log) = (listener, door, time, connections, rejected, log);
 
     /// <exception cref="HttpListenerException">The port could not be bound.</exception>
     public void Open()
     {
-        _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
+        _binding = HttpTakeover.Bind(_listener, _door.Host, _door.Port);
         _files = new OpenFiles("/proc/self");
         _thread = new Thread(Run, 256 * 1024) { IsBackground = true, Name = "doorkeeper" };
         _thread.Start();
@@ -95,7 +101,7 @@ internal sealed class Doorkeeper : IDisposable
         TimeSpan now = _time.GetElapsedTime(0);
         if (_binding is null)
         {
-            if (now - _closedAt >= ClosedFor && _table.Count < _files!.MaxConnections)
+            if (now - _closedAt >= ClosedFor && _connections() < _files!.MaxConnections)
             {
                 _closedAt = now;
                 Reopen(now);
@@ -104,7 +110,8 @@ internal sealed class Doorkeeper : IDisposable
         }
 
         List<HttpTakeover.PendingRequest> pending = _binding.Pending();
-        if (_table.Count + pending.Count >= _files!.MaxConnections)
+        bool isCrowded = pending.Count >= _door.MostUnfinished;
+        if (isCrowded || _connections() + pending.Count >= _files!.MaxConnections)
         {
             _binding.Dispose();
             _binding = null;
@@ -113,7 +120,10 @@ internal sealed class Doorkeeper : IDisposable
             if (_toldFull)
             {
                 _warned = now;
-                _log.NoRoom(_table.Count, _files.MaxConnections);
+                if (isCrowded)
+                    _log.TooManyUnfinished(_door.Port, pending.Count);
+                else
+                    _log.NoRoom(_connections(), _files!.MaxConnections);
             }
             return true;
         }
@@ -130,8 +140,8 @@ internal sealed class Doorkeeper : IDisposable
             seen.Add(request.Connection, since);
             if (request.LineLength > MaxLine)
                 Reject(request, RefusalReason.HeaderTooLarge, "Request Header Fields Too Large", $"a line of more than {MaxLine / 1024} KiB in a request");
-            else if (now - since >= _options.HandshakeTimeout)
-                Reject(request, RefusalReason.RequestTimeout, "Request Timeout", $"the request was not finished within {Duration.Format(_options.HandshakeTimeout)}");
+            else if (now - since >= _door.RequestTimeout)
+                Reject(request, RefusalReason.RequestTimeout, "Request Timeout", $"the request was not finished within {Duration.Format(_door.RequestTimeout)}");
         }
         _firstSeen = seen;
         return true;
@@ -141,22 +151,22 @@ internal sealed class Doorkeeper : IDisposable
     {
         try
         {
-            _binding = HttpTakeover.Bind(_listener, _options.Host, _options.Port);
+            _binding = HttpTakeover.Bind(_listener, _door.Host, _door.Port);
             if (_toldFull)
-                _log.RoomAgain(_table.Count, _files!.MaxConnections);
+                _log.RoomAgain(_door.Port, _connections(), _files!.MaxConnections);
         }
         catch (HttpListenerException e)
         {
             if (now - _warned < WarnEvery)
                 return; // told already; the next try is in a second
             _warned = now;
-            _log.CannotReopen(BindError.Describe(_options.Host, _options.Port, e));
+            _log.CannotReopen(_door.Explain(e));
         }
     }
 
     private void Reject(HttpTakeover.PendingRequest request, RefusalReason reason, string phrase, string text)
     {
-        _metrics.CountRefused(reason);
+        _rejected?.Invoke(reason);
         _log.RequestRejected(request.Remote, reason.Status(), text);
         request.Reject(Encoding.ASCII.GetBytes(
             $"HTTP/1.1 {reason.Status()} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {text.Length + 1}\r\nConnection: close\r\n\r\n{text}\n"));

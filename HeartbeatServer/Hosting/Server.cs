@@ -33,19 +33,39 @@ internal sealed class Server : IAsyncDisposable
     private readonly Admission _admission;
     private readonly Throttle _connectionLimitLines;
     private readonly Throttle _ipLimitLines;
-    private Task _accepting = Task.CompletedTask;
+    private readonly RequestLoop _requests;
+    private readonly Action<Connection, Disconnect, ConnectionFigures>? _ended;
     private volatile bool _draining;
-    private volatile bool _stopping;
 
-    public Server(ServerOptions options, TimeProvider time, TimingWheel wheel, ConnectionTable table, ServerMetrics metrics, ServerLog log)
+    /// <param name="options">The command line.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="wheel">Drives the connections.</param>
+    /// <param name="table">Holds them.</param>
+    /// <param name="metrics">Counts.</param>
+    /// <param name="log">Tells.</param>
+    /// <param name="ended">Told of each connection that ended, before it leaves the table.</param>
+    public Server(
+        ServerOptions options,
+        TimeProvider time,
+        TimingWheel wheel,
+        ConnectionTable table,
+        ServerMetrics metrics,
+        ServerLog log,
+        Action<Connection, Disconnect, ConnectionFigures>? ended = null)
     {
+        _ended = ended;
         (_options, _time, _wheel, _table, _metrics, _log) = (options, time, wheel, table, metrics, log);
         _connectionOptions = new ConnectionOptions(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage);
         _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);
-        _door = new Doorkeeper(_listener, options, time, table, metrics, log);
+        _requests = new RequestLoop(_listener, HandleAsync, time, log);
+        var door = new Door(options.Host, options.Port, options.HandshakeTimeout, Explain: e => BindError.Describe(options.Host, options.Port, e));
+        _door = new Doorkeeper(_listener, door, time, () => table.Count, metrics.CountRefused, log);
     }
+
+    /// <summary>What a load balancer has to know.</summary>
+    public ServerState State => _draining ? ServerState.Draining : _admission.IsFull ? ServerState.Full : ServerState.Serving;
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="HttpListenerException">It could not be bound.</exception>
@@ -53,7 +73,7 @@ internal sealed class Server : IAsyncDisposable
     {
         _listener.Start();
         _door.Open();
-        _accepting = AcceptAsync();
+        _requests.Start();
 
         string host = _options.Host == "*" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
         _log.Listening(
@@ -111,9 +131,9 @@ internal sealed class Server : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _door.Dispose();
-        _stopping = true;
+        Task accepting = _requests.Stop();
         ((IDisposable)_listener).Dispose();
-        await _accepting;
+        await accepting;
         await CutRestAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
     }
 
@@ -129,50 +149,14 @@ internal sealed class Server : IAsyncDisposable
         }
     }
 
-    private async Task AcceptAsync()
-    {
-        while (!_stopping)
-        {
-            HttpListenerContext context;
-            try
-            {
-                context = await _listener.GetContextAsync();
-            }
-#pragma warning disable CA1031 // The loop never dies.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                if (_stopping)
-                    return; // that is how HttpListener says so
-                _log.AcceptFailed(e);
-                await Task.Delay(PaceStep, _time);
-                continue;
-            }
-            _ = HandleAsync(context);
-        }
-    }
-
     private async Task HandleAsync(HttpListenerContext context)
     {
-        try
-        {
-            if (HttpTakeover.IsAnswered(context))
-                return; // by HttpListener: 411, say
-            if (Route(context.Request) is { } refusal)
-                await RefuseAsync(context, refusal);
-            else if (IsHealth(context.Request))
-                await RespondAsync(context, _draining ? 503 : 200, _draining ? "draining" : "ok");
-            else
-                await AdmitAsync(context);
-        }
-#pragma warning disable CA1031 // One request must not take the others down.
-        catch (Exception e)
-#pragma warning restore CA1031
-        {
-            if (!_stopping) // then HttpListener is gone, and its requests with it
-                _log.RequestFailed(e);
-            context.Response.Abort();
-        }
+        if (Route(context.Request) is { } refusal)
+            await RefuseAsync(context, refusal);
+        else if (IsHealth(context.Request))
+            await RespondAsync(context, _draining ? 503 : 200, _draining ? "draining" : "ok");
+        else
+            await AdmitAsync(context);
     }
 
     private static bool IsHealth(HttpListenerRequest request) => PathOf(request) == HealthPath;
@@ -265,7 +249,9 @@ internal sealed class Server : IAsyncDisposable
         {
             Disconnect end = await connection.RunAsync();
             _metrics.CountEnd(end.Cause);
-            _log.Ended(connection.Id, connection.Remote, end, connection.Figures());
+            ConnectionFigures figures = connection.Figures();
+            _log.Ended(connection.Id, connection.Remote, end, figures);
+            _ended?.Invoke(connection, end, figures);
         }
         finally
         {

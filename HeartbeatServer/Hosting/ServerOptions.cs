@@ -41,8 +41,37 @@ internal sealed record ServerOptions
 
     /// <summary>Zero for never.</summary>
     public TimeSpan Summary { get; init; } = TimeSpan.Zero;
+
+    /// <summary>Null for none.</summary>
+    public AdminAddress? Admin { get; init; }
     public LogEventLevel LogLevel { get; init; } = LogEventLevel.Information;
     public LogFormat LogFormat { get; init; } = LogFormat.Text;
 
     public HeartbeatTimings Timings => new(Ping, Timeout, MaxMissed);
+
+    /// <summary>Every option as on the command line, without the dashes.</summary>
+    public IReadOnlyDictionary<string, string> Texts()
+    {
+        return new Dictionary<string, string>
+        {
+            ["port"] = $"{Port}",
+            ["host"] = Host,
+            ["path"] = Path,
+            ["ping"] = Duration.Format(Ping),
+            ["timeout"] = Duration.Format(Timeout),
+            ["max-missed"] = $"{MaxMissed}",
+            ["on-message"] = Lower(OnMessage),
+            ["max-message"] = ByteSize.Format(MaxMessage),
+            ["handshake-timeout"] = Duration.Format(HandshakeTimeout),
+            ["drain"] = Duration.Format(Drain),
+            ["summary"] = Duration.Format(Summary),
+            ["admin"] = Admin?.ToString() ?? "off",
+            ["log-level"] = Lower(LogLevel),
+            ["log-format"] = Lower(LogFormat),
+        };
+
+#pragma warning disable CA1308 // Lower case is how it is written on the command line.
+        static string Lower<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
+#pragma warning restore CA1308
+    }
 }

@@ -13,6 +13,8 @@ namespace HeartbeatServer.Protocol;
 /// <param name="MessagesIn">Whole data messages.</param>
 /// <param name="MessagesOut">Whole data messages.</param>
 /// <param name="SinceLastByte">Since the last byte from the client, or the upgrade.</param>
+/// <param name="LastPongLate">Whether its last pong came after its deadline.</param>
+/// <param name="CloseSent">Whether our Close frame was sent.</param>
 internal readonly record struct ConnectionFigures(
     TimeSpan Age,
     ulong Pings,
@@ -25,4 +27,10 @@ internal readonly record struct ConnectionFigures(
     long BytesOut,
     long MessagesIn,
     long MessagesOut,
-    TimeSpan SinceLastByte);
+    TimeSpan SinceLastByte,
+    bool LastPongLate,
+    bool CloseSent)
+{
+    /// <summary>In a word: <c>healthy</c>, <c>late</c>, <c>suspect</c> or <c>closing</c>.</summary>
+    public string State => CloseSent ? "closing" : Strikes > 0 ? "suspect" : LastPongLate ? "late" : "healthy";
+}

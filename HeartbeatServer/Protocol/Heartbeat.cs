@@ -74,6 +74,9 @@ internal sealed class Heartbeat
     /// <summary>Pongs that came after their deadline.</summary>
     public int Late { get; private set; }
 
+    /// <summary>Whether the last pong came after its deadline.</summary>
+    public bool LastPongLate { get; private set; }
+
     public TimeSpan LastReceived { get; private set; }
 
     public RoundTrips RoundTrips => _roundTrips;
@@ -176,6 +179,7 @@ internal sealed class Heartbeat
             isLate &= deadline == Never || now > deadline;
             _deadline = _deadlineAfter = Never;
         }
+        LastPongLate = isLate;
         if (isLate)
             Late++;
         _roundTrips.Add(roundTrip);

@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
+
 namespace HeartbeatServer.Protocol;
 
 /// <summary>Round-trip times of one connection, from a ping handed to the socket to its pong read.</summary>
 internal struct RoundTrips
 {
     private long _sumTicks;
+    private RecentTimes _recent;
 
     public int Count { get; private set; }
     public TimeSpan Last { get; private set; }
@@ -29,6 +32,24 @@ internal struct RoundTrips
         }
         Last = roundTrip;
         _sumTicks += roundTrip.Ticks;
+        _recent[Count % RecentTimes.Length] = (Half)Math.Min(roundTrip.TotalMilliseconds, (double)Half.MaxValue);
         Count++;
+    }
+
+    /// <summary>The last 16, oldest first, in milliseconds: to three digits, and at most 65,504.</summary>
+    public readonly double[] RecentMs()
+    {
+        var recent = new double[Math.Min(Count, RecentTimes.Length)];
+        for (int i = 0; i < recent.Length; i++)
+            recent[i] = (double)_recent[(Count - recent.Length + i) % RecentTimes.Length];
+        return recent;
+    }
+
+    /// <summary>32 bytes a connection.</summary>
+    [InlineArray(Length)]
+    private struct RecentTimes
+    {
+        public const int Length = 16;
+        private Half _first;
     }
 }

@@ -22,7 +22,7 @@ internal sealed class BeatWatch
     /// <summary>Called once a tick, on the wheel's thread.</summary>
     public void OnTick(TimeSpan lateness)
     {
-        _metrics.BeatLateness.Add(lateness);
+        _metrics.CountTick(lateness);
         TimeSpan pauses = GC.GetTotalPauseDuration();
         if (lateness > _tolerance)
         {

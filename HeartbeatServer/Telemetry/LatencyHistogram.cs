@@ -9,7 +9,10 @@ internal sealed class LatencyHistogram
     private const int SubBits = 3;
     private const int Powers = 32;
 
-    private readonly long[] _buckets = new long[(Powers + 1) << SubBits];
+    /// <summary>How many counts <see cref="CopyTo"/> gives.</summary>
+    public const int Buckets = (Powers + 1) << SubBits;
+
+    private readonly long[] _buckets = new long[Buckets];
     private long _maxTicks;
 
     public long Count
@@ -36,13 +39,34 @@ internal sealed class LatencyHistogram
     /// <returns>A duration that this part of all is not longer than; zero if there are none.</returns>
     public TimeSpan Quantile(double quantile)
     {
-        long wanted = (long)Math.Ceiling(Count * quantile);
+        Span<long> counts = stackalloc long[Buckets];
+        CopyTo(counts);
+        TimeSpan bound = Quantile(counts, quantile);
+        return bound < Max ? bound : Max;
+    }
+
+    /// <summary>What was counted so far. The difference of two such copies is what came between them.</summary>
+    public void CopyTo(Span<long> counts)
+    {
+        for (int i = 0; i < Buckets; i++)
+            counts[i] = Interlocked.Read(ref _buckets[i]);
+    }
+
+    /// <inheritdoc cref="Quantile(double)"/>
+    /// <param name="counts">As <see cref="CopyTo"/> gives them, or a difference.</param>
+    /// <param name="quantile">0 to 1.</param>
+    public static TimeSpan Quantile(ReadOnlySpan<long> counts, double quantile)
+    {
+        long count = 0;
+        foreach (long each in counts)
+            count += each;
+        long wanted = (long)Math.Ceiling(count * quantile);
         long seen = 0;
-        for (int i = 0; i < _buckets.Length && wanted > 0; i++)
+        for (int i = 0; i < counts.Length && wanted > 0; i++)
         {
-            seen += Interlocked.Read(ref _buckets[i]);
+            seen += counts[i];
             if (seen >= wanted)
-                return TimeSpan.FromTicks(Math.Min(UpperBound(i) * TimeSpan.TicksPerMicrosecond, Interlocked.Read(ref _maxTicks)));
+                return TimeSpan.FromMicroseconds(UpperBound(i));
         }
         return TimeSpan.Zero;
     }

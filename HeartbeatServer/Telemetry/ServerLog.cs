@@ -16,6 +16,14 @@ internal sealed class ServerLog(ILogger logger)
     public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => logger.Information(
         "Listening on {Url:l} (health: {HealthUrl:l}). {Heartbeat:l}. {Shutdown:l}.", url, healthUrl, heartbeat, shutdown);
 
+    public void AdminListening(string url) => logger.Information("Dashboard on {Url:l}, metrics on {Url:l}metrics, status on {Url:l}status", url, url, url);
+
+    public void AdminExposed(string address) => logger.Warning(
+        "--admin {Address:l} can be reached from other machines: it shows the addresses of clients, and asks for no password", address);
+
+    public void AdminSlow(EndPoint? remote) => logger.Information(
+        "An admin answer to {Remote:l} was not taken in time and is cut", Text(remote));
+
     public void Connected(long connection, EndPoint remote, int connections) => logger.Information(
         "#{Connection} {Remote:l} connected, {Connections} now", connection, Text(remote), connections);
 
@@ -134,8 +142,11 @@ internal sealed class ServerLog(ILogger logger)
     public void LinesDropped(long lines) => logger.Warning(
         "{Lines} log line(s) were dropped: whoever reads the output is slower than the log", lines);
 
-    public void RoomAgain(int connections, int limit) => logger.Information(
-        "Room again: {Connections} connection(s) of {Limit}. The port is open.", connections, limit);
+    public void TooManyUnfinished(int port, int requests) => logger.Warning(
+        "Port {Port} has {Requests} unfinished requests. It is closed for a moment, and they are turned away.", port, requests);
+
+    public void RoomAgain(int port, int connections, int limit) => logger.Information(
+        "Room again: {Connections} connection(s) of {Limit}. Port {Port} is open.", connections, limit, port);
 
     public void UpgradeFailed(EndPoint? remote, Exception error) => logger.Information(
         "Upgrade of {Remote:l} failed: {Error:l}", Text(remote), error.Message);

@@ -1,9 +1,10 @@
+using System.Diagnostics.Metrics;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Telemetry;
 
 /// <summary>What the server counts. Any thread may count; a reader may see one count before another.</summary>
-internal sealed class ServerMetrics
+internal sealed class ServerMetrics : IDisposable
 {
     private readonly long[] _ends = new long[DisconnectCauses.All.Length];
     private readonly long[] _refusals = new long[RefusalReasons.All.Length];
@@ -12,7 +13,19 @@ internal sealed class ServerMetrics
     private long _refused;
     private long _strikes;
     private long _latePongs;
+    private readonly Histogram<double> _roundTrip;
+    private readonly Histogram<double> _lateness;
     private int _peak;
+
+    public ServerMetrics()
+    {
+        _roundTrip = Meter.CreateHistogram(
+            "heartbeat.round_trip", "s", "From a ping handed to the socket to its pong read", null, BucketsTo(seconds: 33));
+        _lateness = Meter.CreateHistogram("heartbeat.lateness", "s", "How late each tick of the timing wheel was", null, BucketsTo(seconds: 33));
+    }
+
+    /// <summary>For dotnet-counters, OpenTelemetry and <c>/metrics</c>. Without a listener it costs nothing.</summary>
+    public Meter Meter { get; } = new("HeartbeatServer");
 
     /// <summary>From a ping handed to the socket to its pong read, of all connections.</summary>
     public LatencyHistogram RoundTrips { get; } = new();
@@ -45,6 +58,20 @@ internal sealed class ServerMetrics
         while (now > (peak = Peak) && Interlocked.CompareExchange(ref _peak, now, peak) != peak) { }
     }
 
+    public void CountRoundTrip(TimeSpan time)
+    {
+        RoundTrips.Add(time);
+        if (_roundTrip.Enabled)
+            _roundTrip.Record(time.TotalSeconds);
+    }
+
+    public void CountTick(TimeSpan lateness)
+    {
+        BeatLateness.Add(lateness);
+        if (_lateness.Enabled)
+            _lateness.Record(lateness.TotalSeconds);
+    }
+
     public void CountRefused(RefusalReason reason)
     {
         Interlocked.Increment(ref _refused);
@@ -66,4 +93,12 @@ internal sealed class ServerMetrics
 
     /// <summary>Connections that ended for this cause.</summary>
     public long Ends(DisconnectCause cause) => Interlocked.Read(ref _ends[(int)cause]);
+
+    public void Dispose() => Meter.Dispose();
+
+    /// <summary>From 64 microseconds, each twice the one before.</summary>
+    private static InstrumentAdvice<double> BucketsTo(double seconds) => new()
+    {
+        HistogramBucketBoundaries = [.. Enumerable.Range(0, 32).Select(power => 64e-6 * (1 << power)).TakeWhile(bound => bound < 2 * seconds)],
+    };
 }
