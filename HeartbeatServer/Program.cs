@@ -34,12 +34,14 @@ internal static class Program
         var history = new History(metrics, table, time);
         await using var server = new Server(options, time, wheel, table, metrics, log, admin is null ? null : ends.Add);
         var status = new Status(options, time, wheel, table, metrics, ends, () => server.State);
+        Instruments.Create(metrics, table, () => server.State);
+        using PrometheusPage? page = admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
         using var signals = new ShutdownSignals();
         try
         {
             HttpTakeover.CheckRuntime();
             wheel.Start();
-            admin?.Start(new AdminRoutes(status, history, new DashboardFiles(typeof(Program).Assembly), () => server.State));
+            admin?.Start(new AdminRoutes(status, history, page!, new DashboardFiles(typeof(Program).Assembly), () => server.State));
             server.Start();
         }
         catch (PlatformNotSupportedException e)

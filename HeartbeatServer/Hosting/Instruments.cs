@@ -1,0 +1,56 @@
+using System.Diagnostics.Metrics;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer.Hosting;
+
+/// <summary>
+/// What is counted, as instruments of the meter <c>HeartbeatServer</c>: for /metrics, and for whoever else listens, such as dotnet-counters or
+/// OpenTelemetry. All are asked only when somebody wants to know; no ping or message pays for them. Names and units are OpenTelemetry's way.
+/// </summary>
+internal static class Instruments
+{
+    private static readonly KeyValuePair<string, object?> In = new("direction", "in");
+    private static readonly KeyValuePair<string, object?> Out = new("direction", "out");
+
+    /// <param name="metrics">What is counted as it happens; its meter gets the instruments.</param>
+    /// <param name="table">What the connections count themselves.</param>
+    /// <param name="state">Of the server, now.</param>
+    public static void Create(ServerMetrics metrics, ConnectionTable table, Func<ServerState> state)
+    {
+        Meter meter = metrics.Meter;
+        meter.CreateObservableUpDownCounter("heartbeat.connections", () => table.Count, "{connection}", "Connections that are open");
+        meter.CreateObservableGauge("heartbeat.connections.peak", () => metrics.Peak, "{connection}", "Most connections at one time");
+        meter.CreateObservableGauge("heartbeat.connections.suspect", () => Suspects(table), "{connection}", "Connections that missed their last pong");
+        meter.CreateObservableCounter("heartbeat.connections.opened", () => metrics.Opened, "{connection}", "Connections that were upgraded");
+        meter.CreateObservableCounter(
+            "heartbeat.connections.ended",
+            () => DisconnectCauses.All.Select(cause => Measured(metrics.Ends(cause), "cause", cause.Name())),
+            "{connection}",
+            "Connections that ended, by cause");
+        meter.CreateObservableCounter("heartbeat.upgrades.refused", () => metrics.Refused, "{request}", "Requests that were refused");
+        meter.CreateObservableCounter("heartbeat.pings", () => table.Totals().Pings, "{ping}", "Pings that were sent");
+        meter.CreateObservableCounter("heartbeat.pongs", () => metrics.RoundTrips.Count, "{pong}", "Pongs that answered a ping, late ones included");
+        meter.CreateObservableCounter("heartbeat.pongs.late", () => metrics.LatePongs, "{pong}", "Pongs that came after their deadline");
+        meter.CreateObservableCounter("heartbeat.pongs.missed", () => metrics.Strikes, "{pong}", "Pings without a sign of life in time");
+        meter.CreateObservableCounter("heartbeat.io", () => Bytes(table.Totals()), "By", "Bytes of WebSocket connections, headers of frames included");
+        meter.CreateObservableCounter("heartbeat.messages", () => Messages(table.Totals()), "{message}", "Whole data messages");
+        meter.CreateObservableGauge("heartbeat.draining", () => state() == ServerState.Draining ? 1 : 0, null, "1 while the server shuts down");
+    }
+
+    private static IEnumerable<Measurement<long>> Bytes(ConnectionTotals totals) => [new(totals.BytesIn, In), new(totals.BytesOut, Out)];
+
+    private static IEnumerable<Measurement<long>> Messages(ConnectionTotals totals) => [new(totals.MessagesIn, In), new(totals.MessagesOut, Out)];
+
+    private static Measurement<long> Measured(long value, string tag, string text) => new(value, new KeyValuePair<string, object?>(tag, text));
+
+    private static int Suspects(ConnectionTable table)
+    {
+        using TableReading reading = table.Read();
+        int suspects = 0;
+        foreach (Connection connection in reading.Open)
+            suspects += connection.Figures().Strikes > 0 ? 1 : 0;
+        return suspects;
+    }
+}
