@@ -26,6 +26,23 @@ public sealed class ProgramTests
     }
 
     [Test]
+    public async Task An_admin_port_in_use_is_exit_code_1_and_is_named()
+    {
+        using var taken = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        taken.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        taken.Listen();
+        string port = ((IPEndPoint)taken.LocalEndPoint!).Port.ToString(CultureInfo.InvariantCulture);
+
+        using Process program = Start(
+            "--host", "127.0.0.1", "--port", ServerFixture.FreePort().ToString(CultureInfo.InvariantCulture), "--admin", port);
+        string error = await program.StandardError.ReadToEndAsync().InTime();
+        await program.WaitForExitAsync().InTime();
+
+        Assert.That(program.ExitCode, Is.EqualTo(1));
+        Assert.That(error, Does.Contain($"--admin 127.0.0.1:{port}: port {port} is in use"));
+    }
+
+    [Test]
     public async Task A_bad_option_is_exit_code_2_and_nothing_is_started()
     {
         using Process program = Start("--ping", "soon");

@@ -28,6 +28,7 @@ internal static class Program
         var table = new ConnectionTable();
         var watch = new BeatWatch(options.Timeout, time, metrics, log);
         using var wheel = new TimingWheel(time, options.Ping, watch.OnTick);
+        using PrometheusPage? page = options.Admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
         // Closed last: /readyz says that the server drains, and the last ends are seen.
         await using var admin = options.Admin is { } address ? new AdminListener(address, time, log) : null;
         var ends = new EndLog(time);
@@ -35,7 +36,6 @@ internal static class Program
         await using var server = new Server(options, time, wheel, table, metrics, log, admin is null ? null : ends.Add);
         var status = new Status(options, time, wheel, table, metrics, ends, () => server.State);
         Instruments.Create(metrics, table, () => server.State);
-        using PrometheusPage? page = admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
         using var signals = new ShutdownSignals();
         try
         {

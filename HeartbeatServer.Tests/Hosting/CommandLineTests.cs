@@ -23,6 +23,13 @@ public sealed class CommandLineTests
         new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--drain", "0", "00:00:00", options => options.Drain, ["8", "-1s", "25h"], "a duration from 1ms to 24h, or 0"),
         new("--summary", "1m", "00:01:00", options => options.Summary, ["5", "100ms", "25h"], "a duration from 1s to 24h, or 0"),
+        new(
+            "--admin",
+            "9090",
+            "127.0.0.1:9090",
+            options => options.Admin!,
+            ["0", "65536", "x", "127.0.0.1", "::1:9090", "a b:9090", "[::]:9090", ":9090", "http://x:9090"],
+            "a port from 1 to 65535, host:port"),
         new("--log-level", "debug", "Debug", options => options.LogLevel, ["loud", "2"], "one of verbose, debug, information, warning, error, fatal"),
         new("--log-format", "json", "Json", options => options.LogFormat, ["xml", "1"], "one of text, json"),
     ];
@@ -271,7 +278,7 @@ public sealed class CommandLineTests
                 TimeSpan time => Duration.Format(time),
                 int bytes when row.Option == "--max-message" => ByteSize.Format(bytes),
                 { } other => other.ToString()!,
-                null => "",
+                null => "off",
             };
             Assert.That(Help(help, line), Does.Contain($"[default: {default_}]").IgnoreCase, row.Option);
         }

@@ -19,6 +19,9 @@ internal sealed class HeapTrimTests
         _trim = new HeapTrim(_metrics, () => _heap, () => _collected++);
     }
 
+    [TearDown]
+    public void TearDown() => _metrics.Dispose();
+
     [Test]
     public void A_burst_is_collected_once_it_is_over()
     {

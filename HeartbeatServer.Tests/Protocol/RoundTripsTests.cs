@@ -34,6 +34,25 @@ public sealed class RoundTripsTests
     }
 
     [Test]
+    public void The_last_sixteen_are_kept_oldest_first()
+    {
+        Assert.That(new RoundTrips().RecentMs(), Is.Empty);
+        Assert.That(Of(3, 1, 2).RecentMs(), Is.EqualTo(new[] { 3.0, 1, 2 }));
+        Assert.That(Of([.. Enumerable.Range(1, 20)]).RecentMs(), Is.EqualTo(Enumerable.Range(5, 16).Select(each => (double)each)));
+    }
+
+    [Test]
+    public void A_kept_one_has_three_digits_and_is_finite_however_long()
+    {
+        var times = new RoundTrips();
+        times.Add(Ms(0.123));
+        times.Add(TimeSpan.FromHours(2));
+
+        Assert.That(times.RecentMs()[0], Is.EqualTo(0.123).Within(0.0005 * 0.123));
+        Assert.That(times.RecentMs()[1], Is.EqualTo(65504));
+    }
+
+    [Test]
     public void Jitter_is_the_smoothed_difference_of_neighbours()
     {
         // RFC 3550 section 6.4.1: J += (|D| - J) / 16.

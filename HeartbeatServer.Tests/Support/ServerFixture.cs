@@ -15,12 +15,13 @@ namespace HeartbeatServer.Tests.Support;
 internal sealed class ServerFixture : IAsyncDisposable
 {
     private readonly Logger _logger;
+    private EndLog? _ends;
 
     private ServerFixture(ServerOptions options, Func<ILogger, ILogger> logger)
     {
         Options = options;
         _logger = Log.Logger();
-        Server = new Server(options, Clock.Time, Clock.Wheel, Table, Metrics, new ServerLog(logger(_logger)));
+        Server = new Server(options, Clock.Time, Clock.Wheel, Table, Metrics, new ServerLog(logger(_logger)), Ends.Add);
         Server.Start();
     }
 
@@ -29,6 +30,7 @@ internal sealed class ServerFixture : IAsyncDisposable
     public LogSink Log { get; } = new();
     public ServerMetrics Metrics { get; } = new();
     public ConnectionTable Table { get; } = new();
+    public EndLog Ends => _ends ??= new EndLog(Clock.Time);
     public Server Server { get; }
     public int Port => Options.Port;
     public Uri Url => new($"ws://127.0.0.1:{Port}{Options.Path}");
@@ -113,6 +115,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         await Server.DisposeAsync().AsTask().InTime();
         await Safety.UntilAsync(() => OpenSockets() == 0, "no open socket of the server");
         Clock.Dispose();
+        Metrics.Dispose();
         await _logger.DisposeAsync();
     }
 

@@ -65,6 +65,23 @@ internal sealed class LatencyHistogramTests
     }
 
     [Test]
+    public void The_difference_of_two_copies_is_what_came_between()
+    {
+        var histogram = new LatencyHistogram();
+        long[] before = new long[LatencyHistogram.Buckets];
+        long[] after = new long[LatencyHistogram.Buckets];
+        histogram.Add(TimeSpan.FromSeconds(10));
+        histogram.CopyTo(before);
+        histogram.Add(TimeSpan.FromMicroseconds(7));
+        histogram.CopyTo(after);
+
+        long[] between = [.. after.Zip(before, (a, b) => a - b)];
+
+        Assert.That(LatencyHistogram.Quantile(between, 1), Is.EqualTo(TimeSpan.FromMicroseconds(7)));
+        Assert.That(LatencyHistogram.Quantile(new long[LatencyHistogram.Buckets], 0.5), Is.EqualTo(TimeSpan.Zero));
+    }
+
+    [Test]
     public void Nothing_is_lost_when_threads_add_at_once()
     {
         var histogram = new LatencyHistogram();

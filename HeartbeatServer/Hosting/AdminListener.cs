@@ -120,7 +120,7 @@ internal sealed class AdminListener : IAsyncDisposable
         bool isKnown = answer.ETag is not null && context.Request.Headers["If-None-Match"] == answer.ETag;
         response.StatusCode = isKnown ? 304 : answer.Status;
         response.ContentType = answer.ContentType;
-        response.ContentLength64 = isKnown ? 0 : answer.Body.Length;
+        response.ContentLength64 = answer.Body.Length; // of HEAD and 304 too (RFC 9110 section 8.6)
         // One request a connection, as on the other port: HttpListener would wait for a second one for ever.
         response.KeepAlive = false;
         WebHeaderCollection headers = response.Headers;

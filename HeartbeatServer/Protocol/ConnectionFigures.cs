@@ -28,8 +28,8 @@ internal readonly record struct ConnectionFigures(
     long MessagesIn,
     long MessagesOut,
     TimeSpan SinceLastByte,
-    bool LastPongLate,
-    bool CloseSent)
+    bool LastPongLate = false,
+    bool CloseSent = false)
 {
     /// <summary>In a word: <c>healthy</c>, <c>late</c>, <c>suspect</c> or <c>closing</c>.</summary>
     public string State => CloseSent ? "closing" : Strikes > 0 ? "suspect" : LastPongLate ? "late" : "healthy";
