@@ -35,7 +35,7 @@ internal static class Program
         var history = new History(metrics, table, time);
         await using var server = new Server(options, time, wheel, table, metrics, log, admin is null ? null : ends.Add);
         var status = new Status(options, time, wheel, table, metrics, ends, () => server.State);
-        Instruments.Create(metrics, table, () => server.State);
+        Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
         using var signals = new ShutdownSignals();
         try
         {

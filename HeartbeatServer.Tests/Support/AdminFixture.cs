@@ -20,7 +20,7 @@ internal sealed class AdminFixture : IAsyncDisposable
         History = new History(server.Metrics, server.Table, server.Clock.Time);
         var status = new Status(
             server.Options, server.Clock.Time, server.Clock.Wheel, server.Table, server.Metrics, server.Ends, () => State ?? server.Server.State);
-        Instruments.Create(server.Metrics, server.Table, () => State ?? server.Server.State);
+        Instruments.Create(server.Metrics, server.Table, server.Options.MaxConnections, () => State ?? server.Server.State);
         Listener = new AdminListener(address, server.Clock.Time, new ServerLog(_logger));
         Listener.Start(new AdminRoutes(status, History, Page, new DashboardFiles(typeof(AdminFixture).Assembly), () => State ?? server.Server.State));
     }

@@ -16,12 +16,15 @@ internal static class Instruments
 
     /// <param name="metrics">What is counted as it happens; its meter gets the instruments.</param>
     /// <param name="table">What the connections count themselves.</param>
+    /// <param name="maxConnections">That are let in.</param>
     /// <param name="state">Of the server, now.</param>
-    public static void Create(ServerMetrics metrics, ConnectionTable table, Func<ServerState> state)
+    public static void Create(ServerMetrics metrics, ConnectionTable table, int maxConnections, Func<ServerState> state)
     {
         Meter meter = metrics.Meter;
         meter.CreateObservableUpDownCounter("heartbeat.connections", () => table.Count, "{connection}", "Connections that are open");
         meter.CreateObservableGauge("heartbeat.connections.peak", () => metrics.Peak, "{connection}", "Most connections at one time");
+        meter.CreateObservableGauge(
+            "heartbeat.connections.limit", () => maxConnections, "{connection}", "Most connections that are let in; 0 for no limit");
         meter.CreateObservableGauge("heartbeat.connections.suspect", () => Suspects(table), "{connection}", "Connections that missed their last pong");
         meter.CreateObservableCounter("heartbeat.connections.opened", () => metrics.Opened, "{connection}", "Connections that were upgraded");
         meter.CreateObservableCounter(
@@ -29,7 +32,11 @@ internal static class Instruments
             () => DisconnectCauses.All.Select(cause => Measured(metrics.Ends(cause), "cause", cause.Name())),
             "{connection}",
             "Connections that ended, by cause");
-        meter.CreateObservableCounter("heartbeat.upgrades.refused", () => metrics.Refused, "{request}", "Requests that were refused");
+        meter.CreateObservableCounter(
+            "heartbeat.upgrades.refused",
+            () => RefusalReasons.All.Select(reason => Measured(metrics.Refusals(reason), "reason", reason.Name())),
+            "{request}",
+            "Requests that were refused, by reason");
         meter.CreateObservableCounter("heartbeat.pings", () => table.Totals().Pings, "{ping}", "Pings that were sent");
         meter.CreateObservableCounter("heartbeat.pongs", () => metrics.RoundTrips.Count, "{pong}", "Pongs that answered a ping, late ones included");
         meter.CreateObservableCounter("heartbeat.pongs.late", () => metrics.LatePongs, "{pong}", "Pongs that came after their deadline");

@@ -68,7 +68,7 @@ internal sealed class Status
                 _metrics.Ended,
                 _metrics.Refused,
                 DisconnectCauses.All.ToDictionary(cause => cause.Name(), _metrics.Ends),
-                new Dictionary<string, long>(),
+                RefusalReasons.All.ToDictionary(reason => reason.Name(), _metrics.Refusals),
                 totals.Pings,
                 _metrics.RoundTrips.Count,
                 _metrics.Strikes,
