@@ -17,12 +17,13 @@ internal sealed class ConnectionRig : IAsyncDisposable
     /// <param name="phase">Part of a beat before the first ping.</param>
     /// <param name="echo">Whether data comes back.</param>
     /// <param name="maxMessage">In bytes.</param>
-    public ConnectionRig(int pingMs = 2000, int timeoutMs = 500, int maxMissed = 3, double phase = 1, bool echo = true, int maxMessage = 1024 * 1024)
+    /// <param name="id">Of the connection.</param>
+    public ConnectionRig(int pingMs = 2000, int timeoutMs = 500, int maxMissed = 3, double phase = 1, bool echo = true, int maxMessage = 1024 * 1024, long id = 7)
     {
         var timings = new HeartbeatTimings(TimeSpan.FromMilliseconds(pingMs), TimeSpan.FromMilliseconds(timeoutMs), maxMissed);
         _logger = Log.Logger();
         Connection = new Connection(
-            7,
+            id,
             new IPEndPoint(IPAddress.Parse("192.0.2.1"), 50123),
             Pipe,
             new ConnectionOptions(timings, echo, maxMessage),
