@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import (  # noqa: F401 (importing registers the cases)
+    admin,
     conformance,
     conformance_text,
     figures,
