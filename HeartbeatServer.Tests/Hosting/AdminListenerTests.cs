@@ -157,6 +157,21 @@ public sealed class AdminListenerTests
         Assert.That((await _admin.GetAsync("/status")).Status, Is.EqualTo(200));
     }
 
+    [TestCase("/readyz")]
+    [TestCase("/status")]
+    [TestCase("/metrics")]
+    public async Task A_bug_of_ours_is_logged_and_answered_and_ends_nothing(string path)
+    {
+        _admin.HasBug = true;
+        HttpReply reply = await _admin.GetAsync(path);
+        Assert.That((reply.Status, reply["X-Content-Type-Options"]), Is.EqualTo((500, "nosniff")));
+        Assert.That(reply.Body, Does.Contain("internal error").And.Not.Contain("a bug"));
+        Assert.That((await _admin.Server.Log.WithAsync("A request failed")).Exception, Is.Not.Null);
+
+        _admin.HasBug = false;
+        Assert.That((await _admin.GetAsync(path)).Status, Is.EqualTo(200));
+    }
+
     [TestCase("")]
     [TestCase("GET /status HTTP/1.1\r\nHost: loc")]
     public async Task A_request_that_is_not_finished_gets_408_and_is_no_refused_upgrade(string request)

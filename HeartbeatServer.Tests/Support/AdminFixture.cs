@@ -16,13 +16,14 @@ internal sealed class AdminFixture : IAsyncDisposable
         Server = server;
         _logger = server.Log.Logger();
         Address = address;
+        Func<ServerState> state = () => HasBug ? throw new InvalidOperationException("a bug") : State ?? server.Server.State;
         Page = new PrometheusPage(server.Metrics.Meter, new OpenFiles("/proc/self"));
         History = new History(server.Metrics, server.Table, server.Clock.Time);
         var status = new Status(
-            server.Options, server.Clock.Time, server.Clock.Wheel, server.Table, server.Metrics, server.Ends, () => State ?? server.Server.State);
-        Instruments.Create(server.Metrics, server.Table, server.Options.MaxConnections, () => State ?? server.Server.State);
+            server.Options, server.Clock.Time, server.Clock.Wheel, server.Table, server.Metrics, server.Ends, state);
+        Instruments.Create(server.Metrics, server.Table, server.Options.MaxConnections, state);
         Listener = new AdminListener(address, server.Clock.Time, new ServerLog(_logger));
-        Listener.Start(new AdminRoutes(status, History, Page, new DashboardFiles(typeof(AdminFixture).Assembly), () => State ?? server.Server.State));
+        Listener.Start(new AdminRoutes(status, History, Page, new DashboardFiles(typeof(AdminFixture).Assembly), state));
     }
 
     public ServerFixture Server { get; }
@@ -33,6 +34,9 @@ internal sealed class AdminFixture : IAsyncDisposable
 
     /// <summary>Stands for the server's own, if set.</summary>
     public ServerState? State { get; set; }
+
+    /// <summary>Whether asking for the state throws.</summary>
+    public bool HasBug { get; set; }
 
     /// <param name="host">To bind; <c>*</c> is all.</param>
     /// <param name="configure">Changes the options of the server.</param>
