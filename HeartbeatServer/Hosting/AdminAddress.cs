@@ -15,7 +15,8 @@ internal sealed record AdminAddress(string Host, int Port)
     public bool IsLoopback =>
         Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(Host, out IPAddress? address) && IPAddress.IsLoopback(address));
 
-    public string Url => $"http://{(Host == "*" ? "localhost" : Bracketed)}:{Port}/";
+    /// <summary>Where a browser on this machine finds it; HttpListener answers no Host that is an IPv6 address.</summary>
+    public string Url => $"http://{(Host is "*" or "::1" ? "localhost" : Bracketed)}:{Port}/";
 
     private string Bracketed => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host;
 
