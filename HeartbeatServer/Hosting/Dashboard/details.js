@@ -1,0 +1,90 @@
+// One connection, also after its end, in a dialog.
+
+import { byId, element, setProse, setText } from "./dom.js";
+import { condition, explainEnd } from "./explain.js";
+import { bytes, clock, count, duration, milliseconds, parseDuration } from "./format.js";
+import { drawSparkline, sparkline } from "./sparkline.js";
+
+/** The dialog. Its owner asks the server for the connection `id`, while that is not null, and hands the answer to show. */
+export function detailsDialog(onOpen) {
+    const dialog = byId("details");
+    const body = byId("details-body");
+    const chip = element("p", "chip");
+    const what = element("p", "what");
+    const advice = element("p", "advice");
+    const line = sparkline();
+    const figures = element("dl");
+    body.append(chip, what, advice, line, figures);
+    const details = {
+        /** Number of the connection that is shown; null while the dialog is closed. */
+        id: null,
+
+        open(id) {
+            details.id = id;
+            setText(byId("details-title"), `#${id}`);
+            fill({ chip: ["chip", "loading"], what: "", advice: "", times: [], rows: [] });
+            if (!dialog.open)
+                dialog.showModal();
+            onOpen();
+        },
+
+        /** answer: of /status/{id}; null if the server does not remember it. */
+        show(answer, options) {
+            if (answer === null)
+                return fill({ chip: ["chip", "gone"], what: "The server does not remember this connection: it keeps the last 1,000 ends.", advice: "", times: [], rows: [] });
+            const { end } = answer;
+            const connection = end ?? answer;
+            setText(byId("details-title"), `#${connection.id} ${connection.remote}`);
+            if (end) {
+                const { what: happened, advice: hint } = explainEnd(end, options);
+                fill({
+                    chip: [`chip cause ${end.cause}`, `ended: ${end.cause}${end.verdict ? `, ${end.verdict}` : ""}`],
+                    what: happened, advice: hint, times: [],
+                    rows: [["Ended", `${clock(new Date(end.at))}, by the ${end.by}`], ["In the log", end.detail], ...rowsOf(end, "before its end")],
+                });
+            } else {
+                const { kind, label, text } = condition(connection, options);
+                fill({
+                    chip: [`chip ${kind}`, label], what: text, advice: "", times: connection.recent_ms, timeout: parseDuration(options.timeout),
+                    rows: [["Opened", clock(new Date(connection.opened))], ["Strikes now", `${connection.strikes} of ${options["max-missed"]}`], ...rowsOf(connection, "ago")],
+                });
+            }
+        },
+    };
+    dialog.addEventListener("close", () => details.id = null);
+    // A click beside it.
+    dialog.addEventListener("click", event => {
+        if (event.target === dialog)
+            dialog.close();
+    });
+    return details;
+
+    function fill({ chip: [className, label], what: happened, advice: hint, times, timeout = 0, rows }) {
+        chip.className = className;
+        setText(chip, label);
+        setProse(what, happened);
+        setProse(advice, hint);
+        line.style.display = times.length ? "" : "none";
+        drawSparkline(line, times, timeout);
+        if (figures.children.length !== rows.length)
+            figures.replaceChildren(...rows.map(() => element("div", "", element("dt"), element("dd"))));
+        rows.forEach(([name, value], place) => {
+            setText(figures.children[place].firstElementChild, name);
+            setText(figures.children[place].lastElementChild, value);
+        });
+    }
+}
+
+function rowsOf(figures, since) {
+    const times = figures.round_trip_ms;
+    return [
+        ["Age", duration(figures.age_seconds)],
+        ["Last byte", `${duration(figures.last_byte_seconds)} ${since}`],
+        ["Pings and pongs", `${count(figures.pings)} and ${count(figures.pongs)}`],
+        ["Missed, late", `${count(figures.missed)}, ${count(figures.late)}`],
+        ["Round trip", times ? `last ${milliseconds(times.last)}, least ${milliseconds(times.min)}, mean ${milliseconds(times.mean)}, most ${milliseconds(times.max)}` : "no pong measured yet"],
+        ["Jitter", milliseconds(times?.jitter)],
+        ["Bytes in, out", `${bytes(figures.bytes_in)}, ${bytes(figures.bytes_out)}`],
+        ["Messages in, out", `${count(figures.messages_in)}, ${count(figures.messages_out)}`],
+    ];
+}

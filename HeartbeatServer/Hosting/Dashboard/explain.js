@@ -1,0 +1,164 @@
+// Why a connection ended, or how it is, in plain English, and what to do about it. Pure. The advice is that of docs/troubleshooting.md.
+
+import { asOption, duration, milliseconds, parseDuration, plural } from "./format.js";
+
+/** The causes, in the order in which plots stack them: what is nobody's fault is at the bottom. */
+export const CAUSES = {
+    client_closed: "said goodbye",
+    server_shutdown: "server stopped",
+    client_vanished: "vanished",
+    connection_reset: "reset",
+    pong_timeout: "no pong",
+    slow_consumer: "does not read",
+    protocol_error: "protocol error",
+    invalid_payload: "not UTF-8",
+    message_too_big: "message too big",
+    internal_error: "bug of ours",
+};
+
+/** Idle timeouts that are usual on the way, in seconds; docs/troubleshooting.md, section 3. */
+const USUAL_TIMEOUTS = [20, 30, 55, 60, 100, 120, 240, 270, 300, 600, 3600];
+
+/** Whether it ended as it should: nobody has to look at it. */
+export const isOrdinary = end => end.cause === "client_closed" || end.cause === "server_shutdown";
+
+/** A usual timeout that this is, to a second or 1 %; null if it is none. */
+export const usualTimeout = seconds =>
+    USUAL_TIMEOUTS.find(usual => Math.abs(seconds - usual) <= Math.max(1, usual / 100)) ?? null;
+
+/** The least --timeout, in ms, that lets these round trips (ms) pass: a quarter above the longest, rounded up to two digits. */
+export function enoughTimeout(roundTrips) {
+    const wanted = Math.max(...roundTrips) * 1.25;
+    const step = 10 ** Math.max(0, Math.floor(Math.log10(wanted)) - 1);
+    return Math.ceil(wanted / step) * step;
+}
+
+/**
+ * What an open connection is like.
+ * kind: "healthy", "new" (nothing measured yet), "late" (its last pong), "slow" (late again and again), "silent" (strikes) or "closing".
+ */
+export function condition(connection, options) {
+    const { state, strikes, late, pongs, round_trip_ms: times } = connection;
+    // The round trip of a client that is always late is longer than the timeout: each ping is first a strike, then a late pong.
+    const slow = late >= 2 && late * 2 >= pongs && strikes <= 1;
+    if (state === "closing")
+        return { kind: "closing", label: "closing", text: "Our Close frame was sent; the client's is awaited." };
+    if (slow)
+        return { kind: "slow", label: "always late", text: slowText(connection, options) };
+    if (strikes > 0) {
+        const most = options["max-missed"];
+        return {
+            kind: "silent",
+            label: `silent, ${strikes} of ${most}`,
+            text: `${pongs === 0 ? "It has never answered a ping" : "It answered before, and is silent now"}: ${strikes} of at most ${most} in a row missed, `
+                + `last byte ${duration(connection.last_byte_seconds)} ago. Its end will say whether the network or the program is to blame.`,
+        };
+    }
+    if (state === "late")
+        return { kind: "late", label: "late", text: `Its last pong took ${milliseconds(times?.last)}, longer than --timeout ${options.timeout}.` };
+    return times
+        ? { kind: "healthy", label: "healthy", text: "It answers in time." }
+        : { kind: "new", label: "healthy", text: options.ping === "0" ? "Pings are off." : "No ping of it was answered yet." };
+}
+
+/** What to do about a client that answers, but after --timeout. */
+function slowText(connection, options) {
+    const enough = enoughTimeout(connection.recent_ms.length ? connection.recent_ms : [connection.round_trip_ms.max]);
+    const ping = parseDuration(options.ping);
+    const limit = enough > ping ? `, and --ping above it (it is ${options.ping})` : "";
+    return `It answers, but after --timeout ${options.timeout}: ${connection.late} of its ${plural(connection.pongs, "pong")} came late, `
+        + `the last after ${milliseconds(connection.round_trip_ms?.last)}. A slow path or a busy client, not a dead one. `
+        + `Raise --timeout to at least ${asOption(enough)}${limit}.`;
+}
+
+/** What happened, and what to do about it: { what, advice }. advice is "" where there is nothing to do. */
+export function explainEnd(end, options) {
+    const explain = EXPLANATIONS[end.cause];
+    return explain ? explain(end, options) : { what: `It ended: ${end.detail}.`, advice: "" };
+}
+
+const EXPLANATIONS = {
+    client_closed: end => {
+        const left = / 1001\b/.test(end.detail);
+        return {
+            what: `The client said goodbye: ${end.detail}.`,
+            advice: left ? "From a browser, 1001 means that the page was left." : "",
+        };
+    },
+
+    client_vanished: end => withPattern(end, {
+        what: `The client's side ended the connection (FIN) without a Close frame; a browser would call it 1006. ${lastByte(end)}`,
+        advice: "Its program ended, a tab was closed, or a proxy on the way closed the connection. The client should reconnect.",
+    }),
+
+    connection_reset: end => withPattern(end, {
+        what: `The connection was reset (${end.detail}). ${lastByte(end)}`,
+        advice: "A crash, a firewall, or a proxy that was restarted. The client should reconnect.",
+    }),
+
+    pong_timeout: (end, options) => {
+        const pings = `${options["max-missed"]} pings in a row`;
+        const slow = end.late >= 2 && end.round_trip_ms
+            ? ` ${plural(end.late, "pong")} had come late before: the path may be slow, not dead; then raise --timeout above ${milliseconds(end.round_trip_ms.max)}.`
+            : "";
+        if (end.verdict === "peer_frozen") {
+            return {
+                what: `The client's kernel answered, its program did not: ${pings} were acknowledged, and no pong came. ${lastByte(end)}`,
+                advice: "Its event loop is blocked, or it is stopped or suspended (a sleeping tab or app). Look at the client; "
+                    + `if it may be busy that long, raise --timeout or --max-missed.${slow}`,
+            };
+        }
+        if (end.verdict === "path_dead") {
+            return {
+                what: `The client's machine is out of reach: it did not even acknowledge the ping. ${lastByte(end)}`,
+                advice: "A NAT or firewall forgot the connection, the network went, or the machine sleeps or is off. "
+                    + `A shorter --ping (now ${options.ping}) keeps a NAT's memory fresh; otherwise the client has to reconnect.${slow}`,
+            };
+        }
+        return {
+            what: `No answer came to ${pings}. ${lastByte(end)}`,
+            advice: `The kernel could not be asked whether the network or the program is to blame.${slow}`,
+        };
+    },
+
+    protocol_error: end => ({
+        what: `The client broke a rule of the protocol; we ${end.detail}.`,
+        advice: "A bug of the client, or a proxy that changes bytes.",
+    }),
+
+    invalid_payload: end => ({
+        what: `The client sent text that is not valid UTF-8; we ${end.detail}.`,
+        advice: "Send binary data as binary messages; or a proxy changes bytes.",
+    }),
+
+    message_too_big: (end, options) => ({
+        what: `The client sent a message larger than --max-message ${options["max-message"]}; we ${end.detail}.`,
+        advice: "Send smaller messages, or raise --max-message.",
+    }),
+
+    slow_consumer: end => ({
+        what: `The client does not read what it is sent: it ${end.detail}.`,
+        advice: "Look at the client: it is overloaded, or it never reads. Pings and replies wait behind what it does not take.",
+    }),
+
+    server_shutdown: end => ({
+        what: `This server was stopped: ${end.detail}.`,
+        advice: "",
+    }),
+
+    internal_error: end => ({
+        what: `A bug of this server: ${end.detail}.`,
+        advice: "Please report it, with the exception from the log.",
+    }),
+};
+
+const lastByte = end => `Its last byte came ${duration(end.last_byte_seconds)} before.`;
+
+/** A silence that is a usual timeout was probably one. */
+function withPattern(end, explanation) {
+    const idle = usualTimeout(end.last_byte_seconds);
+    return idle === null ? explanation : {
+        what: explanation.what,
+        advice: `A silence of ${duration(idle)} is what idle timeouts of proxies are set to: send pings more often, with --ping below ${duration(idle / 2)}, or raise that timeout.`,
+    };
+}

@@ -1,0 +1,46 @@
+// The last hour in samples, as columns: fetched once, then appended to. Pure.
+
+import { CAUSES } from "./explain.js";
+
+const HOUR = 3600;
+const COLUMNS = ["time", "connections", "opened", "refused", "strikes", "late", "p50_ms", "p95_ms", "p99_ms", "lateness_ms"];
+
+/** No samples. */
+export function emptyHistory() {
+    return { ...Object.fromEntries(COLUMNS.map(name => [name, []])), ends: Object.fromEntries(Object.keys(CAUSES).map(cause => [cause, []])) };
+}
+
+/** The samples, the newer ones of an answer of /status/history behind them, without those that are older than an hour. */
+export function appended(history, newer) {
+    const all = name => [...history[name], ...newer[name]];
+    const time = all("time");
+    const first = time.findIndex(each => each > time.at(-1) - HOUR);
+    return {
+        ...Object.fromEntries(COLUMNS.map(name => [name, all(name).slice(first)])),
+        ends: Object.fromEntries(Object.keys(history.ends).map(cause => [cause, [...history.ends[cause], ...newer.ends[cause]].slice(first)])),
+    };
+}
+
+/** The ends in bins: { seconds, time, ends }, wide enough that at most 60 of them fill the time from `from` on. */
+export function binnedEnds(history, from) {
+    const span = (history.time.at(-1) ?? from) - from;
+    const seconds = [5, 10, 15, 30, 60].find(width => span / width <= 60) ?? 60;
+    const bins = [...new Set(history.time.map(time => binOf(time, seconds)))];
+    const place = new Map(bins.map((bin, i) => [bin, i]));
+    const ends = {};
+    for (const [cause, counts] of Object.entries(history.ends)) {
+        ends[cause] = new Array(bins.length).fill(0);
+        counts.forEach((each, i) => ends[cause][place.get(binOf(history.time[i], seconds))] += each);
+    }
+    return { seconds, time: bins, ends };
+}
+
+/** A sample at 12:00:05 is of the five seconds before. */
+const binOf = (time, seconds) => Math.floor((time - 1) / seconds) * seconds;
+
+/** From where the plots show: the first sample, at most an hour and at least five minutes before the last. */
+export const startOf = history => Math.min(history.time[0] - 5, history.time.at(-1) - 300);
+
+export const sum = values => values.reduce((a, b) => a + b, 0);
+
+export const greatest = values => values.reduce((a, b) => b !== null && (a === null || b > a) ? b : a, null);
