@@ -5,7 +5,10 @@ import { count, duration, host, milliseconds, parseDuration, plural } from "./fo
 
 /** For how long an end is news, in seconds. */
 export const RECENT = 300;
+/** What flapping is: so many connections of one address that the client's side ended, none older than so many seconds. */
 const FLAPPING = 3;
+const SHORT = 60;
+const LEAVING = ["client_closed", "client_vanished", "connection_reset"];
 const NAMED = 3;
 
 /**
@@ -38,7 +41,7 @@ export function flappers(ends, now) {
     const byHost = new Map();
     for (const end of ends) {
         const opened = Date.parse(end.at) - end.age_seconds * 1000;
-        if (end.cause === "server_shutdown" || now - opened > RECENT * 1000)
+        if (!LEAVING.includes(end.cause) || end.age_seconds > SHORT || now - opened > RECENT * 1000)
             continue;
         const address = host(end.remote);
         byHost.set(address, [...byHost.get(address) ?? [], end]);

@@ -1,0 +1,188 @@
+// The dashboard's pure modules. Run by endtoend/dashboard.py, in a copy of the dashboard's folder.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { CAUSES, condition, enoughTimeout, explainEnd, usualTimeout } from "./explain.js";
+import { asOption, bytes, duration, host, milliseconds, parseDuration, plural } from "./format.js";
+import { appended, binnedEnds, emptyHistory, greatest, startOf } from "./history.js";
+import { flappers, groupEnds, situation } from "./situation.js";
+
+const NOW = Date.parse("2026-01-01T12:00:00Z");
+const OPTIONS = { ping: "2s", timeout: "500ms", "max-missed": "3", "max-message": "1MiB", "max-connections": "0", path: "/ws", port: "8080" };
+const TIMES = { last: 0.3, min: 0.2, mean: 0.3, max: 0.4, jitter: 0.1 };
+
+function connection(change) {
+    return {
+        id: 1, remote: "192.0.2.1:5000", state: "healthy", strikes: 0, pings: 9, pongs: 9, missed: 0, late: 0, round_trip_ms: TIMES,
+        recent_ms: [0.3], bytes_in: 1, bytes_out: 1, last_byte_seconds: 0.4, age_seconds: 20, ...change,
+    };
+}
+
+let seq = 0;
+
+/** An end so many seconds before NOW. */
+function end(ago, change) {
+    seq++;
+    return {
+        seq, id: seq, at: new Date(NOW - ago * 1000).toISOString(), remote: `192.0.2.2:${5000 + seq}`, cause: "client_vanished", by: "client",
+        detail: "FIN without a Close frame", verdict: null, age_seconds: 2, late: 0, round_trip_ms: null, last_byte_seconds: 1, ...change,
+    };
+}
+
+function look(connections, ends, change = {}) {
+    const status = {
+        now: new Date(NOW).toISOString(), state: "serving", options: OPTIONS, round_trip_ms: { p50: 0.3, p95: 0.5, p99: 0.7 },
+        totals: { connections: connections.length, suspect: connections.filter(({ strikes }) => strikes).length }, ...change,
+    };
+    return situation(status, connections, ends, change.lateness ?? null);
+}
+
+const titles = findings => findings.map(({ title }) => title);
+
+test("durations of options are those of the command line", () => {
+    for (const [text, ms] of [["0", 0], ["500ms", 500], ["10s", 10_000], ["1m30s", 90_000], ["1.5h", 5_400_000], ["250us", 0.25], ["", null], ["10", null], ["x", null]])
+        assert.equal(parseDuration(text), ms, text);
+    assert.equal(asOption(950), "950ms");
+    assert.equal(asOption(1700), "1.7s");
+});
+
+test("figures have a unit and few digits", () => {
+    assert.deepEqual([0.3, 9.99, 12.34, 701.2, 1520, null].map(milliseconds), ["0.30 ms", "9.99 ms", "12.3 ms", "701 ms", "1.5 s", "–"]);
+    assert.deepEqual([0.04, 9.96, 12.3, 59.96, 60, 185, 7440, 90000].map(duration), ["0.0 s", "10 s", "12 s", "1 min", "1 min", "3 min 5 s", "2 h 4 min", "1 d 1 h"]);
+    assert.deepEqual([0, 999, 1000, 1434, 20 * 2 ** 20].map(bytes), ["0 B", "999 B", "1.0 KiB", "1.4 KiB", "20 MiB"]);
+    assert.equal(plural(1, "client"), "1 client");
+    assert.equal(plural(20000, "client"), "20,000 clients");
+});
+
+test("an address loses its port, and nothing else", () => {
+    for (const [remote, address] of [["192.0.2.1:5000", "192.0.2.1"], ["[2001:db8::1]:5000", "2001:db8::1"], ["2001:db8::1", "2001:db8::1"], ["192.0.2.1", "192.0.2.1"]])
+        assert.equal(host(remote), address);
+});
+
+test("a timeout that would do is above the longest round trip, and round", () => {
+    assert.equal(enoughTimeout([600, 700]), 880);
+    assert.equal(enoughTimeout([1300]), 1700);
+    assert.equal(enoughTimeout([3]), 4);
+});
+
+test("a client that misses pings is silent; one that answers each too late is not", () => {
+    const kind = change => condition(connection(change), OPTIONS).kind;
+    assert.equal(kind({}), "healthy");
+    assert.equal(kind({ round_trip_ms: null, recent_ms: [], pongs: 0 }), "new");
+    assert.equal(kind({ state: "suspect", strikes: 1, missed: 1 }), "silent");
+    assert.equal(kind({ state: "late", late: 1 }), "late");
+    assert.equal(kind({ state: "late", late: 9, missed: 9 }), "slow");
+    assert.equal(kind({ state: "suspect", strikes: 1, late: 9, missed: 10 }), "slow", "while its next pong is awaited");
+    assert.equal(kind({ state: "suspect", strikes: 2, late: 9, missed: 11 }), "silent", "once it stops to answer");
+    assert.equal(kind({ state: "closing", strikes: 3 }), "closing");
+});
+
+test("a slow client is told which --timeout would do, and --ping if that is below it", () => {
+    const slow = { state: "late", late: 9, recent_ms: [600, 700] };
+    assert.match(condition(connection(slow), OPTIONS).text, /Raise --timeout to at least 880ms\.$/);
+    assert.match(condition(connection(slow), { ...OPTIONS, ping: "700ms" }).text, /at least 880ms, and --ping above it \(it is 700ms\)\.$/);
+});
+
+test("every cause has its words", () => {
+    for (const cause of Object.keys(CAUSES)) {
+        const { what, advice } = explainEnd(end(1, { cause, detail: "the detail" }), OPTIONS);
+        assert.ok(what.length > 20, cause);
+        assert.equal(advice === "", cause === "client_closed" || cause === "server_shutdown", cause);
+    }
+    assert.equal(explainEnd(end(1, { cause: "of_tomorrow", detail: "x" }), OPTIONS).what, "It ended: x.");
+});
+
+test("the advice of a pong timeout is that of its verdict", () => {
+    const advice = (verdict, change) => Object.values(explainEnd(end(1, { cause: "pong_timeout", verdict, ...change }), OPTIONS)).join(" ");
+    assert.match(advice("peer_frozen"), /kernel answered, its program did not.*event loop is blocked/);
+    assert.match(advice("path_dead"), /out of reach.*A NAT or firewall forgot/);
+    assert.match(advice("unknown"), /could not be asked/);
+    assert.match(advice("path_dead", { late: 5, round_trip_ms: { max: 800 } }), /may be slow, not dead; then raise --timeout above 800 ms/);
+});
+
+test("a silence of a round number is a proxy's idle timeout", () => {
+    assert.deepEqual([60.2, 59.1, 30, 3605, 61.5, 45, 2].map(usualTimeout), [60, 60, 30, 3600, null, null, null]);
+    assert.match(explainEnd(end(1, { last_byte_seconds: 60.1 }), OPTIONS).advice, /--ping below 30 s/);
+    assert.doesNotMatch(explainEnd(end(1, { last_byte_seconds: 45 }), OPTIONS).advice, /idle timeout/);
+});
+
+test("an address flaps that left three times, by itself and soon", () => {
+    const three = change => [1, 20, 40].map(ago => end(ago, change));
+    const hosts = ends => flappers(ends, NOW).map(flapper => flapper.host);
+    assert.deepEqual(hosts(three({})), ["192.0.2.2"]);
+    assert.deepEqual(hosts(three({}).slice(1)), []);
+    assert.deepEqual(hosts(three({ age_seconds: 100 })), [], "after a while");
+    assert.deepEqual(hosts(three({ cause: "pong_timeout" })), [], "cut by us");
+    assert.deepEqual(hosts(three({ cause: "server_shutdown" })), []);
+    assert.deepEqual(hosts([...three({}).slice(1), end(299, { age_seconds: 10 })]), [], "opened too long ago");
+});
+
+test("five clients that behave differently are told apart", () => {
+    const frozen = end(9, { remote: "192.0.2.9:1", cause: "pong_timeout", verdict: "peer_frozen" });
+    const gone = end(12, { remote: "192.0.2.8:1", age_seconds: 200 });
+    const flapping = [1, 8, 16].map(ago => end(ago, {}));
+    const silent = connection({ id: 70, state: "suspect", strikes: 2 });
+    const slow = connection({ id: 71, state: "late", late: 9, recent_ms: [700] });
+    const findings = look([silent, slow, connection({ id: 72 })], [...flapping, frozen, gone]);
+    assert.deepEqual(titles(findings), [
+        "1 client is silent: #70 192.0.2.1:5000",
+        `1 client was frozen and is cut: #${frozen.id} 192.0.2.9:1, 9.0 s ago`,
+        "1 client answers late, always: #71 192.0.2.1:5000",
+        "192.0.2.2 connected and left 3 times in 18 s.",
+        `1 client left without a goodbye: #${gone.id} 192.0.2.8:1, 12 s ago`,
+    ]);
+    assert.deepEqual(findings.map(({ level }) => level), ["bad", "bad", "warn", "warn", "warn"]);
+});
+
+test("many silent clients are counted by the server, not by the page", () => {
+    const page = Array.from({ length: 50 }, (_, i) => connection({ id: i, state: "suspect", strikes: 2 }));
+    const [silent] = look(page, [], { totals: { connections: 20000, suspect: 12000 } });
+    assert.match(silent.title, /^12,000 clients are silent: #0 .* and 11,997 more$/);
+});
+
+test("what is well is said too, and what is old is no news", () => {
+    assert.deepEqual(titles(look([], [])), ["Nobody is connected."]);
+    assert.deepEqual(titles(look([connection()], [end(301, {})])), ["The one client answers in time."]);
+    assert.deepEqual(titles(look([connection(), connection({ id: 2 })], [end(1, { cause: "client_closed" })])), ["All 2 clients answer in time."]);
+    assert.deepEqual(titles(look([connection()], [], { options: { ...OPTIONS, ping: "0" } })), ["1 client is connected."]);
+    assert.deepEqual(titles(look([], [], { state: "full" })), ["This server is full."]);
+    assert.deepEqual(titles(look([connection()], [], { lateness: 126 })), ["This server's own beat was late by 126 ms in the last minute."]);
+    assert.deepEqual(titles(look([connection()], [], { lateness: 124 })), ["The one client answers in time."]);
+});
+
+test("ends of one address with one cause are one entry, newest first", () => {
+    const ends = [end(1, {}), end(5, { cause: "pong_timeout", verdict: "path_dead" }), end(10, {}), end(400, {})];
+    assert.deepEqual(groupEnds(ends).map(group => group.map(({ id }) => id)), [[ends[0].id, ends[2].id], [ends[1].id], [ends[3].id]]);
+});
+
+/** Samples of /status/history. */
+function samples(times, closed) {
+    const empty = emptyHistory();
+    const zeros = times.map(() => 0);
+    return {
+        ...Object.fromEntries(Object.keys(empty).map(name => [name, zeros])), time: times,
+        ends: { ...Object.fromEntries(Object.keys(empty.ends).map(cause => [cause, zeros])), client_closed: closed },
+    };
+}
+
+test("history is appended to, and an hour long", () => {
+    const early = appended(emptyHistory(), samples([100, 105], [1, 2]));
+    assert.deepEqual(early.ends.client_closed, [1, 2]);
+    const later = appended(early, samples([3703], [4]));
+    assert.deepEqual([later.time, later.ends.client_closed], [[105, 3703], [2, 4]]);
+    assert.deepEqual(appended(later, samples([], [])).time, [105, 3703]);
+    assert.equal(startOf(early), -195);
+});
+
+test("bins keep every end", () => {
+    const times = Array.from({ length: 720 }, (_, i) => 3600 + (i + 1) * 5);
+    const hour = binnedEnds(appended(emptyHistory(), samples(times, times.map(() => 1))), 3600);
+    assert.equal(hour.seconds, 60);
+    assert.deepEqual([hour.time.length, hour.time[0], new Set(hour.ends.client_closed)], [60, 3600, new Set([12])]);
+});
+
+test("the greatest of nothing is nothing", () => {
+    assert.equal(greatest([]), null);
+    assert.equal(greatest([null, 0, null, 3, 2]), 3);
+});

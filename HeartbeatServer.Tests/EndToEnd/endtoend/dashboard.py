@@ -1,0 +1,164 @@
+"""The dashboard in a real browser: whether a person who has only this page can tell how each client is, and why it left."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+from .browser import Page, page
+from .case import case, eventually, expect, expect_that
+from .lab import HERE, REPOSITORY, Lab, need
+from .peer import EOF, RESET, Peer, frame
+from .server import Server, free_port
+from .verdicts import waiting_client
+
+PING = ("--ping", "2s", "--timeout", "1s")
+SLOW = 1.3
+"""Seconds after which the slow client answers: more than --timeout, less than --ping."""
+
+FLAPS = 4
+
+
+def stays(server: Server, source: str, delay: float = 0.0) -> int:
+    """A client that answers each ping after a delay, until the server goes. Returns the number of its connection."""
+    peer = Peer(server.port, source=source, timeout=120)
+
+    def run() -> None:
+        with contextlib.suppress(OSError), peer:
+            while (item := peer.receive()) not in (EOF, RESET):
+                if item[0] == "ping":
+                    time.sleep(delay)
+                    peer.send(frame("pong", item[1]))
+
+    threading.Thread(target=run, daemon=True).start()
+    return number(server, f"{peer.address[0]}:{peer.address[1]}")
+
+
+def number(server: Server, remote: str) -> int:
+    return server.wait_for(f"{remote} connected")["Connection"]
+
+
+def flap(server: Server, source: str) -> None:
+    for _ in range(FLAPS):
+        with Peer(server.port, source=source) as peer:
+            address = peer.address
+        server.end_of(address)
+
+
+def chip(shown: Page, number: int) -> str:
+    return f"document.querySelector('#rows tr[data-id=\"{number}\"] .chip')?.textContent"
+
+
+def expect_to_fit(shown: Page) -> None:
+    widths = shown.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    expect_that("a page that is not wider than its window", widths[0] <= widths[1], widths)
+
+
+@case("dashboard/healthy, slow, frozen, flapping and gone are told apart", limit=120)
+def told_apart(lab: Lab) -> None:
+    port = free_port()
+    origin = f"http://localhost:{port}"
+    with contextlib.ExitStack() as stack:
+        server = lab.server("--admin", str(port), "--log-level", "debug", *PING).__enter__()
+        stack.callback(server.kill)
+        shown = stack.enter_context(page(lab))
+        shown.look(1400, "light")
+        shown.open(origin)
+        shown.wait_for_text("#situation", "Nobody is connected.")
+        shown.wait_for_text("#plots", "No pong measured yet.")
+        shown.wait_for_text("#no-ends", "No connection has ended yet.")
+
+        frozen, killed = 1, 2
+        os.kill(waiting_client(lab, server, "127.0.0.1").process.pid, signal.SIGSTOP)
+        waiting_client(lab, server, "127.0.0.1").vanish()
+        gone = eventually("the end of the killed client", lambda: [end for end in server.ends() if end["Connection"] == killed])[0]
+        healthy = stays(server, "127.0.0.11")
+        slow = stays(server, "127.0.0.12", SLOW)
+        flap(server, "127.0.0.2")
+
+        # While it is silent, and after its end.
+        shown.wait("a silent client", f"{chip(shown, frozen)}?.startsWith('silent, ')")
+        shown.wait_for_text("#situation", f"1 client was frozen and is cut: #{frozen} ")
+        shown.wait_for_text("#ends", "pong_timeout, peer_frozen")
+        shown.wait_for_text("#ends", "The client's kernel answered, its program did not")
+        shown.wait_for_text("#ends", "Its event loop is blocked, or it is stopped or suspended")
+        shown.wait("a healthy client", f"{chip(shown, healthy)} === 'healthy'")
+        shown.wait("a client that is always late", f"{chip(shown, slow)} === 'always late'")
+        shown.wait_for_text("#situation", f"1 client answers late, always: #{slow} 127.0.0.12:")
+        shown.wait_for_text("#situation", "Raise --timeout to at least")
+        shown.wait_for_text("#situation", f"127.0.0.2 connected and left {FLAPS} times in")
+        left = "1 client left without a goodbye" if gone["Cause"] == "client_vanished" else "1 connection was reset"
+        shown.wait_for_text("#situation", f"{left}: #{killed} ")
+        situation = shown.text("#situation")
+        expect_that("nothing to be said of the healthy client", "127.0.0.11:" not in situation, situation)
+        shown.wait("four plots with something in them", "document.querySelectorAll('#plots canvas').length === 4 && !document.querySelector('#plots .is-empty')")
+        shown.wait("a plot that says its figures", "document.querySelector('#plots figure:nth-child(2) [role=img]').ariaLabel.includes('pong_timeout 1')")
+
+        by_keyboard(shown, healthy, slow)
+        ended_details(shown, frozen)
+
+        grounds = set()
+        for width, scheme in ((1400, "dark"), (360, "dark"), (360, "light"), (1400, "light")):
+            shown.look(width, scheme)
+            shown.wait("plots as wide as their frames", "[...document.querySelectorAll('.plot')].every(each => Math.abs(each.firstElementChild.clientWidth - each.clientWidth) < 2)")
+            expect_to_fit(shown)
+            grounds.add(shown.evaluate("getComputedStyle(document.body).backgroundColor"))
+        expect("grounds, light and dark", len(grounds), 2)
+        shown.expect_quiet_console()
+
+        server.kill()
+        shown.wait_for_text("#gone", "No answer since ")
+        expect("state of a server that is gone", shown.text("#state"), "no answer")
+        expect("other errors on the console than those of requests", {entry["source"] for entry in shown.console} - {"network"}, set())
+
+        with lab.server("--admin", str(port), *PING):
+            shown.wait("the banner to go", "document.getElementById('gone').hidden")
+            shown.wait_for_text("#situation", "Nobody is connected.")
+            shown.wait_for_text("#news", "The server was started anew.")
+            shown.wait_for_text("#no-ends", "No connection has ended yet.")
+            shown.wait_for_text("#plots", "No pong measured yet.")
+            shown.console.clear()
+            asked = len(shown.requests)
+            shown.wait("another poll", "document.getElementById('state').textContent === 'serving'")
+            shown.expect_quiet_console()
+        elsewhere = [url for url in shown.requests if not url.startswith(f"{origin}/")]
+        expect("requests that leave the machine", elsewhere, [])
+        expect_that("requests at all", asked > 10, asked)
+
+
+def by_keyboard(shown: Page, first: int, second: int) -> None:
+    """Sorts by number, both ways, and opens and closes the details."""
+    order = "[...document.querySelectorAll('#rows tr')].map(row => Number(row.dataset.id))"
+    shown.tab_to("No.")
+    for direction, wanted in (("descending", [second, first]), ("ascending", [first, second])):
+        shown.press("Enter")
+        expect("aria-sort", shown.evaluate("document.activeElement.parentElement.ariaSort"), direction)
+        shown.wait(f"rows in {direction} order", f"JSON.stringify({order}) === '{wanted}'.replaceAll(' ', '')")
+    shown.tab_to(f"#{second}")
+    shown.press("Enter")
+    shown.wait_for_text("#details", "It answers, but after --timeout 1s")
+    shown.press("Escape")
+    shown.wait("the details to close", "!document.getElementById('details').open")
+    expect("focus after the details", shown.evaluate("document.activeElement.textContent"), f"#{second}")
+
+
+def ended_details(shown: Page, ended: int) -> None:
+    shown.evaluate(f"[...document.querySelectorAll('#ends button')].find(each => each.textContent === '#{ended}').click()")
+    shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
+    shown.wait_for_text("#details", "3 ping(s) in a row without a sign of life")
+    shown.press("Escape")
+
+
+@case("dashboard/texts and patterns")
+def texts(lab: Lab) -> None:
+    """The pure modules of the page, by Node's test runner. A folder of their own says that they are modules."""
+    folder = lab.scratch / "dashboard"
+    shutil.copytree(REPOSITORY / "HeartbeatServer/Hosting/Dashboard", folder)
+    for test in (HERE / "dashboard").glob("*.test.js"):
+        shutil.copy(test, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
+    ran = subprocess.run([need("node"), "--test", "--test-reporter=tap", *sorted(folder.glob("*.test.js"))], cwd=folder, capture_output=True, text=True, timeout=50)
+    expect_that("every test of Node to pass", ran.returncode == 0 and "\n# fail 0" in ran.stdout and "\n# pass 0" not in ran.stdout, ran.stdout[-3000:] + ran.stderr[-1000:])
