@@ -13,6 +13,7 @@ export function detailsDialog(onOpen) {
     const what = element("p", "what");
     const advice = element("p", "advice");
     const line = sparkline();
+    line.setAttribute("preserveAspectRatio", "none");
     const figures = element("dl");
     body.append(chip, what, advice, line, figures);
     const details = {
@@ -82,7 +83,7 @@ function rowsOf(figures, since) {
         ["Last byte", `${duration(figures.last_byte_seconds)} ${since}`],
         ["Pings and pongs", `${count(figures.pings)} and ${count(figures.pongs)}`],
         ["Missed, late", `${count(figures.missed)}, ${count(figures.late)}`],
-        ["Round trip", times ? `last ${milliseconds(times.last)}, least ${milliseconds(times.min)}, mean ${milliseconds(times.mean)}, most ${milliseconds(times.max)}` : "no pong measured yet"],
+        ["Round trip", times ? `last ${milliseconds(times.last)}, least ${milliseconds(times.min)}, mean ${milliseconds(times.mean)}, most ${milliseconds(times.max)}` : "none measured"],
         ["Jitter", milliseconds(times?.jitter)],
         ["Bytes in, out", `${bytes(figures.bytes_in)}, ${bytes(figures.bytes_out)}`],
         ["Messages in, out", `${count(figures.messages_in)}, ${count(figures.messages_out)}`],

@@ -58,7 +58,9 @@ export function condition(connection, options) {
         return { kind: "late", label: "late", text: `Its last pong took ${milliseconds(times?.last)}, longer than --timeout ${options.timeout}.` };
     return times
         ? { kind: "healthy", label: "healthy", text: "It answers in time." }
-        : { kind: "new", label: "healthy", text: options.ping === "0" ? "Pings are off." : "No ping of it was answered yet." };
+        : options.ping === "0"
+            ? { kind: "new", label: "connected", text: "Pings are off (--ping 0): how it is, is not known." }
+            : { kind: "new", label: "new", text: "No ping of it was answered yet." };
 }
 
 /** What to do about a client that answers, but after --timeout. */

@@ -18,11 +18,18 @@ const line = { make: sparkline, fill: (node, connection, options) => drawSparkli
 const text = of => ({ make: () => element("span"), fill: (node, connection) => setText(node, of(connection)) });
 const time = name => text(({ round_trip_ms: times }) => milliseconds(times?.[name]));
 
+/** The port on a line of its own where there is no room. */
+const address = { make: () => element("span", "", element("span"), element("wbr"), element("span")), fill(node, { remote }) {
+    const port = /:\d+$/.exec(remote)?.index ?? remote.length;
+    setText(node.firstElementChild, remote.slice(0, port));
+    setText(node.lastElementChild, remote.slice(port));
+} };
+
 /** Each with what it is called, how the server sorts by it (if it does), its class, and what is in its cells. */
 const COLUMNS = [
     ["State", "worst", "", chip],
     ["No.", "id", "number", number],
-    ["Client", null, "client", text(({ remote }) => remote)],
+    ["Client", null, "client", address],
     ["Strikes", "strikes", "number wide", text(({ strikes }) => strikes)],
     ["Missed", "missed", "number wide", text(({ missed }) => count(missed))],
     ["Late", "late", "number wide", text(({ late }) => count(late))],
