@@ -24,6 +24,11 @@ public sealed class TrustedProxiesTests
     [TestCase("192.0.2.1, fe80::1%eth0", "10.0.0.1")]
     [TestCase("garbage", "10.0.0.1")]
     [TestCase("7", "10.0.0.1", TestName = "A number is no address")]
+    [TestCase("192.0.513", "10.0.0.1", TestName = "Nor are three")]
+    [TestCase("0300.0.2.1", "10.0.0.1", TestName = "Nor is one in octal")]
+    [TestCase("0300.0.2.1:4711", "10.0.0.1")]
+    [TestCase("192.0.2.1:", "10.0.0.1")]
+    [TestCase("[192.0.2.1]:80", "10.0.0.1")]
     [TestCase("", "10.0.0.1")]
     [TestCase(null, "10.0.0.1")]
     public void X_Forwarded_For_from_a_trusted_proxy_names_the_client(string? header, string client) =>
@@ -39,6 +44,9 @@ public sealed class TrustedProxiesTests
     [TestCase("for=\"evil, for=192.0.2.43", "192.0.2.43", TestName = "A quote that a client left open changes nothing for what came after it")]
     [TestCase("for=192.0.2.1, for=_hidden, for=10.0.0.7", "10.0.0.7", TestName = "An obfuscated name ends the walk")]
     [TestCase("for=unknown", "10.0.0.1")]
+    [TestCase("for=", "10.0.0.1")]
+    [TestCase("for=\"\"", "10.0.0.1")]
+    [TestCase("for=:80", "10.0.0.1")]
     [TestCase("by=192.0.2.43", "10.0.0.1")]
     [TestCase("192.0.2.43", "10.0.0.1")]
     public void Forwarded_from_a_trusted_proxy_names_the_client(string header, string client) =>
@@ -80,6 +88,13 @@ public sealed class TrustedProxiesTests
     [TestCase("10.0.0.0/33")]
     [TestCase("10.0.0.0/")]
     [TestCase("proxy.internal")]
+    [TestCase("10")]
+    [TestCase("10/8")]
+    [TestCase("10.1/16")]
+    [TestCase("010.0.0.1")]
+    [TestCase("010.0.0.0/8")]
+    [TestCase("0x0a.0.0.1")]
+    [TestCase("/8")]
     [TestCase("")]
     public void Other_texts_are_none(string text) => Assert.That(TrustedProxies.TryParse(text, out _), Is.False);
 }

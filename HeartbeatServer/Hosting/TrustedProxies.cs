@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 
 namespace HeartbeatServer.Hosting;
 
@@ -18,13 +19,15 @@ internal sealed class TrustedProxies
     /// <summary>Reads <c>10.0.0.0/8</c>, <c>fd00::/8</c>, or an address alone. Bits behind the prefix do not count.</summary>
     public static bool TryParse(string text, out IPNetwork network)
     {
-        if (IPAddress.TryParse(text, out IPAddress? address))
-        {
-            address = Plain(address);
-            network = new IPNetwork(address, address.GetAddressBytes().Length * 8);
-            return true;
-        }
-        return IPNetwork.TryParse(text, out network);
+        int slash = text.IndexOf('/', StringComparison.Ordinal);
+        network = default;
+        if (Address(slash < 0 ? text : text.AsSpan(0, slash)) is not { } address)
+            return false;
+        if (slash >= 0)
+            return IPNetwork.TryParse(text, out network);
+        address = Plain(address);
+        network = new IPNetwork(address, address.GetAddressBytes().Length * 8);
+        return true;
     }
 
     /// <summary>The address that counts for limits, logs and status.</summary>
@@ -101,15 +104,19 @@ internal sealed class TrustedProxies
     /// <summary>An address, with or without a port: <c>192.0.2.1</c>, <c>192.0.2.1:4711</c>, <c>2001:db8::1</c>, <c>[2001:db8::1]:4711</c>.</summary>
     private static IPAddress? AddressOf(ReadOnlySpan<char> node)
     {
-        // "1" would be 0.0.0.1: an address has a dot or a colon. One with a zone is none that another machine can mean.
-        if (node.IndexOfAny('.', ':') < 0 || node.Contains('%'))
-            return null;
-        if (node[0] != '[' && node.Count(':') == 1)
-            return IPEndPoint.TryParse(node, out IPEndPoint? end) ? end.Address : null;
-        if (node[0] == '[')
-            return IPEndPoint.TryParse(node, out IPEndPoint? end) ? Plain(end.Address) : null;
-        return IPAddress.TryParse(node, out IPAddress? address) ? Plain(address) : null;
+        if (node.IsEmpty || node.Contains('%'))
+            return null; // one with a zone is none that another machine can mean
+        if (Address(node) is { } alone)
+            return Plain(alone);
+        bool isGood = node[0] == '[' || (node.IndexOf(':') is > 0 and int colon && Address(node[..colon]) is not null);
+        return isGood && IPEndPoint.TryParse(node, out IPEndPoint? end) ? Plain(end.Address) : null;
     }
+
+    /// <summary>An address as people write it. To the library <c>10</c> is 0.0.0.10 and <c>010.0.0.1</c> is 8.0.0.1, as it was to inet_aton.</summary>
+    private static IPAddress? Address(ReadOnlySpan<char> text) =>
+        IPAddress.TryParse(text, out IPAddress? address) && (address.AddressFamily == AddressFamily.InterNetworkV6 || text.SequenceEqual(address.ToString()))
+            ? address
+            : null;
 
     private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }
