@@ -224,6 +224,24 @@ public sealed class CommandLineTests
         AssertNothingStarted();
     }
 
+    [TestCase("--admin", "8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "*:8080")]
+    [TestCase("--host", "Localhost", "--admin", "localhost:8080")]
+    [TestCase("--port", "9090", "--host", "::1", "--admin", "[::1]:9090")]
+    public async Task The_admin_listener_needs_a_port_of_its_own(params string[] arguments)
+    {
+        Assert.That(await RunAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("--admin: '").And.Contain("' has the port of --port, "));
+        AssertNothingStarted();
+    }
+
+    [TestCase("--host", "192.0.2.1", "--admin", "127.0.0.1:8080")]
+    [TestCase("--host", "*", "--admin", "[::1]:8080")]
+    public async Task The_same_port_of_another_address_is_one_of_its_own(params string[] arguments) =>
+        Assert.That(await RunAsync(arguments), Is.Zero, _error.ToString);
+
     [Test]
     public async Task A_timeout_that_was_asked_for_is_never_changed_in_silence()
     {

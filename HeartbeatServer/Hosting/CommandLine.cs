@@ -165,6 +165,8 @@ internal sealed class CommandLine
     /// <summary>The rules between options.</summary>
     private ServerOptions Check(ServerOptions options, bool timeoutIsGiven)
     {
+        if (options.Admin is { } admin && admin.Port == options.Port && (Covers(admin.Host, options.Host) || Covers(options.Host, admin.Host)))
+            _errors.Add($"--admin: '{admin}' has the port of --port, {options.Port}. The admin listener needs one of its own.");
         if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
             return options;
         // A short --ping alone is no mistake: the default timeout follows it down.
@@ -175,6 +177,10 @@ internal sealed class CommandLine
             + "A pong has to be judged before the next ping: at most the same.");
         return options;
     }
+
+    /// <summary>Whether who binds the first host has the second one too.</summary>
+    private static bool Covers(string host, string other) =>
+        host.Equals(other, StringComparison.OrdinalIgnoreCase) || (host == "*" && !other.Contains(':', StringComparison.Ordinal));
 
     private async Task<int> RejectAsync(TextWriter error)
     {
