@@ -75,7 +75,8 @@ internal sealed class Server : IAsyncDisposable
         _door.Open();
         _requests.Start();
 
-        string host = _options.Host == "*" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
+        // HttpListener answers 400 to an IPv6 address in the Host header.
+        string host = _options.Host is "*" or "::1" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
         _log.Listening(
             $"ws://{host}:{_options.Port}{_options.Path}",
             $"http://{host}:{_options.Port}{HealthPath}",
