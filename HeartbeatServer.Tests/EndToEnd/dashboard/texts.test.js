@@ -132,13 +132,21 @@ test("five clients that behave differently are told apart", () => {
         "192.0.2.2 connected and left 3 times in 18 s.",
         `1 client left without a goodbye: #${gone.id} 192.0.2.8:1, 12 s ago`,
     ]);
-    assert.deepEqual(findings.map(({ level }) => level), ["bad", "bad", "warn", "warn", "warn"]);
+    assert.deepEqual(findings.map(({ level }) => level), ["bad", "bad", "warn", "warn", "note"]);
 });
 
 test("many silent clients are counted by the server, not by the page", () => {
     const page = Array.from({ length: 50 }, (_, i) => connection({ id: i, state: "suspect", strikes: 2 }));
     const [silent] = look(page, [], { totals: { connections: 20000, suspect: 12000 } });
     assert.match(silent.title, /^12,000 clients are silent: #0 .* and 11,997 more$/);
+});
+
+test("one that left is a note; several after one and the same silence are a proxy's doing", () => {
+    const left = change => look([connection()], [end(1, { remote: "192.0.2.3:1", age_seconds: 200, ...change }), end(2, { remote: "192.0.2.4:1", age_seconds: 300, ...change })]);
+    assert.deepEqual(left({}).map(({ level }) => level), ["good", "note"]);
+    const [idle] = left({ last_byte_seconds: 60.1 });
+    assert.equal(idle.level, "warn");
+    assert.match(idle.text, /^All of them after a silence of 1 min\. .* --ping below 30 s/);
 });
 
 test("what is well is said too, and what is old is no news", () => {

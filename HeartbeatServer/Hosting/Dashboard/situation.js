@@ -136,12 +136,14 @@ function ofEnds(ends, options, now) {
         const [newest] = those;
         const { what, advice } = explainEnd(newest, options);
         const [one, many] = WORDS[key] ?? ["client broke a rule", "clients broke rules"];
+        const isLeaving = LEAVING.includes(newest.cause);
         const idle = those.map(end => usualTimeout(end.last_byte_seconds));
-        const pattern = those.length > 1 && idle[0] !== null && idle.every(each => each === idle[0])
-            && ["client_vanished", "connection_reset"].includes(newest.cause)
+        const pattern = isLeaving && those.length > 1 && idle[0] !== null && idle.every(each => each === idle[0])
             ? `All of them after a silence of ${duration(idle[0])}. ` : "";
+        // Clients come and go: of itself that is no reason to get up.
+        const level = ["internal_error", "pong_timeout"].includes(newest.cause) ? "bad" : isLeaving && !pattern ? "note" : "warn";
         return finding(
-            key, newest.cause === "internal_error" || newest.cause === "pong_timeout" ? "bad" : "warn",
+            key, level,
             `${plural(those.length, one, many)}: ${names(those)}, ${duration((now - Date.parse(newest.at)) / 1000)} ago`,
             `${pattern}${what} ${advice}`, those);
     });
