@@ -155,7 +155,7 @@ test("what is well is said too, and what is old is no news", () => {
     assert.deepEqual(titles(look([connection(), connection({ id: 2 })], [end(1, { cause: "client_closed" })])), ["All 2 clients answer in time."]);
     assert.deepEqual(titles(look([connection()], [], { options: { ...OPTIONS, ping: "0" } })), ["1 client is connected."]);
     assert.deepEqual(titles(look([], [], { state: "full" })), ["This server is full."]);
-    assert.deepEqual(titles(look([connection()], [], { lateness: 126 })), ["This server's own beat was late by 126 ms in the last minute."]);
+    assert.deepEqual(titles(look([connection()], [], { lateness: 126 })), ["This server's own beat was late by up to 126 ms in the last minute."]);
     assert.deepEqual(titles(look([connection()], [], { lateness: 124 })), ["The one client answers in time."]);
 });
 

@@ -80,7 +80,7 @@ function ofServer({ state, options }, lateness) {
     const timeout = parseDuration(options.timeout);
     if (timeout > 0 && lateness > timeout / 4) {
         findings.push(finding(
-            "lateness", "warn", `This server's own beat was late by ${milliseconds(lateness)} in the last minute.`,
+            "lateness", "warn", `This server's own beat was late by up to ${milliseconds(lateness)} in the last minute.`,
             "A pause of the machine or of the program. Deadlines that fell into it were moved: no client was blamed for it."));
     }
     return findings;
@@ -144,7 +144,7 @@ function ofEnds(ends, options, now) {
         const level = ["internal_error", "pong_timeout"].includes(newest.cause) ? "bad" : isLeaving && !pattern ? "note" : "warn";
         return finding(
             key, level,
-            `${plural(those.length, one, many)}: ${names(those)}, ${duration((now - Date.parse(newest.at)) / 1000)} ago`,
+            `${plural(those.length, one, many)}: ${names(those)}, ${those.length > 1 ? "the last " : ""}${duration((now - Date.parse(newest.at)) / 1000)} ago`,
             `${pattern}${what} ${advice}`, those);
     });
 }
