@@ -1,5 +1,6 @@
 // What build.sh and build.ps1 do: they hand their arguments over to this file.
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 
 const string usage = """
     Usage: build.sh VERB [arguments]      (on Windows: build.ps1)
@@ -7,6 +8,8 @@ const string usage = """
       build     check the format and build everything
       test      build, then run the tests; further arguments go to dotnet test
       run       run the server; further arguments are the server's
+      publish   make one self-contained executable, dist/RID/HeartbeatServer: native for this platform, else trimmed, with the runtime inside;
+                publish [rid] [arguments of dotnet publish], such as win-x64, linux-x64, linux-arm64, linux-musl-x64 or osx-arm64
       bench     measure the server beside its peers; bench --help has the options, bench/README.md the rest
       format    rewrite the sources to the project's format
     """;
@@ -20,6 +23,8 @@ return verb switch
     "build" => Build(),
     "test" => Build() is not 0 and var failed ? failed : Dotnet(["test", .. rest]),
     "run" => Dotnet(["run", "--project", "HeartbeatServer", "--", .. rest]),
+    "publish" when rest is [var rid, .. var options] && !rid.StartsWith('-') => Publish(rid, options),
+    "publish" => Publish(RuntimeInformation.RuntimeIdentifier, rest),
     "bench" when rest is ["micro", .. var options] => Dotnet(["run", "-c", "Release", "--project", "bench/Micro", "--", .. options]),
     "bench" => Dotnet(["run", "-c", "Release", "--project", "bench/Driver", "--", .. rest]),
     "format" => Dotnet(["format"]),
@@ -28,6 +33,29 @@ return verb switch
 };
 
 int Build() => Dotnet(["format", "--verify-no-changes"]) is not 0 and var unformatted ? unformatted : Dotnet(["build"]);
+
+int Publish(string rid, string[] options)
+{
+    // Everything lands with the symbols, which are no use to whoever runs it, and the one file is taken from there.
+    string symbols = Path.Combine(root, "dist", "symbols", rid);
+    string target = Path.Combine(root, "dist", rid);
+    foreach (string folder in (string[])[symbols, target])
+    {
+        if (Directory.Exists(folder))
+            Directory.Delete(folder, recursive: true);
+    }
+
+    // The native compiler needs the linker and the libraries of its target: those of another platform are not here.
+    string[] kind = rid == RuntimeInformation.RuntimeIdentifier ? [] : ["-p:PublishAot=false", "-p:PublishSingleFile=true", "-p:PublishTrimmed=true"];
+    if (Dotnet(["publish", "HeartbeatServer", "-c", "Release", "-r", rid, "--self-contained", "-o", symbols, .. kind, .. options]) is not 0 and var failed)
+        return failed;
+
+    string file = rid.StartsWith("win", StringComparison.Ordinal) ? "HeartbeatServer.exe" : "HeartbeatServer";
+    Directory.CreateDirectory(target);
+    File.Move(Path.Combine(symbols, file), Path.Combine(target, file));
+    Console.WriteLine($"dist/{rid}/{file}: {new FileInfo(Path.Combine(target, file)).Length / 1e6:F1} MB");
+    return 0;
+}
 
 int Help()
 {

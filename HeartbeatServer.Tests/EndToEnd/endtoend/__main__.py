@@ -24,6 +24,7 @@ from . import (  # noqa: F401 (importing registers the cases)
     hostile_requests,
     proxies,
     real_clients,
+    shipped,
     storms,
     verdicts,
 )

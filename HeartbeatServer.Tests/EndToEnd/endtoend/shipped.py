@@ -1,0 +1,75 @@
+"""The published file alone: in an empty folder, without an environment, without .NET on the machine as far as it can see."""
+
+import os
+import re
+import shutil
+import subprocess
+
+from .case import Skip, case, eventually, expect, expect_that
+from .lab import REPOSITORY, Lab
+from .peer import Peer
+from .server import die_together, free_port
+
+FIRST_PAGE = b"\x7fELF"
+
+
+def alone(lab: Lab) -> str:
+    """Path of a copy of the executable, alone in a folder."""
+    if (lab.executable.parent / "HeartbeatServer.dll").exists():
+        raise Skip("a build, not a published file: ./build.sh publish, and --server dist/RID/HeartbeatServer")
+    folder = lab.scratch / "empty"
+    folder.mkdir()
+    copy = shutil.copy2(lab.executable, folder)
+    with open(copy, "rb") as file:
+        expect("first bytes of the file", file.read(4), FIRST_PAGE)
+    return copy
+
+
+@case("shipped/alone in a folder, with an empty environment")
+def runs_alone(lab: Lab) -> None:
+    file, port = alone(lab), free_port()
+    # "env -i": no PATH, so no dotnet on it; no DOTNET_ROOT, no HOME.
+    process = subprocess.Popen(
+        ["/usr/bin/env", "-i", file, "--host", "127.0.0.1", "--port", str(port), "--ping", "1s"], cwd=os.path.dirname(file),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_together)
+    expect_that("the line that it listens", "Listening on ws://127.0.0.1:" in (first := process.stdout.readline()), first)
+    with Peer(port) as peer:
+        expect("the first frame", peer.receive()[0], "ping")
+        peer.send(peer.frame("text", b"shipped"))
+        expect("echo", peer.data(), ("text", b"shipped"))
+        mapped = {line.split()[5] for line in open(f"/proc/{process.pid}/maps") if len(line.split()) > 5 and line.split()[5].startswith("/")}
+        expect("files of .NET that it loaded from elsewhere", [name for name in mapped if "dotnet" in name.lower()], [])
+        peer.goodbye()
+    process.terminate()
+    output, _ = process.communicate(timeout=15)
+    expect("exit code", process.returncode, 0)
+    expect_that("the end in the log", "ended: client_closed by client" in output and output.rstrip().endswith("Stopped"), output)
+    expect("files in the folder afterwards", os.listdir(os.path.dirname(file)), ["HeartbeatServer"])
+
+
+@case("shipped/says which version and commit it is")
+def version(lab: Lab) -> None:
+    said = subprocess.run(["/usr/bin/env", "-i", alone(lab), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    number = re.search(r"<Version>(.+)</Version>", (REPOSITORY / "Directory.Build.props").read_text())[1]
+    expect_that(f"{number}+COMMIT", re.fullmatch(re.escape(number) + r"\+[0-9a-f]{7,40}", said) is not None, said)
+
+
+@case("shipped/healthcheck: good, draining, nobody there, a bad command line")
+def healthcheck(lab: Lab) -> None:
+    def ask(*arguments: str, **environment: str) -> tuple[int, str]:
+        done = subprocess.run([lab.executable, "healthcheck", *arguments], env=environment, capture_output=True, text=True, timeout=20)
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    with lab.server("--drain", "5s") as server:
+        port = str(server.port)
+        url = f"http://127.0.0.1:{port}/healthz"
+        expect("good", ask("--port", port), (0, f"healthy: {url} answered 200 ok"))
+        expect("good, by the environment", ask(HEARTBEAT_PORT=port, HEARTBEAT_HOST="127.0.0.1")[0], 0)
+        with Peer(server.port) as peer:
+            server.terminate()
+            expect("the goodbye", peer.receive()[0], "close")
+            eventually("503 while draining", lambda: ask("--port", port) == (1, f"unhealthy: {url} answered 503 draining"))
+            peer.send(peer.frame("close", b"\x03\xe9"))
+    code, said = ask("--port", port)
+    expect_that("1 and the reason, where nobody listens", code == 1 and said.startswith(f"unhealthy: {url}: Connection refused"), (code, said))
+    expect("exit code of a bad command line", ask("--port", "http")[0], 2)
