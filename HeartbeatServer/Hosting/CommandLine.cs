@@ -26,9 +26,13 @@ internal sealed class CommandLine
           HeartbeatServer --port 8080 --ping 10s --timeout 500ms --max-missed 3
         """);
 
+    private readonly Command _healthCheck = new(
+        "healthcheck", "ask a running server how it is: exit code 0 for healthy, 1 for not, with a line that says why. Takes --port and --host.");
+
     private readonly Func<string, string?> _environment;
     private readonly List<string> _errors = [];
     private readonly Func<ParseResult, ServerOptions> _read;
+    private readonly Func<ParseResult, (string Host, int Port)> _readAddress;
 
     /// <param name="environment">Looks a variable up; null if it is not set.</param>
     public CommandLine(Func<string, string?> environment)
@@ -115,6 +119,10 @@ internal sealed class CommandLine
         Setting<LogFormat> logFormat = Add(
             "--log-format", "text|json", "text for people, json for programs (one object a line)", defaults.LogFormat, Word<LogFormat>(), Lower);
 
+        _healthCheck.Options.Add(port.Option);
+        _healthCheck.Options.Add(host.Option);
+        _root.Subcommands.Add(_healthCheck);
+        _readAddress = parsed => (host.Read(parsed), port.Read(parsed));
         _read = parsed => Check(
             new ServerOptions
             {
@@ -143,7 +151,7 @@ internal sealed class CommandLine
     /// <summary>Makes a value of a text, or says what would have been accepted.</summary>
     private delegate T Parser<T>(string text, Action<string> expected);
 
-    /// <summary>Reads the arguments, and runs what they ask for: the server, the help or the version.</summary>
+    /// <summary>Reads the arguments, and runs what they ask for: the server, the health check, the help or the version.</summary>
     /// <returns>The exit code.</returns>
     public async Task<int> RunAsync(IReadOnlyList<string> arguments, TextWriter output, TextWriter error, Func<ServerOptions, Task<int>> serve)
     {
@@ -151,6 +159,11 @@ internal sealed class CommandLine
         {
             ServerOptions options = _read(parsed);
             return _errors.Count == 0 ? await serve(options) : await RejectAsync(error);
+        });
+        _healthCheck.SetAction(async (parsed, _) =>
+        {
+            (string host, int port) = _readAddress(parsed);
+            return _errors.Count == 0 ? await HealthCheck.RunAsync(host, port, output) : await RejectAsync(error);
         });
         ParseResult result = _root.Parse(arguments);
         if (result.Errors.Count > 0)
@@ -236,6 +249,7 @@ internal sealed class CommandLine
         _root.Options.Add(option);
         string variable = "HEARTBEAT_" + option.Name[2..].ToUpperInvariant().Replace('-', '_');
         return new Setting<T>(
+            option,
             parsed => parsed.GetResult(option) is not null ? parsed.GetValue(option)!
                 : _environment(variable) is { Length: > 0 } text ? readVariable(variable, text)
                 : fallback,
@@ -317,7 +331,8 @@ internal sealed class CommandLine
     private static string Lower<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
 #pragma warning restore CA1308
 
+    /// <param name="Option">As the parser knows it.</param>
     /// <param name="Read">From the command line, else the environment, else the default.</param>
     /// <param name="IsGiven">Whether it is not the default that is read, though it may be equal to it.</param>
-    private sealed record Setting<T>(Func<ParseResult, T> Read, Func<ParseResult, bool> IsGiven);
+    private sealed record Setting<T>(Option<T> Option, Func<ParseResult, T> Read, Func<ParseResult, bool> IsGiven);
 }

@@ -1,0 +1,126 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using HeartbeatServer.Hosting;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests.Hosting;
+
+public sealed class HealthCheckTests
+{
+    private readonly Dictionary<string, string> _environment = [];
+    private StringWriter _output = null!;
+    private StringWriter _error = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _environment.Clear();
+        (_output, _error) = (new StringWriter(), new StringWriter());
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        _output.Dispose();
+        _error.Dispose();
+    }
+
+    [Test]
+    public async Task A_server_that_serves_is_healthy([Values] bool fromEnvironment)
+    {
+        await using ServerFixture server = ServerFixture.Start();
+        string port = Text(server.Port);
+        if (fromEnvironment)
+            (_environment["HEARTBEAT_PORT"], _environment["HEARTBEAT_HOST"]) = (port, "127.0.0.1");
+
+        Assert.That(await (fromEnvironment ? CheckAsync() : CheckAsync("--port", port)), Is.Zero);
+
+        Assert.That(_output.ToString(), Is.EqualTo($"healthy: http://127.0.0.1:{port}/healthz answered 200 ok{Environment.NewLine}"));
+    }
+
+    [Test]
+    public async Task The_command_line_wins_over_the_environment()
+    {
+        await using ServerFixture server = ServerFixture.Start();
+        _environment["HEARTBEAT_PORT"] = Text(ServerFixture.FreePort());
+
+        Assert.That(await CheckAsync("--port", Text(server.Port)), Is.Zero);
+    }
+
+    [Test]
+    public async Task A_server_that_drains_is_not_healthy_and_says_so()
+    {
+        await using ServerFixture server = ServerFixture.Start();
+        using ScriptedPeer peer = await server.UpgradedPeerAsync();
+        await server.ConnectionAsync();
+        using var now = new CancellationTokenSource();
+        Task draining = server.Server.DrainAsync("test", now.Token);
+        Assert.That((await peer.ReadFrameAsync()).Close, Does.StartWith("1001"));
+
+        Assert.That(await CheckAsync("--port", Text(server.Port)), Is.EqualTo(1));
+
+        Assert.That(_output.ToString(), Is.EqualTo($"unhealthy: http://127.0.0.1:{Text(server.Port)}/healthz answered 503 draining{Environment.NewLine}"));
+        await now.CancelAsync();
+        await draining.InTime();
+    }
+
+    [Test]
+    public async Task Where_nobody_listens_it_is_not_healthy_and_says_why()
+    {
+        string port = Text(ServerFixture.FreePort());
+
+        Assert.That(await CheckAsync("--port", port), Is.EqualTo(1));
+
+        Assert.That(_output.ToString(), Does.StartWith($"unhealthy: http://127.0.0.1:{port}/healthz: ").And.Contain("refused"));
+        Assert.That(_output.ToString().TrimEnd(), Does.Not.Contain("\n"), "one line");
+    }
+
+    [Test]
+    public async Task A_server_that_accepts_and_says_nothing_is_not_waited_for()
+    {
+        using var mute = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        mute.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        mute.Listen();
+
+        Assert.That(await CheckAsync("--port", Text(((IPEndPoint)mute.LocalEndPoint!).Port)), Is.EqualTo(1));
+
+        Assert.That(_output.ToString(), Does.Contain("no answer within 2s"));
+    }
+
+    [Test]
+    public async Task What_is_bound_to_one_address_is_asked_there()
+    {
+        string port = Text(ServerFixture.FreePort());
+
+        Assert.That(await CheckAsync("--host", "::1", "--port", port), Is.EqualTo(1));
+
+        Assert.That(_output.ToString(), Does.StartWith($"unhealthy: http://[::1]:{port}/healthz: "));
+    }
+
+    [TestCase("--port", "http")]
+    [TestCase("--ping", "10s")]
+    [TestCase("now")]
+    public async Task A_bad_command_line_is_2_and_nobody_is_asked(params string[] arguments)
+    {
+        Assert.That(await CheckAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain(arguments[^1]).And.Contain("See --help."));
+        Assert.That(_output.ToString(), Is.Empty);
+    }
+
+    [Test]
+    public async Task A_bad_variable_is_2_and_is_named()
+    {
+        _environment["HEARTBEAT_PORT"] = "http";
+
+        Assert.That(await CheckAsync(), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("HEARTBEAT_PORT: 'http' is not"));
+    }
+
+    private static string Text(int port) => port.ToString(CultureInfo.InvariantCulture);
+
+    private Task<int> CheckAsync(params string[] arguments) => new CommandLine(name => _environment.GetValueOrDefault(name))
+        .RunAsync(["healthcheck", .. arguments], _output, _error, _ => throw new InvalidOperationException("the server was started")).InTime();
+}

@@ -1,0 +1,39 @@
+using System.Net.Sockets;
+
+namespace HeartbeatServer.Hosting;
+
+/// <summary>Asks a running server how it is, as the health check of a container does that has no shell and no curl.</summary>
+internal static class HealthCheck
+{
+    /// <summary>How long the server has for its answer.</summary>
+    public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
+
+    private const int Healthy = 0;
+    private const int Unhealthy = 1;
+
+    /// <summary>Asks the server that was started with these --host and --port. Where it is bound to every interface, the loopback one is asked.</summary>
+    /// <returns>Exit code 0 for a 200, else 1. One line says why.</returns>
+    public static async Task<int> RunAsync(string host, int port, TextWriter output)
+    {
+        var url = new UriBuilder(Uri.UriSchemeHttp, host == "*" ? "127.0.0.1" : host, port, Server.HealthPath).Uri;
+        // A proxy of the environment is for other hosts than one's own.
+        using var handler = new SocketsHttpHandler { UseProxy = false };
+        using var client = new HttpClient(handler) { Timeout = Timeout };
+        try
+        {
+            using HttpResponseMessage response = await client.GetAsync(url);
+            string body = (await response.Content.ReadAsStringAsync()).TrimEnd();
+            await output.WriteLineAsync($"{(response.IsSuccessStatusCode ? "healthy" : "unhealthy")}: {url} answered {(int)response.StatusCode} {body}");
+            return response.IsSuccessStatusCode ? Healthy : Unhealthy;
+        }
+        catch (HttpRequestException e)
+        {
+            await output.WriteLineAsync($"unhealthy: {url}: {(e.InnerException as SocketException ?? (Exception)e).Message}");
+        }
+        catch (TaskCanceledException)
+        {
+            await output.WriteLineAsync($"unhealthy: {url}: no answer within {Duration.Format(Timeout)}");
+        }
+        return Unhealthy;
+    }
+}
