@@ -18,6 +18,7 @@ from . import (  # noqa: F401 (importing registers the cases)
     admin,
     conformance,
     conformance_text,
+    container,
     dashboard,
     figures,
     hostile_clients,

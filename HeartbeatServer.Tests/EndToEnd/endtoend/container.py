@@ -1,0 +1,121 @@
+"""The Dockerfile, built by buildah on stand-ins for its base images (standins.sh), and its image run as it says that it wants to be run."""
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from .case import Skip, case, eventually, expect, expect_that
+from .lab import HERE, REPOSITORY, Lab, need
+from .peer import Peer
+from .real_clients import start
+from .server import die_together, free_port
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def buildah(lab: Lab, *arguments: str | Path, timeout: int = 300) -> str:
+    done = subprocess.run([need("buildah"), *arguments], env=store(lab), capture_output=True, text=True, timeout=timeout)
+    expect(f"exit code of buildah {arguments[0]}; it said: {(done.stdout + done.stderr)[-1500:]}", done.returncode, 0)
+    return done.stdout.strip()
+
+
+def store(lab: Lab) -> dict[str, str]:
+    """A storage of the case's own, without overlay mounts; and no namespaces, which a sandbox may not give."""
+    settings = lab.scratch / "storage.conf"
+    settings.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{lab.scratch}/images"\nrunroot = "{lab.scratch}/run"\n')
+    return {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings), "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+
+
+class Image:
+    """The built image's root and what it says of itself."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        buildah(lab, "bud", "--isolation", "chroot", "--format", "docker", "--volume", "/usr:/usr:ro", "--build-arg", "SDK_IMAGE=localhost/sdk",
+                "--build-arg", "RUNTIME_IMAGE=localhost/runtime", "--build-arg", f"REVISION={REVISION}", "--build-arg", "VERSION=0.0.0",
+                "--tag", "heartbeat-server", REPOSITORY, timeout=400)
+        self.config = json.loads(buildah(lab, "inspect", "--type", "image", "heartbeat-server"))["Docker"]["config"]
+        self.root = Path(buildah(lab, "mount", buildah(lab, "from", "--pull-never", "heartbeat-server")))
+
+    def command(self, *program: str) -> list[str]:
+        """Runs a program in the image as its user, on a root that cannot be written to, without capabilities. /proc is as in a container."""
+        user = self.config["User"]
+        uid, _, gid = user.partition(":")
+        script = f'mount --bind "{self.root}" "{self.root}" && mount -o remount,ro,bind "{self.root}" && mount --rbind /proc "{self.root}/proc" && exec "$@"'
+        return [need("unshare"), "--mount", "--propagation", "private", "sh", "-c", script, "sh", need("setpriv"), "--no-new-privs",
+                need("chroot"), f"--userspec={uid}:{gid}", str(self.root), *program]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**dict(pair.split("=", 1) for pair in self.config["Env"]), **more}
+
+    def health(self, port: int) -> tuple[int, str]:
+        """The image's own HEALTHCHECK, once."""
+        kind, *program = self.config["Healthcheck"]["Test"]
+        expect("kind of the health check: no shell is there", kind, "CMD")
+        done = subprocess.run(
+            self.command(*program), env=self.environment(HEARTBEAT_PORT=str(port)), capture_output=True, text=True, timeout=20)
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+
+@contextlib.contextmanager
+def image(lab: Lab) -> Iterator[Image]:
+    if os.geteuid() != 0:
+        raise Skip("root is needed for mounts and chroot")
+    if (lab.executable.parent / "HeartbeatServer.dll").exists():
+        raise Skip("a build, not a published file")
+    environment = store(lab)
+    need("buildah")
+    done = subprocess.run(
+        [HERE / "standins.sh", "localhost/sdk", "localhost/runtime", lab.executable], env=environment, capture_output=True, text=True, timeout=120)
+    expect(f"exit code of standins.sh; it said: {done.stderr[-1000:]}", done.returncode, 0)
+    try:
+        yield Image(lab)
+    finally:
+        buildah(lab, "umount", "--all")
+
+
+@case("container/built, not root, read-only, pings, health, drain", alone=True, limit=500)
+def container(lab: Lab) -> None:
+    with image(lab) as built:
+        config = built.config
+        expect("user", config["User"], "1654:1654")
+        expect("ports", list(config["ExposedPorts"]), ["8080/tcp"])
+        expect("signal that stops it", config["StopSignal"], "SIGTERM")
+        expect("entry point", config["Entrypoint"], ["/app/HeartbeatServer"])
+        expect("revision in the labels", config["Labels"]["org.opencontainers.image.revision"], REVISION)
+        expect("what there is beside the runtime image", sorted(file.name for file in (built.root / "app").iterdir()), ["HeartbeatServer"])
+        version = subprocess.run(built.command(*config["Entrypoint"], "--version"), capture_output=True, text=True, timeout=20, check=True)
+        expect_that("the revision in --version", version.stdout.strip().endswith("+" + REVISION), version.stdout)
+
+        port = free_port()
+        expect_that("bad health without a server", built.health(port)[0] == 1, built.health(port))
+        log = lab.scratch / "container.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                built.command(*config["Entrypoint"]), env=built.environment(HEARTBEAT_PORT=str(port), HEARTBEAT_PING="300ms", HEARTBEAT_DRAIN="3s"),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_together)
+        eventually("the line that it listens", lambda: "Listening on" in log.read_text(), 10)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        expect_that("user 1654 and no capabilities", "Uid:\t1654\t1654\t1654\t1654" in status and "CapEff:\t0000000000000000" in status, status)
+        mounts = Path(f"/proc/{process.pid}/mountinfo").read_text().splitlines()
+        own = [line.split()[5] for line in mounts if line.split()[4] == "/" or line.split()[4] == str(built.root)]
+        expect_that("a root that is read-only", own and own[-1].split(",")[0] == "ro", own)
+        expect("health", built.health(port), (0, f"healthy: http://127.0.0.1:{port}/healthz answered 200 ok"))
+
+        client = start(lab, "npm ws", f"ws://127.0.0.1:{port}/ws", "echo")
+        for line in ("open", "echoed", "closed 3001"):
+            client.expect_line(line)
+        with Peer(port) as slow:
+            process.send_signal(15)
+            while (item := slow.receive())[0] == "ping":
+                pass
+            expect("goodbye", (item[0], item[1][:2]), ("close", b"\x03\xe9"))
+            expect_that("bad health while draining", built.health(port)[0] == 1, built.health(port))
+            # No answer to the Close: it is cut when the time is over.
+            process.wait(3 + 5)
+        expect("exit code", process.returncode, 0)
+        text = log.read_text()
+        expect_that("pings, and the drain's end in the log", "server_shutdown" in text and text.rstrip().endswith("Stopped"), text)
