@@ -5,7 +5,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-packages=(iproute2 nginx haproxy prometheus chromium openssl buildah python3-websockets python3-wsproto golang-go golang-github-gorilla-websocket-dev)
+packages=(iproute2 nginx haproxy prometheus systemd chromium openssl buildah python3-websockets python3-wsproto golang-go golang-github-gorilla-websocket-dev)
 command -v node >/dev/null || packages+=(nodejs npm)
 
 missing=()

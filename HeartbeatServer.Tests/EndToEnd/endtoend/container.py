@@ -41,10 +41,10 @@ class Image:
         self.root = Path(buildah(lab, "mount", buildah(lab, "from", "--pull-never", "heartbeat-server")))
 
     def command(self, *program: str) -> list[str]:
-        """Runs a program in the image as its user, on a root that cannot be written to, without capabilities. /proc is as in a container."""
+        """Runs a program in the image as its user, on a root that cannot be written to, without capabilities. /proc and /dev are as in a container."""
         user = self.config["User"]
         uid, _, gid = user.partition(":")
-        script = f'mount --bind "{self.root}" "{self.root}" && mount -o remount,ro,bind "{self.root}" && mount --rbind /proc "{self.root}/proc" && exec "$@"'
+        script = f'mount --bind "{self.root}" "{self.root}" && mount -o remount,ro,bind "{self.root}" && mount --rbind /proc "{self.root}/proc" && mount --rbind /dev "{self.root}/dev" && exec "$@"'
         return [need("unshare"), "--mount", "--propagation", "private", "sh", "-c", script, "sh", need("setpriv"), "--no-new-privs",
                 need("chroot"), f"--userspec={uid}:{gid}", str(self.root), *program]
 

@@ -52,8 +52,8 @@ class Lab:
     def __exit__(self, *exception: object) -> None:
         self._stack.__exit__(*exception)
 
-    def server(self, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1") -> Server:
-        server = Server(self.executable, *arguments, descriptors=descriptors, host=host)
+    def server(self, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> Server:
+        server = Server(self.executable, *arguments, descriptors=descriptors, host=host, port=port)
         self.servers.append(server)
         return server
 

@@ -35,8 +35,8 @@ def die_together(descriptors: int | None = None) -> None:
 class Server:
     """A context manager: leaving it sends SIGTERM and expects a clean end, without an error in the log."""
 
-    def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1") -> None:
-        self.port = free_port()
+    def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> None:
+        self.port = port or free_port()
         self.log: list[Line] = []
         self.errors_expected = False
         self._terminated = False

@@ -1,0 +1,206 @@
+"""A rolling restart for real: three servers behind deploy/haproxy.cfg, 3,000 clients that come back, and all three restarted one after the other."""
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import struct
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+
+from .case import case, expect, expect_that
+from .lab import REPOSITORY, Lab, need
+from .peer import close_body, frame, upgrade_request
+from .proxies import certificate
+from .server import Server, free_port
+
+CLIENTS = 3000
+SERVERS = 3
+SHARE = (0.28, 0.39)
+"""Bounds of a server's share of the connections, a third of which would be even. Only new connections can be spread: those that stay where they are do
+not move, and the server that was restarted last is empty at first, as its clients have come back elsewhere while it was away. So half of the clients
+come anew before the shares are judged, which is enough to fill it."""
+
+SLOW_START = 10
+"""Seconds, of deploy/haproxy.cfg."""
+
+
+class Crowd:
+    """Clients of one process, each a task: connect, answer pings, and come back after a Close with backoff."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.upgraded = Counter()
+        """Upgrades by the attempt that they succeeded with: 1, 2, ..."""
+        self.failed: list[str] = []
+        """Attempts that failed."""
+        self.ends: Counter[str] = Counter()
+        self.connected = 0
+        self.done = False
+        self.tasks: list[asyncio.Task] = []
+        self.shares: list[int] = []
+        """Connections of each server when all was over."""
+
+    async def run(self, number: int) -> None:
+        pause = random.Random(number)
+        while not self.done:
+            for attempt in range(1, 10):
+                try:
+                    reader, writer = await self._connect()
+                    self.upgraded[attempt] += 1
+                    break
+                except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as e:
+                    self.failed.append(f"attempt {attempt}: {e!r}")
+                    # Full jitter: from nothing to 100 ms, doubled with each attempt.
+                    await asyncio.sleep(pause.uniform(0.05, 0.1 * 2**attempt))
+            else:
+                self.ends["gave up"] += 1
+                return
+            self.connected += 1
+            try:
+                self.ends[await self._serve(reader, writer)] += 1
+            finally:
+                self.connected -= 1
+                writer.close()
+            if not self.done:
+                await asyncio.sleep(pause.uniform(0, 1))
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(upgrade_request(self._port, host="ws.example.com"))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            if not head.startswith(b"HTTP/1.1 101 "):
+                raise ValueError(head.split(b"\r\n")[0].decode())
+            return reader, writer
+        except BaseException:
+            writer.close()
+            raise
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        """How it ended: "Close 1001", or what the client felt instead."""
+        with contextlib.suppress(asyncio.CancelledError):
+            try:
+                while True:
+                    first, second = await reader.readexactly(2)
+                    body = await reader.readexactly(second & 0x7F)
+                    if first == 0x89:
+                        writer.write(frame("pong", body))
+                    elif first == 0x88:
+                        writer.write(frame("close", body[:2]))
+                        with contextlib.suppress(OSError):
+                            await writer.drain()
+                        return f"Close {struct.unpack('>H', body[:2])[0]}"
+            except (asyncio.IncompleteReadError, OSError) as e:
+                return f"cut: {e!r}"
+        writer.write(frame("close", close_body(1000)))
+        return "left"
+
+
+def proxy(lab: Lab, ports: list[int]) -> tuple[int, subprocess.Popen]:
+    pem, key = certificate(lab.scratch)
+    (lab.scratch / "both.pem").write_text(pem.read_text() + key.read_text())
+    port, text = free_port(), (REPOSITORY / "deploy/haproxy.cfg").read_text()
+    replacements = {
+        r"bind :80$": f"bind 127.0.0.1:{port}", r"bind :443": f"bind 127.0.0.1:{free_port()}", r"/etc/haproxy/heartbeat\.pem": str(lab.scratch / "both.pem"),
+        r"maxconn 100000": "maxconn 9000",
+        # Three servers of one machine, and a ramp that fits a test.
+        **{rf"192\.0\.2\.1{n + 1}:8080": f"127.0.0.1:{port}" for n, port in enumerate(ports)}}
+    for old, new in replacements.items():
+        text, found = re.subn(rf"(?m)^([^#\n]*){old}", lambda match, new=new: match[1] + new, text)
+        expect(f"times that {old!r} is in deploy/haproxy.cfg", found, 1)
+    (lab.scratch / "haproxy.cfg").write_text(text)
+    log = (lab.scratch / "proxy.log").open("wb")
+    return port, lab.start([need("haproxy"), "-f", lab.scratch / "haproxy.cfg", "-db"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def healthy(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).status == 200
+    return False
+
+
+async def until(what: str, look, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        expect_that(f"{what} within {seconds:g}s", time.monotonic() < deadline, what)
+        await asyncio.sleep(0.05)
+
+
+async def roll(lab: Lab, servers: list[Server], port: int, log: list[str]) -> Crowd:
+    start = time.monotonic()
+    crowd = Crowd(port)
+
+    def note(text: str) -> None:
+        shares = " ".join(str(now(server)) for server in servers)
+        log.append(f"{time.monotonic() - start:6.2f}s  {text}; clients connected {crowd.connected}, at the servers {shares}, upgrades {sum(crowd.upgraded.values())}")
+
+    for number in range(CLIENTS):
+        crowd.tasks.append(asyncio.create_task(crowd.run(number)))
+        if number % 50 == 49:
+            await asyncio.sleep(0.02)
+    await until("all clients to be connected", lambda: crowd.connected == CLIENTS, 30)
+    note("all are there")
+    for place, old in enumerate(servers):
+        old.terminate()
+        note(f"SIGTERM to server {place + 1}")
+        await asyncio.to_thread(old.stop)
+        note(f"server {place + 1} has ended")
+        new = lab.server("--ping", "2s", "--drain", "8s", port=old.port)
+        await asyncio.to_thread(new.__enter__)
+        servers[place] = new
+        await until("the new server to be healthy", lambda new=new: healthy(new.port), 10)
+        note(f"server {place + 1} is healthy again")
+        await until("all clients to be back", lambda: crowd.connected == CLIENTS, 30)
+        # rise 2 at an interval of 1 s, and a part of the ramp of slowstart.
+        await asyncio.sleep(4)
+        note("all are back")
+    await asyncio.sleep(SLOW_START)
+    for task in random.Random(1).sample(crowd.tasks, CLIENTS // 2):
+        task.cancel()  # it says Close 1000, and comes again
+    await asyncio.sleep(2)
+    await until("all clients to be back", lambda: crowd.connected == CLIENTS, 30)
+    await until("all of them at the servers", lambda: sum(map(now, servers)) == CLIENTS, 10)
+    note("half of the clients have come anew")
+    crowd.shares = list(map(now, servers))
+    crowd.done = True
+    for task in crowd.tasks:
+        task.cancel()
+    await asyncio.gather(*crowd.tasks, return_exceptions=True)
+    return crowd
+
+
+def now(server: Server) -> int:
+    """Connections that it has, by its log."""
+    return len(server.lines(" connected, ")) - len(server.ends())
+
+
+@case("rolling/three servers behind haproxy restarted, 3,000 clients", alone=True, limit=150)
+def rolling(lab: Lab) -> None:
+    log: list[str] = []
+    servers = [lab.server("--ping", "2s", "--drain", "8s") for _ in range(SERVERS)]
+    try:
+        for server in servers:
+            server.__enter__()
+        port, process = proxy(lab, [server.port for server in servers])
+        time.sleep(2.5)  # haproxy's first checks
+        crowd = asyncio.run(roll(lab, servers, port, log))
+        log.append(f"upgrades by attempt {dict(sorted(crowd.upgraded.items()))}; failed attempts {Counter(crowd.failed).most_common(4)}")
+        log.append(f"ends the clients saw {dict(crowd.ends)}; connections at the servers at the end {crowd.shares}")
+        if (file := os.environ.get("ROLLING_LOG")):
+            with open(file, "w") as output:
+                output.write("\n".join(log) + "\n")
+        expect("how clients were sent away", {end for end in crowd.ends if end != "left"}, {"Close 1001"})
+        expect_that("each server to send its share away", crowd.ends["Close 1001"] >= CLIENTS, crowd.ends)
+        expect_that("no upgrade to fail that was retried once", max(crowd.upgraded) <= 2, crowd.upgraded)
+        for place, share in enumerate(crowd.shares):
+            expect_that(f"server {place + 1} to have its share of the clients: {SHARE}", SHARE[0] <= share / CLIENTS <= SHARE[1], crowd.shares)
+        for server in servers:
+            server.stop()
+        process.terminate()
+    finally:
+        for server in lab.servers:
+            server.kill()
