@@ -19,9 +19,11 @@ internal static class HealthCheck
         // A proxy of the environment is for other hosts than one's own.
         using var handler = new SocketsHttpHandler { UseProxy = false };
         using var client = new HttpClient(handler) { Timeout = Timeout };
+        using var request = new HttpRequestMessage(HttpMethod.Get, url);
+        request.Headers.Host = "localhost"; // HttpListener answers 400 to an IPv6 address there
         try
         {
-            using HttpResponseMessage response = await client.GetAsync(url);
+            using HttpResponseMessage response = await client.SendAsync(request);
             string body = (await response.Content.ReadAsStringAsync()).TrimEnd();
             await output.WriteLineAsync($"{(response.IsSuccessStatusCode ? "healthy" : "unhealthy")}: {url} answered {(int)response.StatusCode} {body}");
             return response.IsSuccessStatusCode ? Healthy : Unhealthy;
