@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from .case import Skip, case, expect, expect_that
+from .case import Skip, case, eventually, expect, expect_that
 from .lab import CLIENTS, REPOSITORY, Lab, need
 from .peer import Peer
 from .proxies import certificate
@@ -37,7 +37,8 @@ def adapted(lab: Lab, file: str, **addresses: str) -> str:
 
 def haproxy(lab: Lab, file: str) -> None:
     config = lab.scratch / "haproxy.cfg"
-    config.write_text(adapted(lab, file))
+    # The name is one of compose's network.
+    config.write_text(adapted(lab, file, **{" server:8080": " 127.0.0.1:8080"}))
     said = checked("haproxy -c", need("haproxy"), "-c", "-f", config)
     expect_that("no warning", "WARNING" not in said.upper(), said)
 
@@ -59,8 +60,9 @@ def nginx(lab: Lab) -> None:
         checked("nginx -t", *common, "-t")
         process = lab.start([*map(str, common)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         peers = [connected(port) for _ in range(20)]
-        shares = [len(server.lines(" connected, ")) for server in (first, second)]
-        expect("share of each of the two that live", shares, [10, 10])
+        logs = (first, second)
+        eventually("20 lines in the logs", lambda: sum(len(server.lines(" connected, ")) for server in logs) == 20)
+        expect("share of each of the two that live", [len(server.lines(" connected, ")) for server in logs], [10, 10])
         for peer in peers:
             peer.goodbye()
         process.terminate()
