@@ -9,15 +9,9 @@ internal static class Program
 {
     private const int Stopped = 0;
     private const int Failed = 1;
-    private const string SocketThreads = "DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT";
 
-    private static Task<int> Main(string[] arguments)
-    {
-        // Connections are served on the threads that see them ready (docs/decisions/0005): one for each processor. Read with the first socket.
-        if (Environment.GetEnvironmentVariable(SocketThreads) is null)
-            Environment.SetEnvironmentVariable(SocketThreads, $"{Environment.ProcessorCount}");
-        return new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
-    }
+    private static Task<int> Main(string[] arguments) =>
+        new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
 
     private static async Task<int> ServeAsync(ServerOptions options)
     {
@@ -26,21 +20,21 @@ internal static class Program
         var time = TimeProvider.System;
         using var metrics = new ServerMetrics();
         var table = new ConnectionTable();
-        var watch = new BeatWatch(options.Timeout, time, metrics, log);
-        using var wheel = new TimingWheel(time, options.Ping, watch.OnTick);
+        var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
+        using var loops = new EventLoops(() => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick));
         using PrometheusPage? page = options.Admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
         // Closed last: /readyz says that the server drains, and the last ends are seen.
         await using var admin = options.Admin is { } address ? new AdminListener(address, time, log) : null;
         var ends = new EndLog(time);
         var history = new History(metrics, table, time);
-        await using var server = new Server(options, time, wheel, table, metrics, log, admin is null ? null : ends.Add);
-        var status = new Status(options, time, wheel, table, metrics, ends, () => server.State);
+        await using var server = new Server(options, time, loops, table, metrics, log, admin is null ? null : ends.Add);
+        var status = new Status(options, time, loops, table, metrics, ends, () => server.State);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
         using var signals = new ShutdownSignals();
         try
         {
             HttpTakeover.CheckRuntime();
-            wheel.Start();
+            loops.Start();
             admin?.Start(new AdminRoutes(status, history, page!, new DashboardFiles(typeof(Program).Assembly), () => server.State));
             server.Start();
         }
@@ -60,7 +54,7 @@ internal static class Program
             return Failed;
         }
 
-        TimeSpan started = wheel.Now;
+        TimeSpan started = loops.Now;
         var trim = new HeapTrim(metrics, () => GC.GetTotalMemory(forceFullCollection: false), HeapTrim.CollectAll);
         await using (new Periodic(HeapTrim.Quiet, time, log, trim.Look))
         await using (new Periodic(admin is null ? TimeSpan.Zero : History.Interval, time, log, history.Take))
@@ -75,7 +69,7 @@ internal static class Program
 
         void Summarize()
         {
-            log.Summary(metrics, table.Count, wheel.Now - started);
+            log.Summary(metrics, table.Count, loops.Now - started);
             if (output.Dropped > 0)
                 log.LinesDropped(output.Dropped);
         }

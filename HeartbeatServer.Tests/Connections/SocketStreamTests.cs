@@ -6,8 +6,11 @@ using HeartbeatServer.Tests.Support;
 namespace HeartbeatServer.Tests.Connections;
 
 /// <summary>On real sockets: what counts here is what the kernel does.</summary>
-public sealed class SocketStreamTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class SocketStreamTests(bool epoll)
 {
+    private EventLoop _loop = null!;
     private Socket _peer = null!;
     private Socket _socket = null!;
     private SocketStream _stream = null!;
@@ -15,8 +18,12 @@ public sealed class SocketStreamTests
     [SetUp]
     public async Task SetUp()
     {
+        if (epoll && !OperatingSystem.IsLinux())
+            Assert.Ignore("epoll is Linux's");
+        _loop = new EventLoop(new TestClock().Wheel);
+        _loop.Start();
         (_peer, _socket) = await ConnectAsync();
-        _stream = new SocketStream(_socket);
+        _stream = Stream(_socket);
     }
 
     [TearDown]
@@ -24,6 +31,7 @@ public sealed class SocketStreamTests
     {
         _peer.Dispose();
         await _stream.DisposeAsync();
+        _loop.Dispose();
     }
 
     [Test]
@@ -75,7 +83,7 @@ public sealed class SocketStreamTests
     [Test]
     public async Task Bytes_that_were_read_ahead_come_first()
     {
-        await using var stream = new SocketStream(_socket, [1, 2, 3, 4, 5]);
+        await using var stream = Stream(_socket, [1, 2, 3, 4, 5]);
         await _peer.SendAsync(new byte[] { 6, 7 });
         var received = new List<byte>();
         var buffer = new byte[2];
@@ -234,6 +242,10 @@ public sealed class SocketStreamTests
 
         Assert.That(_stream.HasUnreadBytes, Is.False);
     }
+
+    private SocketStream Stream(Socket socket, byte[]? readAhead = null) => epoll && OperatingSystem.IsLinux()
+        ? new EpollStream(socket, _loop.Epoll!, readAhead)
+        : new PortableSocketStream(socket, readAhead);
 
     private static async Task<(Socket Peer, Socket Accepted)> ConnectAsync()
     {

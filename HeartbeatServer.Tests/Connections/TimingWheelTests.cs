@@ -15,9 +15,6 @@ public sealed class TimingWheelTests
         _wheel = _clock.Wheel;
     }
 
-    [TearDown]
-    public void TearDown() => _clock.Dispose();
-
     [Test]
     public void An_entry_is_never_called_early_and_at_most_one_tick_late([Values(0, 1, 7, 8, 9, 15, 16, 500, 999, 1000)] int milliseconds)
     {

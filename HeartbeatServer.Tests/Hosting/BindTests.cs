@@ -76,11 +76,12 @@ public sealed class BindTests
 
     private static async Task<HttpListenerException> FailedStartAsync(string host, int port)
     {
-        using var clock = new TestClock();
+        var clock = new TestClock();
+        using var loops = new EventLoops(() => clock.Wheel, count: 1);
         var sink = new LogSink();
         await using Serilog.Core.Logger logger = sink.Logger();
         await using var server = new Server(
-            new ServerOptions { Host = host, Port = port }, clock.Time, clock.Wheel, new ConnectionTable(), new ServerMetrics(), new ServerLog(logger));
+            new ServerOptions { Host = host, Port = port }, clock.Time, loops, new ConnectionTable(), new ServerMetrics(), new ServerLog(logger));
         var error = Assert.Throws<HttpListenerException>(server.Start);
         Assert.That(sink.Lines, Is.Empty, "nothing is announced that does not listen");
         return error!;

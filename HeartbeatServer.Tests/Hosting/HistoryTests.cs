@@ -24,7 +24,6 @@ public sealed class HistoryTests
     [TearDown]
     public void TearDown()
     {
-        _clock.Dispose();
         _metrics.Dispose();
     }
 

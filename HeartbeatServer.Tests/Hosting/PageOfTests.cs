@@ -17,7 +17,6 @@ public sealed class PageOfTests
     [OneTimeTearDown]
     public void TearDown()
     {
-        _clock.Dispose();
         _metrics.Dispose();
         _logger.Dispose();
     }

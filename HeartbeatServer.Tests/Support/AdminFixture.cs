@@ -20,7 +20,7 @@ internal sealed class AdminFixture : IAsyncDisposable
         Page = new PrometheusPage(server.Metrics.Meter, new OpenFiles("/proc/self"));
         History = new History(server.Metrics, server.Table, server.Clock.Time);
         var status = new Status(
-            server.Options, server.Clock.Time, server.Clock.Wheel, server.Table, server.Metrics, server.Ends, state);
+            server.Options, server.Clock.Time, server.Loops, server.Table, server.Metrics, server.Ends, state);
         Instruments.Create(server.Metrics, server.Table, server.Options.MaxConnections, state);
         Listener = new AdminListener(address, server.Clock.Time, new ServerLog(_logger));
         Listener.Start(new AdminRoutes(status, History, Page, new DashboardFiles(typeof(AdminFixture).Assembly), state));

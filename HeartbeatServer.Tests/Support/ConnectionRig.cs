@@ -56,7 +56,6 @@ internal sealed class ConnectionRig : IAsyncDisposable
         Assert.That(Clock.Wheel.Count, Is.Zero, "entries left in the wheel");
         Assert.That(Pipe.Disposals, Is.Positive, "the stream is disposed of");
         Assert.That(Pipe.WritesOverlapped, Is.False, "two writes at once");
-        Clock.Dispose();
         await _logger.DisposeAsync();
         await Pipe.DisposeAsync();
     }

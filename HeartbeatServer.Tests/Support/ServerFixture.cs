@@ -21,8 +21,10 @@ internal sealed class ServerFixture : IAsyncDisposable
     {
         Options = options;
         _logger = Log.Logger();
-        Server = new Server(options, Clock.Time, Clock.Wheel, Table, Metrics, new ServerLog(logger(_logger)), Ends.Add);
+        Loops = new EventLoops(() => Clock.Wheel, count: 1);
+        Server = new Server(options, Clock.Time, Loops, Table, Metrics, new ServerLog(logger(_logger)), Ends.Add);
         Server.Start();
+        Loops.Start();
     }
 
     public ServerOptions Options { get; }
@@ -32,6 +34,9 @@ internal sealed class ServerFixture : IAsyncDisposable
     public ConnectionTable Table { get; } = new();
     public EndLog Ends => _ends ??= new EndLog(Clock.Time);
     public Server Server { get; }
+
+    /// <summary>Its sockets are real; its wheel turns when the test moves the clock.</summary>
+    public EventLoops Loops { get; }
     public int Port => Options.Port;
     public Uri Url => new($"ws://127.0.0.1:{Port}{Options.Path}");
 
@@ -114,7 +119,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         Assert.That(Clock.Wheel.Count, Is.Zero, "entries left in the wheel");
         await Server.DisposeAsync().AsTask().InTime();
         await Safety.UntilAsync(() => OpenSockets() == 0, "no open socket of the server");
-        Clock.Dispose();
+        Loops.Dispose();
         Metrics.Dispose();
         await _logger.DisposeAsync();
     }

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Time.Testing;
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>A clock that stands still until the test moves it, and the wheel that it drives.</summary>
-internal sealed class TestClock : IDisposable
+internal sealed class TestClock
 {
     public TestClock(TimeSpan? horizon = null) => Wheel = new TimingWheel(Time, horizon ?? TimeSpan.FromSeconds(10));
 
@@ -39,6 +39,4 @@ internal sealed class TestClock : IDisposable
         Time.Advance(TimeSpan.FromMilliseconds(milliseconds));
         Wheel.Advance();
     }
-
-    public void Dispose() => Wheel.Dispose();
 }

@@ -21,6 +21,8 @@ internal static class HttpTakeover
     private const string EndPointManager = "System.Net.HttpEndPointManager, System.Net.HttpListener";
     private const string EndPointListener = "System.Net.HttpEndPointListener, System.Net.HttpListener";
     private const string ListenerPrefix = "System.Net.ListenerPrefix, System.Net.HttpListener";
+    private const string SocketAsyncContext = "System.Net.Sockets.SocketAsyncContext, System.Net.Sockets";
+    private const string SocketAsyncEngine = "System.Net.Sockets.SocketAsyncEngine, System.Net.Sockets";
     private const string WebSocketBase = "System.Net.WebSockets.WebSocketBase, System.Net.HttpListener";
 
     /// <summary>By reflection: an unsafe accessor cannot name the type of a field that is not visible.</summary>
@@ -30,6 +32,10 @@ internal static class HttpTakeover
     /// <inheritdoc cref="CachedReceive"/>
     private static readonly FieldInfo? Unregistered =
         Type.GetType(EndPointListener)?.GetField("_unregisteredConnections", BindingFlags.Instance | BindingFlags.NonPublic);
+
+    /// <inheritdoc cref="CachedReceive"/>
+    private static readonly FieldInfo? Engine =
+        Type.GetType(SocketAsyncContext)?.GetField("_asyncEngine", BindingFlags.Instance | BindingFlags.NonPublic);
 
     /// <summary>Checks that this runtime's HttpListener has every member that is used here.</summary>
     /// <exception cref="PlatformNotSupportedException">One is gone; the message says which.</exception>
@@ -50,6 +56,9 @@ internal static class HttpTakeover
         Require("HttpConnection.RemoveConnection", static () => RemoveConnection(null!));
         Require("Socket._singleBufferReceiveEventArgs", static () => _ = CachedReceive ?? throw new MissingFieldException());
         Require("Socket.PreferInlineCompletions", static () => PreferInlineCompletions(null!, true));
+        Require("SafeSocketHandle.AsyncContext", static () => AsyncContextOf(null!));
+        Require("SocketAsyncContext._asyncEngine", static () => _ = Engine ?? throw new MissingFieldException());
+        Require("SocketAsyncEngine._port", static () => PortOf(null!));
         Require("HttpConnection._currentLine", static () => CurrentLineOf(null!));
         Require("HttpConnection.OnTimeout", static () => OnTimeout(null!, null));
         Require("HttpEndPointListener.AddPrefix", static () => AddPrefix(null!, null!, null!));
@@ -103,14 +112,17 @@ internal static class HttpTakeover
     public static bool IsAnswered(HttpListenerContext context) => !OperatingSystem.IsWindows() && SocketOf(ConnectionOf(context)) is null;
 
     /// <summary>Answers 101 to a request that passed <see cref="Handshake.Check"/> and takes its connection.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="key">Its Sec-WebSocket-Key.</param>
+    /// <param name="loop">That will serve the connection.</param>
     /// <returns>The bytes that follow the upgrade, both ways. Owns the connection.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
-    public static async ValueTask<Stream> UpgradeAsync(HttpListenerContext context, string key)
+    public static async ValueTask<Stream> UpgradeAsync(HttpListenerContext context, string key, EventLoop loop)
     {
         if (OperatingSystem.IsWindows())
             return await UpgradeOnWindowsAsync(context);
 
-        SocketStream stream = TakeOver(context);
+        SocketStream stream = TakeOver(context, loop);
         try
         {
             var response = new byte[Handshake.ResponseSize];
@@ -125,7 +137,7 @@ internal static class HttpTakeover
         }
     }
 
-    private static SocketStream TakeOver(HttpListenerContext context)
+    private static SocketStream TakeOver(HttpListenerContext context, EventLoop loop)
     {
         object connection = ConnectionOf(context);
         Socket socket = Interlocked.Exchange(ref SocketOf(connection), null) ?? throw new IOException("the client has gone");
@@ -141,17 +153,31 @@ internal static class HttpTakeover
         RemoveConnection(connection);
         // The socket keeps the operation of its last receive, and with it HttpListener's 8 KiB buffer.
         CachedReceive!.SetValue(socket, null);
-        // Its continuations run on the thread that saw it ready: ours never block, which cannot be said of HttpListener's.
-        PreferInlineCompletions(socket, true);
         try
         {
-            return new SocketStream(socket, readAhead);
+            if (OperatingSystem.IsLinux())
+            {
+                Forget(socket);
+                return new EpollStream(socket, loop.Epoll!, readAhead);
+            }
+            // Its continuations run on the thread that saw it ready: ours never block, which cannot be said of HttpListener's.
+            PreferInlineCompletions(socket, true);
+            return new PortableSocketStream(socket, readAhead);
         }
         catch (SocketException e)
         {
             socket.Dispose();
             throw new IOException(e.Message, e);
         }
+    }
+
+    /// <summary>The framework's own epoll instance would go on waking its thread for every byte of a socket that it has waited for once.</summary>
+    [SupportedOSPlatform("linux")]
+    private static void Forget(Socket socket)
+    {
+        object? engine = Engine!.GetValue(AsyncContextOf(socket.SafeHandle));
+        if (engine is not null)
+            Epoll.TryForget((int)PortOf(engine), (int)socket.Handle);
     }
 
     /// <summary>http.sys owns the socket; its WebSocket has a stream of the raw bytes inside. Compiled here, not tested.</summary>
@@ -202,6 +228,13 @@ internal static class HttpTakeover
 
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_PreferInlineCompletions")]
     private static extern void PreferInlineCompletions(Socket socket, bool value);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_AsyncContext")]
+    [return: UnsafeAccessorType(SocketAsyncContext)]
+    private static extern object AsyncContextOf(SafeSocketHandle handle);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_port")]
+    private static extern ref nint PortOf([UnsafeAccessorType(SocketAsyncEngine)] object engine);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_currentLine")]
     private static extern ref StringBuilder? CurrentLineOf([UnsafeAccessorType(HttpConnection)] object connection);

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Threading.Tasks.Sources;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Connections;
@@ -9,18 +8,16 @@ namespace HeartbeatServer.Connections;
 /// A connected TCP socket that this stream owns. Writes are tried at once and without waiting: the usual one completes before the call
 /// returns. The end of the connection is no exception for a read: it returns 0, for a reset too, and <see cref="Error"/> tells them apart.
 /// </summary>
-internal sealed class SocketStream : Stream
+internal abstract class SocketStream : Stream
 {
-    private readonly Socket _socket;
-    private readonly Receiver _receiver = new();
     private byte[]? _readAhead;
     private SocketError _sendError;
 
     /// <param name="socket">Connected.</param>
     /// <param name="readAhead">Bytes that were received before and come first.</param>
-    public SocketStream(Socket socket, byte[]? readAhead = null)
+    protected SocketStream(Socket socket, byte[]? readAhead)
     {
-        _socket = socket;
+        Socket = socket;
         _readAhead = readAhead;
         socket.NoDelay = true;
         socket.Blocking = false;
@@ -29,7 +26,7 @@ internal sealed class SocketStream : Stream
     /// <summary>
     /// Why a read returned 0: <see cref="SocketError.Success"/> for FIN. The kernel tells a reset once, and it may have told the sender.
     /// </summary>
-    public SocketError Error => _receiver.Error == SocketError.Success ? _sendError : _receiver.Error;
+    public SocketError Error => ReceiveError == SocketError.Success ? _sendError : ReceiveError;
 
     /// <summary>Whether the kernel has bytes that were not read yet.</summary>
     public bool HasUnreadBytes
@@ -38,7 +35,7 @@ internal sealed class SocketStream : Stream
         {
             try
             {
-                return _socket.Available > 0;
+                return Socket.Available > 0;
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -59,7 +56,7 @@ internal sealed class SocketStream : Stream
             try
             {
                 Span<byte> info = stackalloc byte[TcpInfo.Size];
-                return TcpInfo.Read(info[.._socket.GetRawSocketOption(ipProtoTcp, tcpInfo, info)]);
+                return TcpInfo.Read(info[..Socket.GetRawSocketOption(ipProtoTcp, tcpInfo, info)]);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -67,6 +64,8 @@ internal sealed class SocketStream : Stream
             }
         }
     }
+
+    protected Socket Socket { get; }
 
     public override bool CanRead => true;
     public override bool CanWrite => true;
@@ -77,7 +76,7 @@ internal sealed class SocketStream : Stream
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         if (_readAhead is null)
-            return _receiver.Receive(_socket, buffer);
+            return ReceiveAsync(buffer);
 
         int count = Math.Min(buffer.Length, _readAhead.Length);
         _readAhead.AsSpan(0, count).CopyTo(buffer.Span);
@@ -89,11 +88,11 @@ internal sealed class SocketStream : Stream
     {
         try
         {
-            int sent = _socket.Send(buffer.Span, SocketFlags.None, out SocketError error);
+            int sent = Socket.Send(buffer.Span, SocketFlags.None, out SocketError error);
             return error switch
             {
                 SocketError.Success when sent == buffer.Length => default,
-                SocketError.Success or SocketError.WouldBlock => SendRestAsync(buffer[sent..]),
+                SocketError.Success or SocketError.WouldBlock => SendWaitingAsync(buffer[sent..]),
                 _ => ValueTask.FromException(Failed(new SocketException((int)(_sendError = error)))),
             };
         }
@@ -108,7 +107,7 @@ internal sealed class SocketStream : Stream
     {
         try
         {
-            _socket.Shutdown(SocketShutdown.Send);
+            Socket.Shutdown(SocketShutdown.Send);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -121,13 +120,13 @@ internal sealed class SocketStream : Stream
     {
         try
         {
-            _socket.LingerState = new LingerOption(true, 0);
+            Socket.LingerState = new LingerOption(true, 0);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // Gone already: then there is nothing to drop.
         }
-        _socket.Dispose();
+        CloseSocket();
     }
 
     public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
@@ -139,19 +138,38 @@ internal sealed class SocketStream : Stream
     protected override void Dispose(bool disposing)
     {
         if (disposing)
-        {
-            _socket.Dispose();
-            _receiver.Dispose();
-        }
+            CloseSocket();
         base.Dispose(disposing);
     }
 
-    private async ValueTask SendRestAsync(ReadOnlyMemory<byte> rest)
+    /// <summary>Receives into the buffer; 0 is the end, with <see cref="ReceiveError"/>.</summary>
+    protected abstract ValueTask<int> ReceiveAsync(Memory<byte> buffer);
+
+    /// <summary>Why the last receive was the end.</summary>
+    protected abstract SocketError ReceiveError { get; }
+
+    /// <summary>Sends what the socket did not take at once, when it does.</summary>
+    /// <exception cref="SocketException">The connection is lost.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
+    protected abstract ValueTask SendRestAsync(ReadOnlyMemory<byte> rest);
+
+    /// <summary>Closes the socket and ends what waits for it. May be called more than once.</summary>
+    protected abstract void CloseSocket();
+
+    /// <summary>Sends what the socket takes without waiting.</summary>
+    /// <returns>The bytes sent.</returns>
+    /// <exception cref="SocketException">The connection is lost.</exception>
+    protected int TrySend(ReadOnlySpan<byte> bytes)
+    {
+        int sent = Socket.Send(bytes, SocketFlags.None, out SocketError error);
+        return error is SocketError.Success or SocketError.WouldBlock ? sent : throw new SocketException((int)error);
+    }
+
+    private async ValueTask SendWaitingAsync(ReadOnlyMemory<byte> rest)
     {
         try
         {
-            while (!rest.IsEmpty)
-                rest = rest[await _socket.SendAsync(rest)..];
+            await SendRestAsync(rest);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -161,42 +179,4 @@ internal sealed class SocketStream : Stream
     }
 
     private static IOException Failed(Exception e) => new(e.Message, e);
-
-    /// <summary>One receive at a time, without an allocation or an exception.</summary>
-    private sealed class Receiver() : SocketAsyncEventArgs(true /* no execution context: nobody reads one here */), IValueTaskSource<int>
-    {
-        private ManualResetValueTaskSourceCore<int> _completion;
-
-        public SocketError Error { get; private set; }
-
-        public ValueTask<int> Receive(Socket socket, Memory<byte> buffer)
-        {
-            SetBuffer(buffer);
-            _completion.Reset();
-            try
-            {
-                return socket.ReceiveAsync(this) ? new(this, _completion.Version) : new(Result());
-            }
-            catch (ObjectDisposedException)
-            {
-                Error = SocketError.OperationAborted;
-                return new(0);
-            }
-        }
-
-        protected override void OnCompleted(SocketAsyncEventArgs e) => _completion.SetResult(Result());
-
-        int IValueTaskSource<int>.GetResult(short token) => _completion.GetResult(token);
-
-        ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _completion.GetStatus(token);
-
-        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-            _completion.OnCompleted(continuation, state, token, flags);
-
-        private int Result()
-        {
-            Error = SocketError;
-            return SocketError == SocketError.Success ? BytesTransferred : 0;
-        }
-    }
 }

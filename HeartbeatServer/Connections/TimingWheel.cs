@@ -21,10 +21,10 @@ internal abstract class WheelEntry
 }
 
 /// <summary>
-/// One hashed timing wheel (Varghese and Lauck 1987, scheme 6) for all connections. A tick visits one slot and so costs what is due in
+/// One hashed timing wheel (Varghese and Lauck 1987, scheme 6) for all connections of an event loop. A tick visits one slot and so costs what is due in
 /// it. The wheel is as long as the longest regular period, so entries do not wait for a second round.
 /// </summary>
-internal sealed class TimingWheel : IDisposable
+internal sealed class TimingWheel
 {
     /// <summary>
     /// Finer than the 10 ms of a usual timer, and no divisor of the usual timeouts: a pong deadline, which begins a little after a tick,
@@ -39,9 +39,7 @@ internal sealed class TimingWheel : IDisposable
     private readonly WheelEntry?[] _slots;
     private readonly List<WheelEntry> _due = [];
     private readonly Lock _gate = new();
-    private readonly ManualResetEventSlim _wanted = new();
-    private Thread? _thread;
-    private volatile bool _stopped;
+    private readonly Lock _turn = new();
     private long _lastTick;
     private TimeSpan _stall;
     private TimeSpan _stallEnd;
@@ -69,16 +67,16 @@ internal sealed class TimingWheel : IDisposable
     /// <summary>The worst <see cref="Lateness"/>.</summary>
     public TimeSpan MaxLateness { get; private set; }
 
-    /// <summary>Starts the thread that ticks. Tests call <see cref="Advance"/> instead.</summary>
-    public void Start()
-    {
-        _thread = new Thread(Run, 256 * 1024) { IsBackground = true, Name = "heartbeat" };
-        _thread.Start();
-    }
+    /// <summary>Called when there is an entry again: from here on <see cref="Advance"/> has to be called.</summary>
+    public Action? Wanted { get; set; }
+
+    /// <summary>How long until <see cref="Advance"/> has a slot to visit, zero or less if it is late; null if there is no entry.</summary>
+    public TimeSpan? UntilTick => Count == 0 ? null : ((_lastTick + 1) * Tick) - Now;
 
     /// <summary>Calls the entry at the first tick after <paramref name="due"/>, or when it is due already if that is earlier.</summary>
     public void Schedule(WheelEntry entry, TimeSpan due)
     {
+        bool isFirst;
         lock (_gate)
         {
             if (entry.Slot == WheelEntry.Removed || due == TimeSpan.MaxValue || (entry.Slot >= 0 && entry.Due <= due))
@@ -93,12 +91,12 @@ internal sealed class TimingWheel : IDisposable
             if (first is not null)
                 first.Previous = entry;
             first = entry;
-            if (Count++ == 0)
-            {
+            isFirst = Count++ == 0;
+            if (isFirst)
                 _lastTick = Math.Max(_lastTick, Math.Min(tick, TickOf(Now)) - 1);
-                _wanted.Set();
-            }
         }
+        if (isFirst)
+            Wanted?.Invoke();
     }
 
     /// <summary>Takes the entry out for good. A call in progress goes on.</summary>
@@ -111,10 +109,15 @@ internal sealed class TimingWheel : IDisposable
         }
     }
 
-    /// <summary>Visits the slots of all ticks since the last call. Only one thread may call it.</summary>
+    /// <summary>Visits the slots of all ticks since the last call. One thread after the other.</summary>
     public void Advance()
     {
-        TimeSpan now = Now;
+        lock (_turn)
+            Visit(Now);
+    }
+
+    private void Visit(TimeSpan now)
+    {
         long tick = TickOf(now);
         if (tick <= _lastTick)
             return;
@@ -150,14 +153,6 @@ internal sealed class TimingWheel : IDisposable
         return away > Tick ? away : now - _stallEnd <= Tick ? _stall : TimeSpan.Zero;
     }
 
-    public void Dispose()
-    {
-        _stopped = true;
-        _wanted.Set();
-        _thread?.Join();
-        _wanted.Dispose();
-    }
-
     private static long TickOf(TimeSpan time) => time.Ticks / Tick.Ticks;
 
     private int SlotOf(long tick) => (int)(tick & (_slots.Length - 1));
@@ -188,23 +183,5 @@ internal sealed class TimingWheel : IDisposable
             _slots[entry.Slot] = entry.Next;
         (entry.Next, entry.Previous, entry.Slot) = (null, null, WheelEntry.Loose);
         Count--;
-    }
-
-    private void Run()
-    {
-        while (!_stopped)
-        {
-            // With no connection there is no tick.
-            if (Count == 0)
-            {
-                _wanted.Wait();
-                _wanted.Reset();
-                continue;
-            }
-            TimeSpan untilTick = (_lastTick + 1) * Tick - Now;
-            if (untilTick > TimeSpan.Zero)
-                Thread.Sleep((int)Math.Ceiling(untilTick.TotalMilliseconds));
-            Advance();
-        }
     }
 }

@@ -23,7 +23,7 @@ internal sealed class Server : IAsyncDisposable
     private readonly ServerOptions _options;
     private readonly ConnectionOptions _connectionOptions;
     private readonly TimeProvider _time;
-    private readonly TimingWheel _wheel;
+    private readonly EventLoops _loops;
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly ServerLog _log;
@@ -39,7 +39,7 @@ internal sealed class Server : IAsyncDisposable
 
     /// <param name="options">The command line.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="wheel">Drives the connections.</param>
+    /// <param name="loops">Serve the connections.</param>
     /// <param name="table">Holds them.</param>
     /// <param name="metrics">Counts.</param>
     /// <param name="log">Tells.</param>
@@ -47,14 +47,14 @@ internal sealed class Server : IAsyncDisposable
     public Server(
         ServerOptions options,
         TimeProvider time,
-        TimingWheel wheel,
+        EventLoops loops,
         ConnectionTable table,
         ServerMetrics metrics,
         ServerLog log,
         Action<Connection, Disconnect, ConnectionFigures>? ended = null)
     {
         _ended = ended;
-        (_options, _time, _wheel, _table, _metrics, _log) = (options, time, wheel, table, metrics, log);
+        (_options, _time, _loops, _table, _metrics, _log) = (options, time, loops, table, metrics, log);
         _connectionOptions = new ConnectionOptions(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage);
         _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
@@ -220,10 +220,11 @@ internal sealed class Server : IAsyncDisposable
     private async Task<bool> UpgradeAsync(HttpListenerContext context, IPAddress address)
     {
         EndPoint remote = RemoteOf(context.Request.RemoteEndPoint, address);
+        EventLoop loop = _loops.Next();
         Stream stream;
         try
         {
-            stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!);
+            stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!, loop);
         }
         catch (IOException e)
         {
@@ -232,7 +233,7 @@ internal sealed class Server : IAsyncDisposable
         }
 
         var connection = new Connection(
-            _table.NextId(), remote, stream, _connectionOptions, Random.Shared.NextDouble(), _wheel, _log, _metrics);
+            _table.NextId(), remote, stream, _connectionOptions, Random.Shared.NextDouble(), loop.Wheel, _log, _metrics);
         int count = _table.Add(connection);
         _metrics.CountOpened(count);
         _log.Connected(connection.Id, remote, count);

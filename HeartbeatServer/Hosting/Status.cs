@@ -11,25 +11,25 @@ internal sealed class Status
 {
     private readonly ServerOptions _options;
     private readonly TimeProvider _time;
-    private readonly TimingWheel _wheel;
+    private readonly EventLoops _loops;
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly EndLog _ends;
     private readonly Func<ServerState> _state;
     private readonly DateTime _started;
-    private readonly TimeSpan _startedOnWheel;
+    private readonly TimeSpan _startedAt;
 
     public Status(
         ServerOptions options,
         TimeProvider time,
-        TimingWheel wheel,
+        EventLoops loops,
         ConnectionTable table,
         ServerMetrics metrics,
         EndLog ends,
         Func<ServerState> state)
     {
-        (_options, _time, _wheel, _table, _metrics, _ends, _state) = (options, time, wheel, table, metrics, ends, state);
-        (_started, _startedOnWheel) = (time.GetUtcNow().UtcDateTime, wheel.Now);
+        (_options, _time, _loops, _table, _metrics, _ends, _state) = (options, time, loops, table, metrics, ends, state);
+        (_started, _startedAt) = (time.GetUtcNow().UtcDateTime, loops.Now);
     }
 
     /// <summary>Everything, with a page of the connections.</summary>
@@ -58,7 +58,7 @@ internal sealed class Status
             BuildVersion.Text,
             Rounded.Time(_started),
             Rounded.Time(_time.GetUtcNow().UtcDateTime),
-            Rounded.Seconds(_wheel.Now - _startedOnWheel),
+            Rounded.Seconds(_loops.Now - _startedAt),
             _state().Name(),
             _options.Texts(),
             new TotalsJson(
@@ -120,7 +120,7 @@ internal sealed class Status
         LatencyHistogram beat = _metrics.BeatLateness;
         return beat.Count == 0
             ? new LatenessJson(null, null, null)
-            : new LatenessJson(Rounded.Ms(_wheel.Lateness), Rounded.Ms(beat.Quantile(0.99)), Rounded.Ms(beat.Max));
+            : new LatenessJson(Rounded.Ms(_loops.Lateness), Rounded.Ms(beat.Quantile(0.99)), Rounded.Ms(beat.Max));
     }
 
     private ConnectionJson Json(Connection connection)
@@ -129,7 +129,7 @@ internal sealed class Status
         return new ConnectionJson(
             connection.Id,
             connection.Remote.ToString()!,
-            Rounded.Time(_started + (connection.Opened - _startedOnWheel)),
+            Rounded.Time(_started + (connection.Opened - _startedAt)),
             Rounded.Seconds(figures.Age),
             figures.State,
             figures.Strikes,

@@ -3,14 +3,14 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Connections;
 
-/// <summary>The wheel with its own thread and the real clock: nothing here depends on how fast it is.</summary>
-public sealed class TimingWheelThreadTests
+/// <summary>The thread and the real clock: nothing here depends on how fast it is.</summary>
+public sealed class EventLoopTests
 {
     [Test]
     public async Task The_thread_calls_what_is_due_and_never_early()
     {
-        using var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
-        wheel.Start();
+        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
+        using EventLoop loop = Started(wheel);
         TimeSpan due = wheel.Now + TimeSpan.FromMilliseconds(30);
         var entry = new Signal(due);
 
@@ -22,8 +22,8 @@ public sealed class TimingWheelThreadTests
     [Test]
     public async Task The_thread_parks_without_entries_and_wakes_for_the_next()
     {
-        using var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
-        wheel.Start();
+        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
+        using EventLoop loop = Started(wheel);
         for (int i = 0; i < 3; i++)
         {
             var entry = new Signal(wheel.Now);
@@ -34,13 +34,34 @@ public sealed class TimingWheelThreadTests
     }
 
     [Test]
-    public void A_wheel_that_never_had_an_entry_can_be_disposed_of()
+    public void A_loop_that_never_had_anything_to_do_can_be_disposed_of([Values] bool started)
     {
-        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
-        wheel.Start();
+        var loop = new EventLoop(new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1)));
+        if (started)
+            loop.Start();
 
         // Dispose waits for the thread.
-        Assert.That(Task.Run(wheel.Dispose).Wait(Safety.Limit), Is.True);
+        Assert.That(Task.Run(loop.Dispose).Wait(Safety.Limit), Is.True);
+    }
+
+    [Test]
+    public async Task A_loop_that_is_late_catches_up_without_being_woken()
+    {
+        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
+        using EventLoop loop = Started(wheel);
+        var blocked = new ManualResetEventSlim();
+        var blocking = new Blocking(blocked);
+        wheel.Schedule(blocking, wheel.Now);
+        await blocking.Called.InTime();
+        var entry = new Signal(wheel.Now);
+        wheel.Schedule(entry, wheel.Now + 3 * TimingWheel.Tick);
+
+        // The loop's thread is held up for more than a few ticks; then it is on its own.
+        while (wheel.UntilTick > -10 * TimingWheel.Tick)
+            await Task.Yield();
+        blocked.Set();
+
+        await entry.Called.InTime();
     }
 
     [Test]
@@ -48,8 +69,8 @@ public sealed class TimingWheelThreadTests
     {
         const int threads = 4;
         const int each = 500;
-        using var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromMilliseconds(200));
-        wheel.Start();
+        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromMilliseconds(200));
+        using EventLoop loop = Started(wheel);
 
         Signal[][] all = await Task.WhenAll(Enumerable.Range(0, threads).Select(seed => Task.Run(() =>
         {
@@ -71,6 +92,28 @@ public sealed class TimingWheelThreadTests
         await Task.WhenAll(kept.Select(entry => entry.Called)).InTime();
         await Safety.UntilAsync(() => wheel.Count == 0, "an empty wheel");
         Assert.That(kept.Select(entry => entry.Early), Is.All.False);
+    }
+
+    private static EventLoop Started(TimingWheel wheel)
+    {
+        var loop = new EventLoop(wheel);
+        loop.Start();
+        return loop;
+    }
+
+    /// <summary>Holds up the thread that calls it.</summary>
+    private sealed class Blocking(ManualResetEventSlim until) : WheelEntry
+    {
+        private readonly TaskCompletionSource _called = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Called => _called.Task;
+
+        protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+        {
+            _called.SetResult();
+            until.Wait(Safety.Limit);
+            return TimeSpan.MaxValue;
+        }
     }
 
     private sealed class Signal(TimeSpan due) : WheelEntry

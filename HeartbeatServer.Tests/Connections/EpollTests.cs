@@ -1,0 +1,194 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests.Connections;
+
+/// <summary>The test waits itself, in the place of an event loop: so it sees what is told, and how often.</summary>
+[Platform("Linux")]
+[SupportedOSPlatform("linux")]
+public sealed class EpollTests
+{
+    private const int Forever = 30_000;
+
+    private Epoll _epoll = null!;
+    private Socket _peer = null!;
+    private EpollStream _stream = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _epoll = new Epoll();
+        (_peer, _stream) = Connected();
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        _stream.Dispose();
+        _peer.Dispose();
+        _epoll.Dispose();
+    }
+
+    [Test]
+    public void A_read_is_done_by_the_thread_that_waits()
+    {
+        var buffer = new byte[10];
+        ValueTask<int> read = _stream.ReadAsync(buffer);
+        int thread = 0;
+        Task done = ContinueAsync();
+        _peer.Send([1, 2, 3]);
+
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+
+        Assert.That(done.IsCompletedSuccessfully, Is.True);
+        Assert.That(thread, Is.EqualTo(Environment.CurrentManagedThreadId));
+
+        async Task ContinueAsync()
+        {
+            // Without the context that NUnit has for its tests: as a connection does it.
+            Assert.That(await read.ConfigureAwait(false), Is.EqualTo(3));
+            thread = Environment.CurrentManagedThreadId;
+        }
+    }
+
+    [Test]
+    public async Task Bytes_that_nobody_waits_for_are_told_once_and_kept_for_the_next_read()
+    {
+        await ReadOneAsync();
+        _peer.Send([7, 8]);
+
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_epoll.Wait(0), Is.Zero, "told again, and again: a loop that never sleeps");
+
+        var buffer = new byte[10];
+        ValueTask<int> read = _stream.ReadAsync(buffer);
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(await read, Is.EqualTo(2));
+        Assert.That(buffer[..2], Is.EqualTo(new byte[] { 7, 8 }));
+    }
+
+    [Test]
+    public async Task A_reset_that_nobody_waits_for_is_told_once_and_kept_for_the_next_read()
+    {
+        await ReadOneAsync();
+        _peer.LingerState = new LingerOption(true, 0);
+        _peer.Dispose();
+
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_epoll.Wait(0), Is.Zero, "told again, and again: a loop that never sleeps");
+
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(await read, Is.Zero);
+        Assert.That(_stream.Error, Is.EqualTo(SocketError.ConnectionReset));
+    }
+
+    [Test]
+    public async Task After_a_write_that_had_to_wait_readiness_to_write_is_told_no_more()
+    {
+        byte[] bytes = new byte[24 * 1024 * 1024];
+        ValueTask write = _stream.WriteAsync(bytes);
+        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
+        Task reading = Task.Run(() =>
+        {
+            for (int received = 0; received < bytes.Length;)
+                received += _peer.Receive(bytes);
+        });
+
+        while (!write.IsCompleted)
+            _epoll.Wait(Forever);
+        await write;
+        await reading.InTime();
+
+        Assert.That(_epoll.Wait(0), Is.Zero);
+    }
+
+    [Test]
+    public async Task A_buffer_that_was_filled_is_followed_by_a_receive_that_does_not_wait()
+    {
+        _peer.Send([1, 2, 3]);
+        ValueTask<int> first = _stream.ReadAsync(new byte[2]);
+        _epoll.Wait(Forever);
+        Assert.That(await first, Is.EqualTo(2));
+
+        ValueTask<int> second = _stream.ReadAsync(new byte[2]);
+        Assert.That(second.IsCompleted, Is.True);
+        Assert.That(await second, Is.EqualTo(1));
+
+        ValueTask<int> third = _stream.ReadAsync(new byte[2]);
+        Assert.That(third.IsCompleted, Is.False, "the second did not fill its buffer, so nothing is left");
+    }
+
+    [Test]
+    public async Task A_stream_that_was_closed_is_told_nothing_and_its_place_is_free()
+    {
+        var reads = new List<Task<int>>();
+        for (int i = 0; i < 100; i++)
+        {
+            var (peer, stream) = Connected();
+            reads.Add(stream.ReadAsync(new byte[1]).AsTask());
+            peer.Send([1]);
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+
+        Assert.That(_epoll.Wait(0), Is.Zero);
+        Assert.That(_epoll.Count, Is.EqualTo(1), "the stream of the set-up");
+        Assert.That(await Task.WhenAll(reads).InTime(), Is.All.Zero, "a close ends the read");
+    }
+
+    [Test]
+    public async Task Many_streams_are_told_apart()
+    {
+        var all = new List<(Socket Peer, EpollStream Stream)>();
+        for (int i = 0; i < 300; i++)
+            all.Add(Connected());
+        byte[][] buffers = [.. all.Select(_ => new byte[4])];
+        ValueTask<int>[] reads = [.. all.Select((pair, i) => pair.Stream.ReadAsync(buffers[i]))];
+        for (int i = 0; i < all.Count; i++)
+            all[i].Peer.Send(BitConverter.GetBytes(i));
+
+        while (!reads.All(read => read.IsCompleted))
+            _epoll.Wait(Forever);
+
+        for (int i = 0; i < all.Count; i++)
+        {
+            Assert.That(await reads[i], Is.EqualTo(4));
+            Assert.That(BitConverter.ToInt32(buffers[i]), Is.EqualTo(i));
+            await all[i].Stream.DisposeAsync();
+            all[i].Peer.Dispose();
+        }
+    }
+
+    [Test]
+    public async Task Wake_ends_a_wait_and_only_one()
+    {
+        Task<int> waiting = Task.Run(() => _epoll.Wait(Forever));
+
+        _epoll.Wake();
+
+        Assert.That(await waiting.InTime(), Is.EqualTo(1));
+        Assert.That(_epoll.Wait(0), Is.Zero);
+    }
+
+    private async Task ReadOneAsync()
+    {
+        _peer.Send([1]);
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        _epoll.Wait(Forever);
+        Assert.That(await read, Is.EqualTo(1));
+    }
+
+    private (Socket Peer, EpollStream Stream) Connected()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        var peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        peer.Connect(listener.LocalEndPoint!);
+        return (peer, new EpollStream(listener.Accept(), _epoll));
+    }
+}

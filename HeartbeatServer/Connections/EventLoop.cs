@@ -1,0 +1,73 @@
+namespace HeartbeatServer.Connections;
+
+/// <summary>
+/// One thread that serves some of the connections. It waits until one of their sockets is ready or their wheel has to tick, and does
+/// what is to be done there and then: nothing on it may block.
+/// </summary>
+/// <remarks>
+/// With sockets and beats on one thread, the answers to the pings of a tick are there when the last of them was sent, and no thread has to be
+/// woken for them. Where there is no epoll the loop only ticks, and the framework's threads serve the sockets.
+/// </remarks>
+internal sealed class EventLoop : IDisposable
+{
+    private readonly ManualResetEventSlim _wanted = new();
+    private readonly Thread _thread;
+    private volatile bool _stopped;
+
+    /// <param name="wheel">Driven by this loop alone.</param>
+    /// <exception cref="IOException">No descriptor is left.</exception>
+    public EventLoop(TimingWheel wheel)
+    {
+        Wheel = wheel;
+        Epoll = OperatingSystem.IsLinux() ? new Epoll() : null;
+        _thread = new Thread(Run, 256 * 1024) { IsBackground = true, Name = "heartbeat" };
+        wheel.Wanted = Wake;
+    }
+
+    public TimingWheel Wheel { get; }
+
+    /// <summary>Null where there is none.</summary>
+    public Epoll? Epoll { get; }
+
+    public void Start() => _thread.Start();
+
+    public void Dispose()
+    {
+        _stopped = true;
+        Wake();
+        if (!_thread.ThreadState.HasFlag(ThreadState.Unstarted))
+            _thread.Join();
+        if (OperatingSystem.IsLinux())
+            Epoll!.Dispose();
+        _wanted.Dispose();
+    }
+
+    private void Wake()
+    {
+        if (Thread.CurrentThread == _thread)
+            return;
+        if (OperatingSystem.IsLinux())
+            Epoll!.Wake();
+        else
+            _wanted.Set();
+    }
+
+    private void Run()
+    {
+        while (!_stopped)
+        {
+            // With no connection there is no tick. A loop that is late does not wait: a negative time would be for ever.
+            int milliseconds = Wheel.UntilTick is { } until ? Math.Max(0, (int)Math.Ceiling(until.TotalMilliseconds)) : Timeout.Infinite;
+            if (OperatingSystem.IsLinux())
+            {
+                Epoll!.Wait(milliseconds);
+            }
+            else
+            {
+                _wanted.Wait(milliseconds);
+                _wanted.Reset();
+            }
+            Wheel.Advance();
+        }
+    }
+}

@@ -1,0 +1,38 @@
+namespace HeartbeatServer.Connections;
+
+/// <summary>As many event loops as there are processors to run them; connections are dealt out to them in turn.</summary>
+internal sealed class EventLoops : IDisposable
+{
+    /// <summary>Each wakes up for its ticks: more than that would mostly do so for nothing.</summary>
+    private const int Most = 16;
+
+    private readonly EventLoop[] _loops;
+    private uint _next;
+
+    /// <param name="wheel">Makes the wheel of a loop.</param>
+    /// <param name="count">How many; one for each processor, within reason, by default.</param>
+    /// <exception cref="IOException">No descriptor is left.</exception>
+    public EventLoops(Func<TimingWheel> wheel, int? count = null) =>
+        _loops = [.. Enumerable.Range(0, count ?? Math.Clamp(Environment.ProcessorCount, 1, Most)).Select(_ => new EventLoop(wheel()))];
+
+    /// <summary>Monotonic time, the same for all.</summary>
+    public TimeSpan Now => _loops[0].Wheel.Now;
+
+    /// <summary>The last <see cref="TimingWheel.Lateness"/> of the one that was latest.</summary>
+    public TimeSpan Lateness => _loops.Max(loop => loop.Wheel.Lateness);
+
+    public void Start()
+    {
+        foreach (EventLoop loop in _loops)
+            loop.Start();
+    }
+
+    /// <summary>The loop for the next connection.</summary>
+    public EventLoop Next() => _loops[Interlocked.Increment(ref _next) % _loops.Length];
+
+    public void Dispose()
+    {
+        foreach (EventLoop loop in _loops)
+            loop.Dispose();
+    }
+}
