@@ -274,6 +274,20 @@ public sealed class TimingWheelTests
         Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
     }
 
+    [Test]
+    public void A_wheel_without_entries_that_is_called_is_not_late_either()
+    {
+        _clock.Stall(600_000);
+
+        Assert.That(_wheel.MaxLateness, Is.EqualTo(TimeSpan.Zero));
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(-300_000));
+        _clock.Advance(8);
+        Assert.That(entry.Calls, Has.Count.EqualTo(1));
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
+    }
+
     private TimeSpan In(int milliseconds) => _clock.Now + TimeSpan.FromMilliseconds(milliseconds);
 
     private sealed class Entry : WheelEntry

@@ -82,6 +82,9 @@ internal sealed class TimingWheel
             if (entry.Slot == WheelEntry.Removed || due == TimeSpan.MaxValue || (entry.Slot >= 0 && entry.Due <= due))
                 return;
             Unlink(entry);
+            isFirst = Count == 0;
+            if (isFirst)
+                _lastTick = Math.Max(_lastTick, TickOf(Now) - 1); // there was nothing to be late for
             // The first tick that is not before the due time; never one that is over, which is not visited again this round.
             long tick = Math.Max((due.Ticks + Tick.Ticks - 1) / Tick.Ticks, _lastTick + 1);
             entry.Slot = SlotOf(tick);
@@ -91,9 +94,7 @@ internal sealed class TimingWheel
             if (first is not null)
                 first.Previous = entry;
             first = entry;
-            isFirst = Count++ == 0;
-            if (isFirst)
-                _lastTick = Math.Max(_lastTick, Math.Min(tick, TickOf(Now)) - 1);
+            Count++;
         }
         if (isFirst)
             Wanted?.Invoke();
@@ -119,7 +120,7 @@ internal sealed class TimingWheel
     private void Visit(TimeSpan now)
     {
         long tick = TickOf(now);
-        if (tick <= _lastTick)
+        if (Count == 0 || tick <= _lastTick)
             return;
 
         TimeSpan meant = (_lastTick + 1) * Tick;
