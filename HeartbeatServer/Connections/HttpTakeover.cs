@@ -52,6 +52,8 @@ internal static class HttpTakeover
         Require("HttpConnection._socket", static () => SocketOf(null!));
         Require("HttpConnection._memoryStream", static () => InputOf(null!));
         Require("HttpConnection._position", static () => InputPositionOf(null!));
+        Require("HttpConnection._timer", static () => TimerOf(null!));
+        Require("HttpConnection._stream", static () => StreamOf(null!));
         Require("HttpConnection.Unbind", static () => Unbind(null!));
         Require("HttpConnection.RemoveConnection", static () => RemoveConnection(null!));
         Require("Socket._singleBufferReceiveEventArgs", static () => _ = CachedReceive ?? throw new MissingFieldException());
@@ -151,6 +153,9 @@ internal static class HttpTakeover
 
         Unbind(connection);
         RemoveConnection(connection);
+        // Both have finalizers, and hold all the rest: 20 KB that would live for two more collections.
+        TimerOf(connection).Dispose();
+        StreamOf(connection).Dispose();
         // The socket keeps the operation of its last receive, and with it HttpListener's 8 KiB buffer.
         CachedReceive!.SetValue(socket, null);
         try
@@ -202,6 +207,13 @@ internal static class HttpTakeover
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_position")]
     private static extern ref int InputPositionOf([UnsafeAccessorType(HttpConnection)] object connection);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_timer")]
+    private static extern ref Timer TimerOf([UnsafeAccessorType(HttpConnection)] object connection);
+
+    /// <summary>Its NetworkStream, which does not own the socket.</summary>
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_stream")]
+    private static extern ref Stream StreamOf([UnsafeAccessorType(HttpConnection)] object connection);
 
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "Unbind")]
     private static extern void Unbind([UnsafeAccessorType(HttpConnection)] object connection);
