@@ -153,11 +153,12 @@ internal static class HttpTakeover
 
         Unbind(connection);
         RemoveConnection(connection);
-        // Both have finalizers, and hold all the rest: 20 KB that would live for two more collections.
+        // What has a finalizer and is not disposed of lives for two more collections, with all that it holds: the timer the whole request, the
+        // operation of the last receive, which the socket would even keep, HttpListener's buffer of 8 KiB.
         TimerOf(connection).Dispose();
         StreamOf(connection).Dispose();
-        // The socket keeps the operation of its last receive, and with it HttpListener's 8 KiB buffer.
-        CachedReceive!.SetValue(socket, null);
+        ((IDisposable?)CachedReceive!.GetValue(socket))?.Dispose();
+        CachedReceive.SetValue(socket, null);
         try
         {
             if (OperatingSystem.IsLinux())
