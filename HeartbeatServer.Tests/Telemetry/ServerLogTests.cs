@@ -57,6 +57,20 @@ public sealed class ServerLogTests
     }
 
     [Test]
+    public void Above_information_only_the_end_by_a_bug_is_a_line()
+    {
+        using Logger logger = _sink.Logger(LogEventLevel.Warning);
+        var log = new ServerLog(logger);
+
+        log.Connected(7, Remote, 3);
+        log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
+        log.Ended(8, Remote, new Disconnect(DisconnectCause.InternalError, "a bug", new InvalidOperationException("of ours")), default);
+
+        Assert.That(_sink.Lines, Has.Count.EqualTo(1));
+        Assert.That(_sink.Lines[0], Does.StartWith("Error #8 192.0.2.1:50123 ended: internal_error by server"));
+    }
+
+    [Test]
     public void A_missed_pong_and_a_late_one_are_warnings()
     {
         _log.Suspect(7, Remote, 2, 3, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(4.56));

@@ -29,12 +29,19 @@ internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action co
     private long _sizeThen;
     private long _seen;
 
-    /// <summary>Collects what can be collected, what had to be finalized first too, and returns it to the operating system.</summary>
+    /// <summary>
+    /// Collects all that can be collected and returns it to the operating system. Objects that wait for their finalizer, as those of refused
+    /// requests do, take a second collection; it is spared where they are few, for no ping leaves meanwhile.
+    /// </summary>
     public static void CollectAll()
     {
-        GC.Collect();
+        Collect();
+        if (GC.GetGCMemoryInfo(GCKind.FullBlocking).FinalizationPendingCount < Burst)
+            return;
         GC.WaitForPendingFinalizers();
-        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        Collect();
+
+        static void Collect() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
     /// <summary>Collects if there was a burst, and nothing since the last look; or if the heap is swollen.</summary>

@@ -24,11 +24,17 @@ internal sealed class ServerLog(ILogger logger)
     public void AdminSlow(EndPoint? remote) => logger.Information(
         "An admin answer to {Remote:l} was not taken in time and is cut", Text(remote));
 
-    public void Connected(long connection, EndPoint remote, int connections) => logger.Information(
-        "#{Connection} {Remote:l} connected, {Connections} now", connection, Text(remote), connections);
+    public void Connected(long connection, EndPoint remote, int connections)
+    {
+        if (logger.IsEnabled(LogEventLevel.Information))
+            logger.Information("#{Connection} {Remote:l} connected, {Connections} now", connection, Text(remote), connections);
+    }
 
     public void Ended(long connection, EndPoint remote, Disconnect end, in ConnectionFigures figures)
     {
+        LogEventLevel level = end.Error is null ? LogEventLevel.Information : LogEventLevel.Error;
+        if (!logger.IsEnabled(level))
+            return;
         var line = new StringBuilder();
         var properties = new List<object?>();
 
@@ -68,7 +74,7 @@ internal sealed class ServerLog(ILogger logger)
             figures.SinceLastByte.TotalSeconds);
 
         ILogger log = end.Verdict is { } verdict ? logger.ForContext("Verdict", verdict.Name()) : logger;
-        log.Write(end.Error is null ? LogEventLevel.Information : LogEventLevel.Error, end.Error, line.ToString(), [.. properties]);
+        log.Write(level, end.Error, line.ToString(), [.. properties]);
 
         void Add(string template, params ReadOnlySpan<object?> values)
         {

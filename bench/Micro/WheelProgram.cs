@@ -31,7 +31,7 @@ internal static class WheelProgram
         var time = new HandMovedTime();
         var random = new Random(1);
         long before = GC.GetTotalMemory(forceFullCollection: true);
-        using var wheel = new TimingWheel(time, Timings.Ping);
+        var wheel = new TimingWheel(time, Timings.Ping);
         var pinged = new List<Beat>(1024);
         var beats = new Beat[size];
         for (int i = 0; i < size; i++)
@@ -87,7 +87,7 @@ internal static class WheelProgram
         {
             System.Buffers.Binary.BinaryPrimitives.WriteUInt64BigEndian(Payload, _heartbeat.Pings);
             _heartbeat.BytesReceived(now);
-            _heartbeat.PongReceived(Payload, now, out _);
+            _heartbeat.PongReceived(Payload, now, stall: TimeSpan.Zero, out _);
         }
 
         protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
