@@ -123,6 +123,28 @@ public sealed class EpollTests
     }
 
     [Test]
+    public async Task A_peer_that_always_has_more_to_send_leaves_the_others_their_turn()
+    {
+        _peer.Send(new byte[100]);
+        ValueTask<int> told = _stream.ReadAsync(new byte[1]);
+        _epoll.Wait(Forever);
+        Assert.That(await told, Is.EqualTo(1));
+
+        int inARow = 0;
+        ValueTask<int> read = _stream.ReadAsync(new byte[1]);
+        while (read.IsCompleted)
+        {
+            Assert.That(await read, Is.EqualTo(1));
+            Assert.That(++inARow, Is.LessThan(10));
+            read = _stream.ReadAsync(new byte[1]);
+        }
+
+        // It waits to be told, behind whoever else is ready, and goes on.
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(await read, Is.EqualTo(1));
+    }
+
+    [Test]
     public async Task A_stream_that_was_closed_is_told_nothing_and_its_place_is_free()
     {
         var reads = new List<Task<int>>();

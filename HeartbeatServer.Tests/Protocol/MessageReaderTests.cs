@@ -250,6 +250,18 @@ public sealed class MessageReaderTests
     }
 
     [Test]
+    public void Bytes_that_are_there_already_have_room_at_once_but_never_more_than_the_frame()
+    {
+        using var reader = new MessageReader(16 * MiB);
+        byte[] header = ClientFrames.Header(0x82, 100_000);
+        int start = 0;
+        reader.TryRead(header, ref start, header.Length, out _);
+
+        Assert.That(reader.PayloadTarget(waiting: 50_000).Length, Is.InRange(50_000, 100_000));
+        Assert.That(reader.PayloadTarget(waiting: 500_000).Length, Is.EqualTo(100_000));
+    }
+
+    [Test]
     public void Room_grows_as_the_bytes_come()
     {
         using var reader = new MessageReader(16 * MiB);

@@ -23,9 +23,6 @@ internal sealed class Connection : WheelEntry
     /// <summary>How long a client has to finish the closing handshake that we began.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
-    /// <summary>Receives that complete at once before other connections get their turn on this thread.</summary>
-    private const int ReceivesInTurn = 2;
-
     private readonly Stream _stream;
     private readonly ConnectionOptions _options;
     private readonly TimingWheel _wheel;
@@ -102,20 +99,13 @@ internal sealed class Connection : WheelEntry
         try
         {
             _wheel.Schedule(this, _heartbeat.NextDue);
-            int turn = 0;
             bool open = true;
             while (open)
             {
                 // A long payload is received straight into the message; everything else into the receive buffer.
                 bool intoMessage = _received.Start == _received.End && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
-                ValueTask<int> receive = _stream.ReadAsync(intoMessage ? _reader.PayloadTarget() : _received.Prepare(_reader.FrameRemaining > 0));
-                turn = receive.IsCompleted ? turn + 1 : 0;
-                open = await OnReceivedAsync(await receive, intoMessage);
-                if (turn >= ReceivesInTurn)
-                {
-                    turn = 0;
-                    await Task.Yield();
-                }
+                int count = await _stream.ReadAsync(intoMessage ? _reader.PayloadTarget(UnreadBytes) : _received.Prepare(_reader.FrameRemaining > 0));
+                open = await OnReceivedAsync(count, intoMessage);
             }
         }
         catch (IOException e)
@@ -389,10 +379,7 @@ internal sealed class Connection : WheelEntry
         _received.Start = _received.End;
         while (true)
         {
-            ValueTask<int> receive = _stream.ReadAsync(_received.Array);
-            if (receive.IsCompleted)
-                await Task.Yield(); // a flood must not keep this thread from others
-            int count = await receive;
+            int count = await _stream.ReadAsync(_received.Array);
             if (count == 0)
                 return;
             OnBytes(count);
@@ -437,7 +424,10 @@ internal sealed class Connection : WheelEntry
     }
 
     /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
-    private bool CouldBeHeard() => _sender.WriteDue == Heartbeat.Never && !(_stream is SocketStream { HasUnreadBytes: true });
+    private bool CouldBeHeard() => _sender.WriteDue == Heartbeat.Never && UnreadBytes == 0;
+
+    /// <summary>Bytes that wait in the kernel, as far as it can be asked.</summary>
+    private int UnreadBytes => (_stream as SocketStream)?.UnreadBytes ?? 0;
 
     private static TimeSpan Earliest(TimeSpan a, TimeSpan b, TimeSpan c) => a < b ? a < c ? a : c : b < c ? b : c;
 }

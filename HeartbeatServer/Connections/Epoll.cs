@@ -21,7 +21,7 @@ internal enum Readiness : uint
 
 /// <summary>
 /// Tells which of many sockets are ready, level-triggered: as long as one is, it is told again, so that nothing is missed between two waits.
-/// docs/decisions/0009 says why it is ours and not the framework's.
+/// docs/decisions/0005 says why it is ours and not the framework's.
 /// </summary>
 /// <remarks>One thread waits. Any thread may add, change and wake.</remarks>
 [SupportedOSPlatform("linux")]

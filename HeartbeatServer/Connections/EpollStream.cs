@@ -27,6 +27,7 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
     private Memory<byte> _buffer;
     private ManualResetValueTaskSourceCore<int> _read;
     private bool _filled;
+    private int _turn;
     private SocketError _receiveError;
 
     /// <param name="socket">Connected, and known to no other epoll instance.</param>
@@ -69,14 +70,15 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         _buffer = buffer;
-        // More is waiting, as a rule, than what did not fit.
-        if (_filled)
+        // A full buffer is a sign that more is waiting.
+        if (_filled && _turn++ < ReadsInTurn)
         {
             _filled = false;
             int count = TryReceive();
             if (count >= 0)
                 return new(count);
         }
+        _turn = 0;
         _read.Reset();
         try
         {

@@ -7,6 +7,7 @@ namespace HeartbeatServer.Connections;
 internal sealed class PortableSocketStream : SocketStream
 {
     private readonly Receiver _receiver = new();
+    private int _turn;
 
     /// <inheritdoc cref="SocketStream(Socket, byte[])"/>
     public PortableSocketStream(Socket socket, byte[]? readAhead = null)
@@ -16,7 +17,21 @@ internal sealed class PortableSocketStream : SocketStream
 
     protected override SocketError ReceiveError => _receiver.Error;
 
-    protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer) => _receiver.Receive(Socket, buffer);
+    protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
+    {
+        ValueTask<int> receive = _receiver.Receive(Socket, buffer);
+        _turn = receive.IsCompleted ? _turn + 1 : 0;
+        if (_turn <= ReadsInTurn)
+            return receive;
+        _turn = 0;
+        return LaterAsync(receive);
+
+        static async ValueTask<int> LaterAsync(ValueTask<int> receive)
+        {
+            await Task.Yield();
+            return await receive;
+        }
+    }
 
     protected override async ValueTask SendRestAsync(ReadOnlyMemory<byte> rest)
     {

@@ -7,9 +7,14 @@ namespace HeartbeatServer.Connections;
 /// <summary>
 /// A connected TCP socket that this stream owns. Writes are tried at once and without waiting: the usual one completes before the call
 /// returns. The end of the connection is no exception for a read: it returns 0, for a reset too, and <see cref="Error"/> tells them apart.
+/// A read may complete at once as well, but only <see cref="ReadsInTurn"/> in a row do, so that a peer that always has more to send leaves
+/// others their turn.
 /// </summary>
 internal abstract class SocketStream : Stream
 {
+    /// <summary>Reads that may complete at once, one after the other.</summary>
+    protected const int ReadsInTurn = 4;
+
     private byte[]? _readAhead;
     private SocketError _sendError;
 
@@ -28,18 +33,18 @@ internal abstract class SocketStream : Stream
     /// </summary>
     public SocketError Error => ReceiveError == SocketError.Success ? _sendError : ReceiveError;
 
-    /// <summary>Whether the kernel has bytes that were not read yet.</summary>
-    public bool HasUnreadBytes
+    /// <summary>Bytes that the kernel has and nobody has read yet.</summary>
+    public int UnreadBytes
     {
         get
         {
             try
             {
-                return Socket.Available > 0;
+                return Socket.Available;
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                return false; // gone: nothing will be read from it
+                return 0; // gone: nothing will be read from it
             }
         }
     }

@@ -98,10 +98,11 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
     }
 
     /// <summary>Where the next payload bytes of a long frame may be received without a copy.</summary>
+    /// <param name="waiting">Bytes that are known to be there already: so many have room.</param>
     /// <returns>Never longer than <see cref="FrameRemaining"/>, so that nothing but payload lands there.</returns>
-    public Memory<byte> PayloadTarget()
+    public Memory<byte> PayloadTarget(int waiting = 0)
     {
-        Reserve((int)Math.Min(FrameRemaining, LeastRoom));
+        Reserve((int)Math.Min(FrameRemaining, Math.Max(waiting, LeastRoom)));
         int offset = FrameWriter.MaxHeaderSize + _assembled;
         return _assembly.AsMemory(offset, (int)Math.Min(FrameRemaining, _assembly!.Length - offset));
     }
