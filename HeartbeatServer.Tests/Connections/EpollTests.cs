@@ -15,6 +15,7 @@ public sealed class EpollTests
 
     private Epoll _epoll = null!;
     private Socket _peer = null!;
+    private Socket _socket = null!;
     private EpollStream _stream = null!;
 
     [SetUp]
@@ -104,6 +105,44 @@ public sealed class EpollTests
         await reading.InTime();
 
         Assert.That(_epoll.Wait(0), Is.Zero);
+    }
+
+    /// <summary>Told to read and to write, where the bytes have been taken since the loop asked: by a read on another thread, say.</summary>
+    [Test]
+    public async Task A_read_that_finds_nothing_goes_on_waiting_when_a_write_was_due_too()
+    {
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        byte[] bytes = new byte[24 * 1024 * 1024];
+        ValueTask write = _stream.WriteAsync(bytes);
+        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
+        Task reading = Task.Run(() =>
+        {
+            for (int received = 0; received < bytes.Length;)
+                received += _peer.Receive(bytes);
+        });
+
+        while (!write.IsCompleted)
+            _stream.OnReady(Readiness.Read | Readiness.Write);
+        await write;
+        await reading.InTime();
+        Assert.That(read.IsCompleted, Is.False);
+
+        _peer.Send([1, 2, 3]);
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1), "deaf");
+        Assert.That(await read, Is.EqualTo(3));
+    }
+
+    [Test]
+    public async Task A_socket_that_somebody_else_closed_ends_the_write_and_not_the_process()
+    {
+        ValueTask write = _stream.WriteAsync(new byte[24 * 1024 * 1024]);
+        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
+        _socket.Dispose();
+
+        _stream.OnReady(Readiness.Write);
+
+        await Assert.ThatAsync(() => write.AsTask().InTime(), Throws.InstanceOf<IOException>());
+        Assert.That(_epoll.Count, Is.Zero);
     }
 
     [Test]
@@ -211,6 +250,7 @@ public sealed class EpollTests
         listener.Listen();
         var peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         peer.Connect(listener.LocalEndPoint!);
-        return (peer, new EpollStream(listener.Accept(), _epoll));
+        _socket = listener.Accept();
+        return (peer, new EpollStream(_socket, _epoll));
     }
 }

@@ -48,19 +48,29 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
         bool isGone = (ready & (Readiness.HangUp | Readiness.Error)) != 0;
         bool reads;
         TaskCompletionSource? writable;
-        lock (_gate)
+        try
         {
-            if (_closed)
-                return;
-            reads = _reading && (isGone || (ready & Readiness.Read) != 0);
-            writable = isGone || (ready & Readiness.Write) != 0 ? _writable : null;
-            if (reads)
-                _reading = false;
-            if (writable is not null)
-                _writable = null;
-            // What was told and concerns nobody now would be told again at once. A reader as a rule is back before the next wait.
-            if (writable is not null || !reads)
-                Watch(Wanted);
+            lock (_gate)
+            {
+                if (_closed)
+                    return;
+                reads = _reading && (isGone || (ready & Readiness.Read) != 0);
+                writable = isGone || (ready & Readiness.Write) != 0 ? _writable : null;
+                // What was told and concerns nobody now would be told again at once. A reader is back before the next wait, as a rule, or
+                // goes on waiting if it finds nothing: it stays watched.
+                if (writable is not null || !reads)
+                    Watch((_reading ? Readiness.Read : 0) | (_writable == writable ? 0 : Readiness.Write));
+                if (reads)
+                    _reading = false;
+                if (writable is not null)
+                    _writable = null;
+            }
+        }
+        catch (IOException)
+        {
+            // The kernel does not know the socket: it was closed behind our back. Whoever waits for it is told so.
+            CloseSocket();
+            return;
         }
         if (reads && Receive(out int count))
             _read.SetResult(count);
@@ -86,13 +96,12 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
             {
                 if (_closed)
                     return new(End(SocketError.OperationAborted));
-                _reading = true;
                 Watch(_watched | Readiness.Read);
+                _reading = true;
             }
         }
         catch (IOException e)
         {
-            _reading = false;
             return ValueTask.FromException<int>(e);
         }
         return new(this, _read.Version);
@@ -148,8 +157,6 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
 
     void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _read.OnCompleted(continuation, state, token, flags);
-
-    private Readiness Wanted => (_reading ? Readiness.Read : 0) | (_writable is null ? 0 : Readiness.Write);
 
     /// <summary>Asks the kernel for something else, if it is. Under the gate.</summary>
     private void Watch(Readiness wanted)

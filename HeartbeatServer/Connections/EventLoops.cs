@@ -18,8 +18,8 @@ internal sealed class EventLoops : IDisposable
     /// <summary>Monotonic time, the same for all.</summary>
     public TimeSpan Now => _loops[0].Wheel.Now;
 
-    /// <summary>The last <see cref="TimingWheel.Lateness"/> of the one that was latest.</summary>
-    public TimeSpan Lateness => _loops.Max(loop => loop.Wheel.Lateness);
+    /// <summary>The last <see cref="TimingWheel.Lateness"/> of the one that was latest, of those that have connections.</summary>
+    public TimeSpan Lateness => _loops.Max(loop => loop.Wheel.Count == 0 ? TimeSpan.Zero : loop.Wheel.Lateness);
 
     public void Start()
     {

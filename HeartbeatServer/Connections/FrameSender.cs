@@ -14,6 +14,9 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
     /// <summary>Most bytes given to the socket at once, and so what a client must take within <see cref="WriteTimeout"/>.</summary>
     public const int OutputLimit = 128 * 1024;
 
+    /// <summary>How often to look whether a call of another thread has returned.</summary>
+    private const int MostSpins = 100;
+
     /// <summary>A client that has not taken <see cref="OutputLimit"/> bytes by then, while they wait, is a slow consumer.</summary>
     public static readonly TimeSpan WriteTimeout = TimeSpan.FromSeconds(10);
 
@@ -100,8 +103,10 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
             // It waits for the client, or another thread is about to return from the call that sends it.
             if (pending is { IsCompleted: false })
                 await pending;
-            else
+            else if (spin.Count < MostSpins)
                 spin.SpinOnce(sleep1Threshold: -1);
+            else
+                await Task.Yield(); // elsewhere: it may be this thread that the call waits for
         }
     }
 
@@ -109,7 +114,7 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
     public void LetCallReturn()
     {
         var spin = new SpinWait();
-        for (int i = 0; i < 100 && IsInCall(); i++)
+        for (int i = 0; i < MostSpins && IsInCall(); i++)
             spin.SpinOnce(sleep1Threshold: -1);
 
         bool IsInCall()
@@ -141,7 +146,10 @@ internal sealed class FrameSender(Connection owner, Stream stream, Heartbeat hea
             {
                 _pingFrame = null; // the write in progress keeps it
                 Wait();
-                _pendingControl = FinishControlAsync(write);
+                Task finishing = FinishControlAsync(write);
+                // If it is over already, another may have begun at its end.
+                if (!finishing.IsCompleted)
+                    _pendingControl = finishing;
                 return pinged;
             }
             lock (heartbeat)

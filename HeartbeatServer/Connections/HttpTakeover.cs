@@ -18,7 +18,6 @@ namespace HeartbeatServer.Connections;
 internal static class HttpTakeover
 {
     private const string HttpConnection = "System.Net.HttpConnection, System.Net.HttpListener";
-    private const string EndPointManager = "System.Net.HttpEndPointManager, System.Net.HttpListener";
     private const string EndPointListener = "System.Net.HttpEndPointListener, System.Net.HttpListener";
     private const string ListenerPrefix = "System.Net.ListenerPrefix, System.Net.HttpListener";
     private const string SocketAsyncContext = "System.Net.Sockets.SocketAsyncContext, System.Net.Sockets";
@@ -62,21 +61,21 @@ internal static class HttpTakeover
         Require("SocketAsyncContext._asyncEngine", static () => _ = Engine ?? throw new MissingFieldException());
         Require("SocketAsyncEngine._port", static () => PortOf(null!));
         Require("HttpConnection._currentLine", static () => CurrentLineOf(null!));
-        Require("HttpConnection.OnTimeout", static () => OnTimeout(null!, null));
+        Require("HttpEndPointListener", static () => NewEndPointListener(null!, null!, 0, false));
         Require("HttpEndPointListener._socket", static () => ListeningSocketOf(null!));
         Require("HttpEndPointListener.AddPrefix", static () => AddPrefix(null!, null!, null!));
-        Require("HttpEndPointListener.RemovePrefix", static () => RemovePrefix(null!, null!));
+        Require("HttpEndPointListener.Close", static () => CloseEndPoint(null!));
         Require("HttpEndPointListener._unregisteredConnections", static () => _ = Unregistered ?? throw new MissingFieldException());
         Require("ListenerPrefix", static () => NewListenerPrefix("http://+:1/"));
 
-        // On null, a member that exists answers with a NullReferenceException, one that does not with a MissingMemberException.
+        // On null, a member that exists answers with a NullReferenceException or its like, one that does not with a MissingMemberException.
         static void Require(string member, Action use)
         {
             try
             {
                 use();
             }
-            catch (NullReferenceException)
+            catch (Exception e) when (e is NullReferenceException or ArgumentNullException)
             {
             }
             catch (Exception e) when (e is MissingMemberException or TypeLoadException)
@@ -105,12 +104,42 @@ internal static class HttpTakeover
             listener.Prefixes.Add(prefix);
             return new Binding(null, () => listener.Prefixes.Remove(prefix));
         }
-        object endPoint = GetEndPointListener(null, host, port, listener, secure: false);
-        // Saves a thread switch for each connect. The thread is that of the framework's sockets, which serves no upgraded connection.
-        PreferInlineCompletions(ListeningSocketOf(endPoint), true);
-        object anyHost = NewListenerPrefix($"http://+:{port}/");
-        AddPrefix(endPoint, anyHost, listener);
-        return new Binding(endPoint, () => RemovePrefix(endPoint, anyHost));
+        IPAddress address = host == "*" ? IPAddress.Any : Resolve(host);
+        // The end point's constructor accepts before it is complete: a client that connects at that moment makes it fail, or the process. So it
+        // is built on a port that nobody knows, gets its prefix, without which it would answer 404, and then the socket that is meant.
+        Socket? socket = null;
+        try
+        {
+#pragma warning disable CA2000 // The end point's, which the binding closes.
+            socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+#pragma warning restore CA2000
+            socket.Bind(new IPEndPoint(address, port));
+            object endPoint = NewEndPointListener(listener, IPAddress.Loopback, 0, secure: false);
+            AddPrefix(endPoint, NewListenerPrefix($"http://+:{port}/"), listener);
+            socket.Listen();
+            // Saves a thread switch for each connect. The thread is that of the framework's sockets, which serves no upgraded connection.
+            PreferInlineCompletions(socket, true);
+            using Socket unused = Interlocked.Exchange(ref ListeningSocketOf(endPoint), socket);
+            return new Binding(endPoint, () => CloseEndPoint(endPoint));
+        }
+        catch (SocketException e)
+        {
+            socket?.Dispose();
+            throw new HttpListenerException(e.ErrorCode, e.Message);
+        }
+    }
+
+    private static IPAddress Resolve(string host)
+    {
+        try
+        {
+            return Dns.GetHostAddresses(host)[0];
+        }
+        catch (SocketException e)
+        {
+            const int notSupported = 50; // what HttpListener says
+            throw new HttpListenerException(notSupported, e.Message);
+        }
     }
 
     /// <summary>Whether HttpListener has answered a request by itself and closed the connection, but hands it out all the same.</summary>
@@ -225,10 +254,12 @@ internal static class HttpTakeover
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "RemoveConnection")]
     private static extern void RemoveConnection([UnsafeAccessorType(HttpConnection)] object connection);
 
-    [UnsafeAccessor(UnsafeAccessorKind.StaticMethod, Name = "GetEPListener")]
+    [UnsafeAccessor(UnsafeAccessorKind.Constructor)]
     [return: UnsafeAccessorType(EndPointListener)]
-    private static extern object GetEndPointListener(
-        [UnsafeAccessorType(EndPointManager)] object? manager, string host, int port, HttpListener listener, bool secure);
+    private static extern object NewEndPointListener(HttpListener listener, IPAddress address, int port, bool secure);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "Close")]
+    private static extern void CloseEndPoint([UnsafeAccessorType(EndPointListener)] object endPoint);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_socket")]
     private static extern ref Socket ListeningSocketOf([UnsafeAccessorType(EndPointListener)] object endPoint);
@@ -240,10 +271,6 @@ internal static class HttpTakeover
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "AddPrefix")]
     private static extern void AddPrefix(
         [UnsafeAccessorType(EndPointListener)] object endPoint, [UnsafeAccessorType(ListenerPrefix)] object prefix, HttpListener listener);
-
-    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "RemovePrefix")]
-    private static extern void RemovePrefix(
-        [UnsafeAccessorType(EndPointListener)] object endPoint, [UnsafeAccessorType(ListenerPrefix)] object prefix);
 
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_PreferInlineCompletions")]
     private static extern void PreferInlineCompletions(Socket socket, bool value);
@@ -257,9 +284,6 @@ internal static class HttpTakeover
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_currentLine")]
     private static extern ref StringBuilder? CurrentLineOf([UnsafeAccessorType(HttpConnection)] object connection);
-
-    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "OnTimeout")]
-    private static extern void OnTimeout([UnsafeAccessorType(HttpConnection)] object connection, object? unused);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_innerStream")]
     private static extern ref Stream InnerStream([UnsafeAccessorType(WebSocketBase)] object webSocket);
@@ -281,6 +305,8 @@ internal static class HttpTakeover
         /// <summary>Stops listening. Requests that are not complete get 503: HttpListener would answer them 200.</summary>
         public void Dispose()
         {
+            if (endPoint is not null)
+                ListeningSocketOf(endPoint).Dispose();
             foreach (PendingRequest request in Pending())
             {
                 request.Reject(
@@ -315,15 +341,21 @@ internal static class HttpTakeover
         /// <param name="response">A whole HTTP response.</param>
         public void Reject(ReadOnlySpan<byte> response)
         {
+            // An upgrade may take it at the same moment: it is closed only by whoever got it.
+            using Socket? socket = Interlocked.Exchange(ref SocketOf(Connection), null);
+            if (socket is null)
+                return;
             try
             {
-                SocketOf(Connection)?.Send(response, SocketFlags.None, out _);
+                socket.Send(response, SocketFlags.None, out _);
             }
             catch (ObjectDisposedException)
             {
                 // It went by itself.
             }
-            OnTimeout(Connection, null);
+            TimerOf(Connection).Dispose();
+            Unbind(Connection);
+            RemoveConnection(Connection);
         }
     }
 }

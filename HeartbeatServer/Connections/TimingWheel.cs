@@ -120,8 +120,13 @@ internal sealed class TimingWheel
     private void Visit(TimeSpan now)
     {
         long tick = TickOf(now);
-        if (Count == 0 || tick <= _lastTick)
-            return;
+        lock (_gate)
+        {
+            if (Count == 0)
+                _lastTick = Math.Max(_lastTick, tick); // nobody waited for it: no tick was missed
+            if (tick <= _lastTick)
+                return;
+        }
 
         TimeSpan meant = (_lastTick + 1) * Tick;
         Lateness = now - meant;

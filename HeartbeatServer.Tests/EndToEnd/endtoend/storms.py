@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import multiprocessing
+import multiprocessing.synchronize
 import select
 import socket
 import time
@@ -9,7 +11,7 @@ import time
 from .case import Failure, case, eventually, expect, expect_that
 from .lab import Lab, healthy
 from .peer import Peer, close_body, frame, upgrade_request
-from .server import Server
+from .server import Server, free_port
 
 ADDRESSES = 8
 """Of the loopback network: one has ports for some 28,000 connections, and those that have ended keep theirs for a minute."""
@@ -152,3 +154,32 @@ def knock(server: Server) -> Peer | None:
         return Peer(server.port, timeout=1)
     except (OSError, Failure):
         return None
+
+
+def press(port: int, stop: multiprocessing.synchronize.Event) -> None:
+    """A client that waits for a restart: it connects again and again, a thousand times a second and more."""
+    while not stop.is_set():
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                client.sendall(upgrade_request(port))
+
+
+@case("hostile/clients that press in while it starts", limit=90)
+def press_in(lab: Lab) -> None:
+    statuses: list[int] = []
+    for _ in range(5):
+        port = free_port()
+        stop = multiprocessing.Event()
+        client = multiprocessing.Process(target=press, args=(port, stop), daemon=True)
+        client.start()
+        try:
+            with lab.server(port=port) as server:
+                with Peer(server.port, upgrade=False) as peer:
+                    peer.send(upgrade_request(server.port))
+                    statuses.append(peer.response()[0])
+                stop.set()
+                client.join(10)
+        finally:
+            client.kill()
+            client.join()
+    expect("answers to an upgrade", statuses, [101] * 5)
