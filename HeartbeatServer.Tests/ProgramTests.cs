@@ -61,7 +61,7 @@ public sealed class ProgramTests
     public async Task A_signal_ends_it_with_exit_code_0_and_a_goodbye(string signal)
     {
         int port = ServerFixture.FreePort();
-        using Process program = Start("--host", "127.0.0.1", "--port", port.ToString(CultureInfo.InvariantCulture));
+        using Process program = Start("--host", "127.0.0.1", "--port", port.ToString(CultureInfo.InvariantCulture), "--ping", "0");
         Assert.That(await program.StandardOutput.ReadLineAsync().InTime(), Does.Contain($"Listening on ws://127.0.0.1:{port}/ws"));
         using ScriptedPeer peer = await ScriptedPeer.UpgradedAsync(port);
         await peer.SendAsync(ClientFrames.Text("hello"));

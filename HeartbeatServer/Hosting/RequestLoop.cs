@@ -57,6 +57,11 @@ internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContex
             if (!HttpTakeover.IsAnswered(context))
                 await handle(context);
         }
+        catch (Exception e) when (e is NullReferenceException or ObjectDisposedException && HttpTakeover.IsAnswered(context))
+        {
+            // HttpListener has closed the connection meanwhile and forgotten its socket: the port is being closed, or the time was over.
+            log.RequestGone(e);
+        }
 #pragma warning disable CA1031 // One request must not take the others down.
         catch (Exception e)
 #pragma warning restore CA1031

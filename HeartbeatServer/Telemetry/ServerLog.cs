@@ -159,6 +159,8 @@ internal sealed class ServerLog(ILogger logger)
 
     public void RequestFailed(Exception error) => logger.Error(error, "A request failed; the server goes on");
 
+    public void RequestGone(Exception error) => logger.Debug(error, "A request was closed while it was being answered");
+
     public void AcceptFailed(Exception error) => logger.Error(error, "Accepting a request failed; the server goes on");
 
     public void ChoreFailed(Exception error) => logger.Error(error, "A periodic chore failed; it goes on");
