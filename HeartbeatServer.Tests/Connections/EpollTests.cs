@@ -12,6 +12,7 @@ namespace HeartbeatServer.Tests.Connections;
 public sealed class EpollTests
 {
     private const int Forever = 30_000;
+    private const int Much = 24 * 1024 * 1024;
 
     private Epoll _epoll = null!;
     private Socket _peer = null!;
@@ -90,14 +91,8 @@ public sealed class EpollTests
     [Test]
     public async Task After_a_write_that_had_to_wait_readiness_to_write_is_told_no_more()
     {
-        byte[] bytes = new byte[24 * 1024 * 1024];
-        ValueTask write = _stream.WriteAsync(bytes);
-        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
-        Task reading = Task.Run(() =>
-        {
-            for (int received = 0; received < bytes.Length;)
-                received += _peer.Receive(bytes);
-        });
+        ValueTask write = WriteThatWaits();
+        Task reading = Task.Run(ReadItAll);
 
         while (!write.IsCompleted)
             _epoll.Wait(Forever);
@@ -112,14 +107,8 @@ public sealed class EpollTests
     public async Task A_read_that_finds_nothing_goes_on_waiting_when_a_write_was_due_too()
     {
         ValueTask<int> read = _stream.ReadAsync(new byte[10]);
-        byte[] bytes = new byte[24 * 1024 * 1024];
-        ValueTask write = _stream.WriteAsync(bytes);
-        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
-        Task reading = Task.Run(() =>
-        {
-            for (int received = 0; received < bytes.Length;)
-                received += _peer.Receive(bytes);
-        });
+        ValueTask write = WriteThatWaits();
+        Task reading = Task.Run(ReadItAll);
 
         while (!write.IsCompleted)
             _stream.OnReady(Readiness.Read | Readiness.Write);
@@ -135,8 +124,7 @@ public sealed class EpollTests
     [Test]
     public async Task A_socket_that_somebody_else_closed_ends_the_write_and_not_the_process()
     {
-        ValueTask write = _stream.WriteAsync(new byte[24 * 1024 * 1024]);
-        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
+        ValueTask write = WriteThatWaits();
         _socket.Dispose();
 
         _stream.OnReady(Readiness.Write);
@@ -233,6 +221,22 @@ public sealed class EpollTests
 
         Assert.That(await waiting.InTime(), Is.EqualTo(1));
         Assert.That(_epoll.Wait(0), Is.Zero);
+    }
+
+    /// <summary>More than the kernel takes while the peer does not read.</summary>
+    private ValueTask WriteThatWaits()
+    {
+        ValueTask write = _stream.WriteAsync(new byte[Much]);
+        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
+        return write;
+    }
+
+    /// <summary>What the peer does about it.</summary>
+    private void ReadItAll()
+    {
+        var part = new byte[64 * 1024];
+        for (int received = 0; received < Much;)
+            received += _peer.Receive(part);
     }
 
     private async Task ReadOneAsync()

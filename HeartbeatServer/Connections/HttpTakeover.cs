@@ -114,9 +114,9 @@ internal static class HttpTakeover
             socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
 #pragma warning restore CA2000
             socket.Bind(new IPEndPoint(address, port));
+            socket.Listen(); // whoever comes now waits
             object endPoint = NewEndPointListener(listener, IPAddress.Loopback, 0, secure: false);
             AddPrefix(endPoint, NewListenerPrefix($"http://+:{port}/"), listener);
-            socket.Listen();
             // Saves a thread switch for each connect. The thread is that of the framework's sockets, which serves no upgraded connection.
             PreferInlineCompletions(socket, true);
             using Socket unused = Interlocked.Exchange(ref ListeningSocketOf(endPoint), socket);

@@ -9,7 +9,7 @@ namespace HeartbeatServer.Hosting;
 /// <summary>
 /// Keeps the port open, and does at it what HttpListener does not: requests that are not finished in time, or have a line without end, are
 /// turned away; and when the process runs out of descriptors the port is closed until there is room again. (At that limit
-/// HttpListener would call accept without pause, on the thread that all connections share.)
+/// HttpListener would call accept without pause.)
 /// </summary>
 /// <remarks>
 /// It has a thread of its own, for a timer would wake two: its own, and one of the thread pool. On a machine at rest each wake-up costs some
