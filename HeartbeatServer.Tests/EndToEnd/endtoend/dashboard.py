@@ -146,7 +146,11 @@ def by_keyboard(shown: Page, first: int, second: int) -> None:
 
 
 def ended_details(shown: Page, ended: int) -> None:
-    shown.evaluate(f"[...document.querySelectorAll('#ends button')].find(each => each.textContent === '#{ended}').click()")
+    opened = f"[...document.querySelectorAll('#ends button')].find(each => each.textContent === '#{ended}').click()"
+    shown.evaluate(opened)
+    shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
+    # Opened again before the dialog has told that it closed.
+    shown.evaluate(f"document.getElementById('details').close(); {opened}")
     shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
     shown.wait_for_text("#details", "3 ping(s) in a row without a sign of life")
     shown.press("Escape")

@@ -52,7 +52,11 @@ export function detailsDialog(onOpen) {
             }
         },
     };
-    dialog.addEventListener("close", () => details.id = null);
+    // The event comes a moment after the closing: by then another connection may be shown.
+    dialog.addEventListener("close", () => {
+        if (!dialog.open)
+            details.id = null;
+    });
     // A click beside it.
     dialog.addEventListener("click", event => {
         if (event.target === dialog)
