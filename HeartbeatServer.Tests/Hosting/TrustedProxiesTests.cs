@@ -49,6 +49,11 @@ public sealed class TrustedProxiesTests
     [TestCase("for=:80", "10.0.0.1")]
     [TestCase("by=192.0.2.43", "10.0.0.1")]
     [TestCase("192.0.2.43", "10.0.0.1")]
+    [TestCase("host=\"a;for=6.6.6.6;b\";for=192.0.2.43", "192.0.2.43", TestName = "A semicolon in a quoted string is no end of a pair")]
+    [TestCase("host=a;for=6.6.6.6;b;for=192.0.2.43", "10.0.0.1", TestName = "A Host that brings a for= of its own makes it two, and none counts")]
+    [TestCase("host=\"a\";for=6.6.6.6;x=\"\";for=192.0.2.43", "10.0.0.1")]
+    [TestCase("host=\"a\";for=6.6.6.6;x=y\";for=192.0.2.43", "192.0.2.43")]
+    [TestCase("host=\"a\\\";for=6.6.6.6;b\"", "10.0.0.1", TestName = "An element with an escape counts for nothing")]
     public void Forwarded_from_a_trusted_proxy_names_the_client(string header, string client) =>
         Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), null, header), Is.EqualTo(IPAddress.Parse(client)));
 
@@ -86,6 +91,7 @@ public sealed class TrustedProxiesTests
     }
 
     [TestCase("10.0.0.0/33")]
+    [TestCase("::ffff:10.0.0.0/104")]
     [TestCase("10.0.0.0/")]
     [TestCase("proxy.internal")]
     [TestCase("10")]

@@ -24,7 +24,7 @@ internal sealed class TrustedProxies
         if (Address(slash < 0 ? text : text.AsSpan(0, slash)) is not { } address)
             return false;
         if (slash >= 0)
-            return IPNetwork.TryParse(text, out network);
+            return !address.IsIPv4MappedToIPv6 && IPNetwork.TryParse(text, out network); // a mapped one is written as IPv4
         address = Plain(address);
         network = new IPNetwork(address, address.GetAddressBytes().Length * 8);
         return true;
@@ -57,7 +57,7 @@ internal sealed class TrustedProxies
         IPAddress known = peer;
         while (!header.IsEmpty)
         {
-            int comma = LastComma(header);
+            int comma = LastOutsideQuotes(header, ',');
             ReadOnlySpan<char> entry = header[(comma + 1)..].Trim();
             header = comma < 0 ? [] : header[..comma];
             if (entry.IsEmpty)
@@ -71,34 +71,48 @@ internal sealed class TrustedProxies
         return known;
     }
 
-    /// <summary>The last comma outside a quoted string.</summary>
-    private static int LastComma(ReadOnlySpan<char> header)
+    /// <summary>Where the separator stands last, outside of quoted strings.</summary>
+    private static int LastOutsideQuotes(ReadOnlySpan<char> text, char separator)
     {
         bool quoted = false;
-        for (int i = header.Length - 1; i >= 0; i--)
+        for (int i = text.Length - 1; i >= 0; i--)
         {
-            if (header[i] == '"')
+            if (text[i] == '"')
                 quoted = !quoted;
-            else if (header[i] == ',' && !quoted)
+            else if (text[i] == separator && !quoted)
                 return i;
         }
         return -1;
     }
 
-    /// <summary>The for= of one element: <c>for=192.0.2.43;proto=https</c>, <c>For="[2001:db8:cafe::17]:4711"</c>.</summary>
+    /// <summary>
+    /// The for= of one element: <c>for=192.0.2.43;proto=https</c>, <c>For="[2001:db8:cafe::17]:4711"</c>. There is none in an element that a proxy
+    /// would not write: one with two of them, with something that is no pair, or with an escape. The client may have had its hand in it: Host, say.
+    /// </summary>
     private static IPAddress? ForOf(ReadOnlySpan<char> element)
     {
-        foreach (Range part in element.Split(';'))
+        ReadOnlySpan<char> node = default;
+        if (element.Contains('\\'))
+            return null;
+        while (!element.IsEmpty)
         {
-            ReadOnlySpan<char> pair = element[part].Trim();
-            if (!pair.StartsWith("for=", StringComparison.OrdinalIgnoreCase))
+            int semicolon = LastOutsideQuotes(element, ';');
+            ReadOnlySpan<char> pair = element[(semicolon + 1)..].Trim();
+            element = semicolon < 0 ? [] : element[..semicolon];
+            if (pair.IsEmpty)
                 continue;
-            ReadOnlySpan<char> node = pair[4..];
-            if (node is ['"', .., '"'])
-                node = node[1..^1];
-            return AddressOf(node);
+            int equals = pair.IndexOf('=');
+            if (equals <= 0)
+                return null;
+            if (!pair[..equals].Equals("for", StringComparison.OrdinalIgnoreCase))
+                continue;
+            if (!node.IsEmpty)
+                return null;
+            node = pair[(equals + 1)..];
         }
-        return null;
+        if (node is ['"', .., '"'])
+            node = node[1..^1];
+        return AddressOf(node);
     }
 
     /// <summary>An address, with or without a port: <c>192.0.2.1</c>, <c>192.0.2.1:4711</c>, <c>2001:db8::1</c>, <c>[2001:db8::1]:4711</c>.</summary>
