@@ -224,10 +224,24 @@ public sealed class CommandLineTests
         AssertNothingStarted();
     }
 
+    [Test]
+    public async Task Admin_off_wins_over_the_environment()
+    {
+        _environment["HEARTBEAT_ADMIN"] = "9090";
+
+        Assert.That(await RunAsync("--admin", "off"), Is.Zero, _error.ToString());
+        Assert.That(_served!.Admin, Is.Null);
+
+        Assert.That(await RunAsync(), Is.Zero);
+        Assert.That(_served.Admin, Is.EqualTo(new AdminAddress("127.0.0.1", 9090)));
+    }
+
     [TestCase("--admin", "8080")]
     [TestCase("--host", "127.0.0.1", "--admin", "8080")]
     [TestCase("--host", "127.0.0.1", "--admin", "*:8080")]
     [TestCase("--host", "Localhost", "--admin", "localhost:8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "localhost:8080")]
+    [TestCase("--host", "localhost", "--admin", "8080")]
     [TestCase("--port", "9090", "--host", "::1", "--admin", "[::1]:9090")]
     public async Task The_admin_listener_needs_a_port_of_its_own(params string[] arguments)
     {

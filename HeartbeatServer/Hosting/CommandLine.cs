@@ -102,13 +102,12 @@ internal sealed class CommandLine
             Duration.Format);
         Setting<TimeSpan> summary = Add(
             "--summary", "duration", "how often to log the totals; 0 for only at the exit", defaults.Summary, Time(TimeSpan.FromSeconds(1), zero: true), Duration.Format);
-        Setting<AdminAddress?> admin = Add(
+        Setting<AdminChoice> admin = Add(
             "--admin",
             "host:port",
             "where /metrics, /status and the dashboard are; a port alone is on 127.0.0.1",
-            defaults.Admin,
-            Admin,
-            address => address?.ToString() ?? "off");
+            new AdminChoice(defaults.Admin),
+            Admin);
         Setting<LogEventLevel> logLevel = Add(
             "--log-level",
             "level",
@@ -141,7 +140,7 @@ internal sealed class CommandLine
                 HandshakeTimeout = handshakeTimeout.Read(parsed),
                 Drain = drain.Read(parsed),
                 Summary = summary.Read(parsed),
-                Admin = admin.Read(parsed),
+                Admin = admin.Read(parsed).Address,
                 LogLevel = logLevel.Read(parsed),
                 LogFormat = logFormat.Read(parsed),
             },
@@ -192,8 +191,13 @@ internal sealed class CommandLine
     }
 
     /// <summary>Whether who binds the first host has the second one too.</summary>
-    private static bool Covers(string host, string other) =>
-        host.Equals(other, StringComparison.OrdinalIgnoreCase) || (host == "*" && !other.Contains(':', StringComparison.Ordinal));
+    private static bool Covers(string host, string other)
+    {
+        (host, other) = (Loopback(host), Loopback(other));
+        return host.Equals(other, StringComparison.OrdinalIgnoreCase) || (host == "*" && !other.Contains(':', StringComparison.Ordinal));
+
+        static string Loopback(string host) => host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? "127.0.0.1" : host;
+    }
 
     private async Task<int> RejectAsync(TextWriter error)
     {
@@ -302,14 +306,17 @@ internal sealed class CommandLine
         return text.Trim('[', ']');
     }
 
-    private static AdminAddress? Admin(string text, Action<string> expected)
+    private static AdminChoice Admin(string text, Action<string> expected)
     {
-        if (text == "off")
-            return null;
-        if (AdminAddress.TryParse(text, out AdminAddress? address))
-            return address;
-        expected("a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off");
-        return null;
+        if (!AdminAddress.TryParse(text, out AdminAddress? address) && text != "off")
+            expected("a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off");
+        return new AdminChoice(address);
+    }
+
+    /// <summary>The library takes null for a value that was not given.</summary>
+    private readonly record struct AdminChoice(AdminAddress? Address)
+    {
+        public override string ToString() => Address?.ToString() ?? "off";
     }
 
     private static string UrlPath(string text, Action<string> expected)
