@@ -14,6 +14,8 @@ public sealed class ShutdownSignalsTests
 {
     [TestCase("TERM", "SIGTERM")]
     [TestCase("INT", "SIGINT")]
+    [TestCase("QUIT", "SIGQUIT")]
+    [TestCase("HUP", "SIGHUP")]
     public async Task The_first_signal_has_a_name_and_the_second_cancels(string signal, string name)
     {
         using var signals = new ShutdownSignals();

@@ -3,19 +3,20 @@ using System.Runtime.InteropServices;
 
 namespace HeartbeatServer.Hosting;
 
-/// <summary>SIGTERM and SIGINT (Ctrl+C): the first asks for a drain, the second for an end at once.</summary>
+/// <summary>
+/// SIGTERM, SIGINT (Ctrl+C), SIGQUIT (Ctrl+\) and SIGHUP (the terminal was closed): the first asks for a drain, the second for an end at once.
+/// </summary>
 [SuppressMessage("Usage", "CA2213", Justification = "A signal may be on its way; a source without a timer has nothing to free.")]
 internal sealed class ShutdownSignals : IDisposable
 {
     private readonly TaskCompletionSource<string> _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _second = new();
-    private readonly PosixSignalRegistration _terminate;
-    private readonly PosixSignalRegistration _interrupt;
+    private readonly PosixSignalRegistration[] _registrations;
 
     public ShutdownSignals()
     {
-        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
-        _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
+        PosixSignal[] signals = [PosixSignal.SIGTERM, PosixSignal.SIGINT, PosixSignal.SIGQUIT, PosixSignal.SIGHUP];
+        _registrations = Array.ConvertAll(signals, signal => PosixSignalRegistration.Create(signal, OnSignal));
     }
 
     /// <summary>The name of the first signal, when it comes.</summary>
@@ -26,8 +27,8 @@ internal sealed class ShutdownSignals : IDisposable
 
     public void Dispose()
     {
-        _terminate.Dispose();
-        _interrupt.Dispose();
+        foreach (PosixSignalRegistration registration in _registrations)
+            registration.Dispose();
     }
 
     private void OnSignal(PosixSignalContext context)
