@@ -24,11 +24,12 @@ public sealed class DisconnectTests
     [TestCase("\u001B[2Jgone")]
     [TestCase("\u0000\u0085\u009B")]
     [TestCase("line\u2028paragraph\u2029")]
+    [TestCase("turned \u202e round")]
     public void A_reason_cannot_forge_a_line_of_the_log(string reason)
     {
         string detail = Disconnect.ByClient(1000, reason).Detail;
 
-        Assert.That(detail.Any(c => char.IsControl(c) || c is '\u2028' or '\u2029'), Is.False, detail);
+        Assert.That(detail.Any(c => char.IsControl(c) || c is '\u2028' or '\u2029' or '\u202e'), Is.False, detail);
     }
 
     [TestCase(1002, DisconnectCause.ProtocolError)]

@@ -1,3 +1,4 @@
+using System.Globalization;
 using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Protocol;
@@ -51,7 +52,10 @@ internal sealed record Disconnect(
         },
         $"sent Close {violation.CloseCode}: {violation.Message}");
 
-    /// <summary>The client chose the reason: it must not break the line of the log that shows it, nor drive the terminal.</summary>
-    private static string Printable(char c) =>
-        char.IsControl(c) || c is '\u2028' or '\u2029' ? $"\\u{(int)c:x4}" : c is '"' or '\\' ? $"\\{c}" : $"{c}";
+    /// <summary>The client chose the reason: it must not break the line of the log that shows it, turn it round, nor drive the terminal.</summary>
+    private static string Printable(char c) => char.GetUnicodeCategory(c) switch
+    {
+        UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator => $"\\u{(int)c:x4}",
+        _ => c is '"' or '\\' ? $"\\{c}" : $"{c}",
+    };
 }
