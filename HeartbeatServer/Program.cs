@@ -15,6 +15,11 @@ internal static class Program
 
     private static async Task<int> ServeAsync(ServerOptions options)
     {
+        if (OpenFiles.Raise() is { } tooLow)
+        {
+            await Console.Error.WriteLineAsync(tooLow);
+            return Failed;
+        }
         await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
         var log = new ServerLog(output.Logger);
         var time = TimeProvider.System;

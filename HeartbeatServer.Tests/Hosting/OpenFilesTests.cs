@@ -53,6 +53,18 @@ internal sealed class OpenFilesTests
     public void Without_such_a_folder_there_is_no_limit() =>
         Assert.That(new OpenFiles(Path.Combine(_proc, "missing")).MaxConnections, Is.EqualTo(int.MaxValue));
 
+    [Test]
+    [Platform("Linux")]
+    public void What_is_open_is_counted_as_the_system_counts_it()
+    {
+        int before = new OpenFiles("/proc/self").CountOpen();
+        using (File.OpenHandle("/dev/null"))
+        using (File.OpenHandle("/dev/null"))
+            Assert.That(new OpenFiles("/proc/self").CountOpen(), Is.EqualTo(before + 2).Within(1), "other tests open files, too");
+        Open(17);
+        Assert.That(new OpenFiles(_proc).CountOpen(), Is.EqualTo(17));
+    }
+
     private void Limits(string openFiles) => File.WriteAllText(
         Path.Combine(_proc, "limits"),
         "Limit                     Soft Limit           Hard Limit           Units     \n"
