@@ -75,22 +75,35 @@ class Swarm:
                 except OSError as e:
                     self.failures.append(repr(e))
                     waiting.discard(number)
-                    self._epoll.modify(number, 0)
+                    self._epoll.unregister(number)
+                    self.clients.pop(number).close()
         if waiting:
             raise Failure(f"expected all of {len(self.clients)} to be {what} within {timeout:g}s, {len(waiting)} were not")
 
 
+def failed_cookies() -> int:
+    """Connections that the kernel has reset in this network, because it did not know a SYN cookie of its own again (RFC 4987)."""
+    with open("/proc/net/netstat", encoding="ascii") as netstat:
+        names, values = [line.split() for line in netstat if line.startswith("TcpExt:")]
+    return int(values[names.index("SyncookiesFailed")])
+
+
 @case("hostile/10,000 connections as fast as they come", alone=True, limit=90)
 def storm(lab: Lab) -> None:
+    """More than the kernel lets wait (net.core.somaxconn): it then sends SYN cookies, and of those that come back it may fail to know one."""
     count = 10_000
     with lab.hostile(stall=5) as server, Swarm(server.port) as swarm:
         before, ended = len(server.lines(" connected, ")), len(server.ends())
+        cookies = failed_cookies()
         swarm.upgrade(count, 30)
-        expect("failures", swarm.failures[:5], [])
+        cookies = failed_cookies() - cookies
+        expect_that(f"no failure but the kernel's own {cookies}", len(swarm.failures) <= cookies, swarm.failures[:5])
+        failed = len(swarm.failures)
+        count -= failed
         eventually(f"{count} connections in the log", lambda: len(server.lines(" connected, ")) - before >= count, 10)
         expect("ends while they are there", len(server.ends()) - ended, 0)
         swarm.close(30)
-        expect("failures", swarm.failures[:5], [])
+        expect("failures of the closing handshake", swarm.failures[failed:], [])
         ends = server.wait_for_ends(ended + count, 10)[ended:]
         expect("causes", {end["Cause"] for end in ends}, {"client_closed"})
 
@@ -110,7 +123,7 @@ def descriptor_limit(lab: Lab) -> None:
         # The runtime has some of its own: a dozen, or with its libraries in files some 60.
         expect_that(f"room for most of {LIMIT}", len(peers) >= LIMIT - 100, len(peers))
 
-        # Those outside keep knocking, and it costs nothing. Some wait at a port that may be closed, some are turned away.
+        # Those outside keep knocking, and it costs nothing: the kernel lets them wait.
         waiting = [stack.enter_context(socket.socket()) for _ in range(100)]
         for outside in waiting:
             outside.setblocking(False)
