@@ -29,7 +29,7 @@ internal static class Program
         using var loops = new EventLoops(() => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick));
         using PrometheusPage? page = options.Admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
         // Closed last: /readyz says that the server drains, and the last ends are seen.
-        await using var admin = options.Admin is { } address ? new AdminListener(address, time, log) : null;
+        using var admin = options.Admin is { } address ? new AdminListener(address, time, log) : null;
         var ends = new EndLog(time);
         var history = new History(metrics, table, time);
         await using var server = new Server(options, time, loops, table, metrics, log, admin is null ? null : ends.Add);

@@ -213,6 +213,69 @@ public sealed class EpollTests
     }
 
     [Test]
+    public async Task Sockets_of_low_priority_are_told_of_last_and_none_is_forgotten()
+    {
+        const int each = 20;
+        var all = new List<(Socket Peer, EpollStream Stream)>();
+        var told = new List<bool>();
+        for (int i = 0; i < 2 * each; i++)
+        {
+            (Socket peer, EpollStream stream) = Connected();
+            stream.IsLowPriority = i < each;
+            all.Add((peer, stream));
+        }
+        Task[] reads = [.. Enumerable.Range(0, all.Count).Select(ReadAsync)];
+        foreach ((Socket peer, _) in all)
+            peer.Send([1]);
+
+        while (told.Count < all.Count)
+            _epoll.Wait(Forever);
+
+        await Task.WhenAll(reads);
+        Assert.That(told.Take(each), Is.All.False, "low priority");
+        Assert.That(told.Skip(each), Is.All.True, "low priority");
+        foreach ((Socket peer, EpollStream stream) in all)
+        {
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+
+        async Task ReadAsync(int place)
+        {
+            EpollStream stream = all[place].Stream;
+            Assert.That(await stream.ReadAsync(new byte[10]).ConfigureAwait(false), Is.EqualTo(1));
+            told.Add(stream.IsLowPriority);
+        }
+    }
+
+    [Test]
+    public async Task A_socket_of_low_priority_may_be_closed_by_one_of_those_before_it()
+    {
+        (Socket peer, EpollStream low) = Connected();
+        using (peer)
+        {
+            low.IsLowPriority = true;
+            ValueTask<int> read = low.ReadAsync(new byte[10]);
+            Task closing = CloseAsync();
+            peer.Send([1]);
+            _peer.Send([1]);
+
+            _epoll.Wait(Forever);
+
+            await closing.InTime();
+            Assert.That(await read.InTime(), Is.Zero);
+            Assert.That(_epoll.Wait(0), Is.Zero);
+            Assert.That(_epoll.Count, Is.EqualTo(1), "the stream of the set-up");
+        }
+
+        async Task CloseAsync()
+        {
+            Assert.That(await _stream.ReadAsync(new byte[10]).ConfigureAwait(false), Is.EqualTo(1));
+            await low.DisposeAsync();
+        }
+    }
+
+    [Test]
     public async Task Wake_ends_a_wait_and_only_one()
     {
         Task<int> waiting = Task.Run(() => _epoll.Wait(Forever));

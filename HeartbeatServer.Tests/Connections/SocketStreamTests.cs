@@ -81,9 +81,10 @@ public sealed class SocketStreamTests(bool epoll)
     }
 
     [Test]
-    public async Task Bytes_that_were_read_ahead_come_first()
+    public async Task Bytes_that_are_given_back_come_first()
     {
-        await using var stream = Stream(_socket, [1, 2, 3, 4, 5]);
+        await using SocketStream stream = Stream(_socket);
+        stream.Unread([1, 2, 3, 4, 5]);
         await _peer.SendAsync(new byte[] { 6, 7 });
         var received = new List<byte>();
         var buffer = new byte[2];
@@ -243,9 +244,9 @@ public sealed class SocketStreamTests(bool epoll)
         Assert.That(_stream.UnreadBytes, Is.Zero);
     }
 
-    private SocketStream Stream(Socket socket, byte[]? readAhead = null) => epoll && OperatingSystem.IsLinux()
-        ? new EpollStream(socket, _loop.Epoll!, readAhead)
-        : new PortableSocketStream(socket, readAhead);
+    private SocketStream Stream(Socket socket) => epoll && OperatingSystem.IsLinux()
+        ? new EpollStream(socket, _loop.Epoll!)
+        : new PortableSocketStream(socket);
 
     private static async Task<(Socket Peer, Socket Accepted)> ConnectAsync()
     {

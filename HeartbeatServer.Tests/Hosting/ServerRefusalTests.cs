@@ -5,12 +5,14 @@ using Serilog.Events;
 namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>Requests that get no upgrade (section 5 of the design), and what must not end the accept loop.</summary>
-public sealed class ServerRefusalTests
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class ServerRefusalTests(bool epoll)
 {
     private ServerFixture _server = null!;
 
     [SetUp]
-    public void SetUp() => _server = ServerFixture.Start();
+    public void SetUp() => _server = ServerFixture.Start(epoll: epoll);
 
     [TearDown]
     public async Task TearDown() => await _server.DisposeAsync();

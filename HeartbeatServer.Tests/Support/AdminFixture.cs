@@ -87,7 +87,7 @@ internal sealed class AdminFixture : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Server.DisposeAsync();
-        await Listener.DisposeAsync().AsTask().InTime();
+        await Task.Run(Listener.Dispose).InTime();
         Page.Dispose();
         await _logger.DisposeAsync();
     }

@@ -1,4 +1,6 @@
 using System.ComponentModel;
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using Microsoft.Win32.SafeHandles;
@@ -19,6 +21,13 @@ internal enum Readiness : uint
     HangUp = 0x10,
 }
 
+/// <summary>Whom a socket concerns that an <see cref="Epoll"/> watches.</summary>
+internal interface IReady
+{
+    /// <summary>The socket is ready. Called on the thread of the event loop.</summary>
+    public void OnReady(Readiness ready);
+}
+
 /// <summary>
 /// Tells which of many sockets are ready, level-triggered: as long as one is, it is told again, so that nothing is missed between two waits.
 /// docs/decisions/0005 says why it is ours and not the framework's.
@@ -29,10 +38,14 @@ internal sealed unsafe partial class Epoll : IDisposable
 {
     private const int MaxEvents = 128;
     private const int Add = 1;
+    private const int Delete = 2;
     private const int Modify = 3;
     private const int CloseOnExec = 0x80000;
     private const int NonBlocking = 0x800;
     private const int Interrupted = 4;
+
+    /// <summary>For sockets of low priority between two looks at the others: a quarter of a tick.</summary>
+    private static readonly TimeSpan LowPriorityTime = TimingWheel.Tick / 4;
 
     /// <summary>Token of the descriptor that only wakes.</summary>
     private const int WakeToken = -1;
@@ -46,42 +59,43 @@ internal sealed unsafe partial class Epoll : IDisposable
     private readonly byte[] _events = GC.AllocateArray<byte>(MaxEvents * EventSize, pinned: true);
     private readonly Lock _gate = new();
     private readonly Stack<int> _free = [];
-    private EpollStream?[] _streams = new EpollStream?[16];
+    private readonly Queue<EpollStream> _waiting = new();
+    private IReady?[] _targets = new IReady?[16];
 
     /// <exception cref="IOException">No descriptor is left.</exception>
     public Epoll()
     {
         if (!TryControl(Add, (int)_wake.DangerousGetHandle(), Readiness.Read, WakeToken))
             throw Failed();
-        for (int token = _streams.Length - 1; token >= 0; token--)
+        for (int token = _targets.Length - 1; token >= 0; token--)
             _free.Push(token);
     }
 
-    /// <summary>Streams that have a token.</summary>
+    /// <summary>Those who have a token.</summary>
     public int Count
     {
         get
         {
             lock (_gate)
-                return _streams.Length - _free.Count;
+                return _targets.Length - _free.Count;
         }
     }
 
-    /// <summary>Gives a stream the token under which its socket is watched.</summary>
-    public int Enter(EpollStream stream)
+    /// <summary>Gives the token under which a socket is watched, to whom it concerns.</summary>
+    public int Enter(IReady target)
     {
         lock (_gate)
         {
             if (!_free.TryPop(out int token))
             {
-                token = _streams.Length;
-                var larger = new EpollStream?[2 * token];
-                _streams.CopyTo(larger, 0);
+                token = _targets.Length;
+                var larger = new IReady?[2 * token];
+                _targets.CopyTo(larger, 0);
                 for (int free = larger.Length - 1; free > token; free--)
                     _free.Push(free);
-                Volatile.Write(ref _streams, larger);
+                Volatile.Write(ref _targets, larger);
             }
-            _streams[token] = stream;
+            _targets[token] = target;
             return token;
         }
     }
@@ -91,42 +105,37 @@ internal sealed unsafe partial class Epoll : IDisposable
     {
         lock (_gate)
         {
-            _streams[token] = null;
+            _targets[token] = null;
             _free.Push(token);
         }
     }
 
     /// <summary>Watches a socket, until it is closed, or watches it for something else.</summary>
     /// <param name="socket">Its descriptor.</param>
-    /// <param name="token">Of its stream.</param>
+    /// <param name="token">Of whom it concerns.</param>
     /// <param name="before">What it is watched for; <see cref="Readiness.None"/> if it is not.</param>
     /// <param name="wanted">Hang-ups and errors are told anyway, as long as it is watched at all.</param>
     /// <exception cref="IOException">The kernel has no room for it.</exception>
     public void Watch(int socket, int token, Readiness before, Readiness wanted)
     {
         bool done = wanted == Readiness.None
-            ? TryForget((int)_epoll.DangerousGetHandle(), socket)
+            ? TryControl(Delete, socket, wanted, token)
             : TryControl(before == Readiness.None ? Add : Modify, socket, wanted, token);
         if (!done)
             throw Failed();
     }
 
-    /// <summary>Takes a socket out of an epoll instance, whoever's that is.</summary>
-    public static bool TryForget(int epoll, int socket)
-    {
-        const int delete = 2;
-        ulong unused = 0;
-        return EpollControl(epoll, delete, socket, (byte*)&unused) == 0;
-    }
-
-    /// <summary>Waits, and tells each stream that is ready, on this thread.</summary>
+    /// <summary>
+    /// Waits, and tells of each socket that is ready, on this thread: of those with <see cref="SocketStream.IsLowPriority"/> last, and of some perhaps
+    /// the next time only.
+    /// </summary>
     /// <param name="milliseconds">At most; -1 for no limit.</param>
     /// <returns>How many were ready; 0 if the time was over.</returns>
     public int Wait(int milliseconds)
     {
         fixed (byte* events = _events)
         {
-            int count = EpollWait(_epoll, events, MaxEvents, milliseconds);
+            int count = EpollWait(_epoll, events, MaxEvents, _waiting.Count > 0 ? 0 : milliseconds);
             if (count < 0)
                 return Marshal.GetLastPInvokeError() == Interrupted ? 0 : throw Failed();
 
@@ -134,11 +143,15 @@ internal sealed unsafe partial class Epoll : IDisposable
             {
                 byte* one = events + (i * EventSize);
                 long token = *(long*)(one + TokenOffset);
+                var ready = (Readiness)(*(uint*)one);
                 if (token == WakeToken)
                     EventFdRead(_wake, out _);
+                else if (Volatile.Read(ref _targets)[token] is EpollStream { IsLowPriority: true } stream)
+                    Defer(stream, ready);
                 else
-                    Volatile.Read(ref _streams)[token]?.OnReady((Readiness)(*(uint*)one));
+                    Volatile.Read(ref _targets)[token]?.OnReady(ready);
             }
+            TellOfDeferred();
             return count;
         }
     }
@@ -150,6 +163,28 @@ internal sealed unsafe partial class Epoll : IDisposable
     {
         _epoll.Dispose();
         _wake.Dispose();
+    }
+
+    /// <summary>It is told again and again until somebody reads, and waits once.</summary>
+    private void Defer(EpollStream stream, Readiness ready)
+    {
+        if (stream.Deferred == Readiness.None)
+            _waiting.Enqueue(stream);
+        stream.Deferred |= ready;
+    }
+
+    [SuppressMessage("Reliability", "CA2000", Justification = "The streams are others'.")]
+    private void TellOfDeferred()
+    {
+        long start = _waiting.Count > 0 ? Stopwatch.GetTimestamp() : 0;
+        while (_waiting.TryDequeue(out EpollStream? stream))
+        {
+            Readiness ready = stream.Deferred;
+            stream.Deferred = Readiness.None;
+            stream.OnReady(ready);
+            if (Stopwatch.GetElapsedTime(start) >= LowPriorityTime)
+                return;
+        }
     }
 
     private bool TryControl(int operation, int socket, Readiness wanted, long token)

@@ -9,7 +9,7 @@ namespace HeartbeatServer.Connections;
 /// the event loop, which goes on with whatever awaits it.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
+internal sealed class EpollStream : SocketStream, IReady, IValueTaskSource<int>
 {
     private readonly Epoll _epoll;
     private readonly int _descriptor;
@@ -32,17 +32,18 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
 
     /// <param name="socket">Connected, and known to no other epoll instance.</param>
     /// <param name="epoll">That watches it.</param>
-    /// <param name="readAhead">Bytes that were received before and come first.</param>
-    public EpollStream(Socket socket, Epoll epoll, byte[]? readAhead = null)
-        : base(socket, readAhead)
+    public EpollStream(Socket socket, Epoll epoll)
+        : base(socket)
     {
         (_epoll, _descriptor) = (epoll, (int)socket.SafeHandle.DangerousGetHandle());
         _token = epoll.Enter(this);
     }
 
+    /// <summary>What the epoll has still to tell. Its own.</summary>
+    public Readiness Deferred { get; set; }
+
     protected override SocketError ReceiveError => _receiveError;
 
-    /// <summary>The socket is ready. Called on the thread of the event loop.</summary>
     public void OnReady(Readiness ready)
     {
         bool isGone = (ready & (Readiness.HangUp | Readiness.Error)) != 0;
@@ -80,8 +81,8 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         _buffer = buffer;
-        // A full buffer is a sign that more is waiting.
-        if (_filled && _turn++ < ReadsInTurn)
+        // A full buffer is a sign that more is waiting; so is an empty one, which is full as soon as there is something.
+        if (_filled && !buffer.IsEmpty && _turn++ < (IsLowPriority ? 1 : ReadsInTurn))
         {
             _filled = false;
             int count = TryReceive();
@@ -189,6 +190,9 @@ internal sealed class EpollStream : SocketStream, IValueTaskSource<int>
     /// <returns>The bytes received; 0 for the end; -1 if there is nothing yet.</returns>
     private int TryReceive()
     {
+        _filled = _buffer.IsEmpty;
+        if (_filled)
+            return 0;
         try
         {
             int count = Socket.Receive(_buffer.Span, SocketFlags.None, out SocketError error);

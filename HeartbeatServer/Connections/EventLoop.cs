@@ -1,3 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+
 namespace HeartbeatServer.Connections;
 
 /// <summary>
@@ -15,11 +19,12 @@ internal sealed class EventLoop : IDisposable
     private volatile bool _stopped;
 
     /// <param name="wheel">Driven by this loop alone.</param>
+    /// <param name="epoll">Whether to use it where there is one.</param>
     /// <exception cref="IOException">No descriptor is left.</exception>
-    public EventLoop(TimingWheel wheel)
+    public EventLoop(TimingWheel wheel, bool epoll = true)
     {
         Wheel = wheel;
-        Epoll = OperatingSystem.IsLinux() ? new Epoll() : null;
+        Epoll = epoll && OperatingSystem.IsLinux() ? new Epoll() : null;
         _thread = new Thread(Run, 256 * 1024) { IsBackground = true, Name = "heartbeat" };
         wheel.Wanted = Wake;
     }
@@ -29,7 +34,25 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Null where there is none.</summary>
     public Epoll? Epoll { get; }
 
+    [SupportedOSPlatformGuard("linux")]
+    [MemberNotNullWhen(true, nameof(Epoll))]
+    private bool HasEpoll => Epoll is not null;
+
     public void Start() => _thread.Start();
+
+    /// <summary>Makes a socket one of this loop's.</summary>
+    /// <param name="socket">Connected, and waited for by nobody else. The stream owns it.</param>
+    public SocketStream Stream(Socket socket)
+    {
+        if (HasEpoll)
+            return new EpollStream(socket, Epoll);
+        HttpTakeover.PreferInlineCompletions(socket, true); // nothing of ours blocks the framework's thread
+        return new PortableSocketStream(socket);
+    }
+
+    /// <inheritdoc cref="Connections.Acceptor(Socket, Func{Socket, SocketError, bool})"/>
+    public Acceptor Acceptor(Socket socket, Func<Socket?, SocketError, bool> accepted) =>
+        HasEpoll ? new EpollAcceptor(socket, Epoll, accepted) : new PortableAcceptor(socket, accepted);
 
     public void Dispose()
     {
@@ -37,8 +60,8 @@ internal sealed class EventLoop : IDisposable
         Wake();
         if (!_thread.ThreadState.HasFlag(ThreadState.Unstarted))
             _thread.Join();
-        if (OperatingSystem.IsLinux())
-            Epoll!.Dispose();
+        if (HasEpoll)
+            Epoll.Dispose();
         _wanted.Dispose();
     }
 
@@ -46,8 +69,8 @@ internal sealed class EventLoop : IDisposable
     {
         if (Thread.CurrentThread == _thread)
             return;
-        if (OperatingSystem.IsLinux())
-            Epoll!.Wake();
+        if (HasEpoll)
+            Epoll.Wake();
         else
             _wanted.Set();
     }
@@ -58,9 +81,9 @@ internal sealed class EventLoop : IDisposable
         {
             // With no connection there is no tick. A loop that is late does not wait: a negative time would be for ever.
             int milliseconds = Wheel.UntilTick is { } until ? Math.Max(0, (int)Math.Ceiling(until.TotalMilliseconds)) : Timeout.Infinite;
-            if (OperatingSystem.IsLinux())
+            if (HasEpoll)
             {
-                Epoll!.Wait(milliseconds);
+                Epoll.Wait(milliseconds);
             }
             else
             {

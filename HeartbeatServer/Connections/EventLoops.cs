@@ -11,12 +11,16 @@ internal sealed class EventLoops : IDisposable
 
     /// <param name="wheel">Makes the wheel of a loop.</param>
     /// <param name="count">How many; one for each processor, within reason, by default.</param>
+    /// <param name="epoll">See <see cref="EventLoop"/>.</param>
     /// <exception cref="IOException">No descriptor is left.</exception>
-    public EventLoops(Func<TimingWheel> wheel, int? count = null) =>
-        _loops = [.. Enumerable.Range(0, count ?? Math.Clamp(Environment.ProcessorCount, 1, Most)).Select(_ => new EventLoop(wheel()))];
+    public EventLoops(Func<TimingWheel> wheel, int? count = null, bool epoll = true) =>
+        _loops = [.. Enumerable.Range(0, count ?? Math.Clamp(Environment.ProcessorCount, 1, Most)).Select(_ => new EventLoop(wheel(), epoll))];
 
     /// <summary>Monotonic time, the same for all.</summary>
-    public TimeSpan Now => _loops[0].Wheel.Now;
+    public TimeSpan Now => First.Wheel.Now;
+
+    /// <summary>For what concerns no connection.</summary>
+    public EventLoop First => _loops[0];
 
     /// <summary>The last <see cref="TimingWheel.Lateness"/> of the one that was latest, of those that have connections.</summary>
     public TimeSpan Lateness => _loops.Max(loop => loop.Wheel.Count == 0 ? TimeSpan.Zero : loop.Wheel.Lateness);

@@ -1,40 +1,28 @@
-using System.Collections;
+using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
 using System.Net.WebSockets;
-using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
-using System.Text;
+using System.Security.Cryptography.X509Certificates;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Connections;
 
 /// <summary>
-/// Takes an upgraded connection out of <see cref="HttpListener"/>, which then knows nothing of it any more: what Go calls Hijack.
-/// Everything that reaches into HttpListener is in this file. docs/decisions/0001-takeover.md says why and what it saves.
+/// Lets <see cref="HttpListener"/> read requests from sockets of ours, and takes back those that are upgraded: what Go calls Hijack. Everything that
+/// reaches into HttpListener is in this file. docs/decisions/0001-takeover.md says why and what it saves.
 /// </summary>
 internal static class HttpTakeover
 {
     private const string HttpConnection = "System.Net.HttpConnection, System.Net.HttpListener";
     private const string EndPointListener = "System.Net.HttpEndPointListener, System.Net.HttpListener";
     private const string ListenerPrefix = "System.Net.ListenerPrefix, System.Net.HttpListener";
-    private const string SocketAsyncContext = "System.Net.Sockets.SocketAsyncContext, System.Net.Sockets";
-    private const string SocketAsyncEngine = "System.Net.Sockets.SocketAsyncEngine, System.Net.Sockets";
+    /// <summary>In bytes; what HttpListener reads into.</summary>
+    private const int BufferSize = 8192;
+
     private const string WebSocketBase = "System.Net.WebSockets.WebSocketBase, System.Net.HttpListener";
-
-    /// <summary>By reflection: an unsafe accessor cannot name the type of a field that is not visible.</summary>
-    private static readonly FieldInfo? CachedReceive =
-        typeof(Socket).GetField("_singleBufferReceiveEventArgs", BindingFlags.Instance | BindingFlags.NonPublic);
-
-    /// <inheritdoc cref="CachedReceive"/>
-    private static readonly FieldInfo? Unregistered =
-        Type.GetType(EndPointListener)?.GetField("_unregisteredConnections", BindingFlags.Instance | BindingFlags.NonPublic);
-
-    /// <inheritdoc cref="CachedReceive"/>
-    private static readonly FieldInfo? Engine =
-        Type.GetType(SocketAsyncContext)?.GetField("_asyncEngine", BindingFlags.Instance | BindingFlags.NonPublic);
 
     /// <summary>Checks that this runtime's HttpListener has every member that is used here.</summary>
     /// <exception cref="PlatformNotSupportedException">One is gone; the message says which.</exception>
@@ -48,25 +36,22 @@ internal static class HttpTakeover
             return;
         }
         Require("HttpListenerContext.Connection", static () => ConnectionOf(null!));
+        Require("HttpConnection", static () => NewConnection(null!, null!, false, null));
         Require("HttpConnection._socket", static () => SocketOf(null!));
+        Require("HttpConnection._stream", static () => StreamOf(null!));
+        Require("HttpConnection._buffer", static () => BufferOf(null!));
+        Require("HttpConnection._timer", static () => TimerOf(null!));
         Require("HttpConnection._memoryStream", static () => InputOf(null!));
         Require("HttpConnection._position", static () => InputPositionOf(null!));
-        Require("HttpConnection._timer", static () => TimerOf(null!));
-        Require("HttpConnection._stream", static () => StreamOf(null!));
+        Require("HttpConnection.BeginReadRequest", static () => BeginReadRequest(null!));
         Require("HttpConnection.Unbind", static () => Unbind(null!));
         Require("HttpConnection.RemoveConnection", static () => RemoveConnection(null!));
-        Require("Socket._singleBufferReceiveEventArgs", static () => _ = CachedReceive ?? throw new MissingFieldException());
-        Require("Socket.PreferInlineCompletions", static () => PreferInlineCompletions(null!, true));
-        Require("SafeSocketHandle.AsyncContext", static () => AsyncContextOf(null!));
-        Require("SocketAsyncContext._asyncEngine", static () => _ = Engine ?? throw new MissingFieldException());
-        Require("SocketAsyncEngine._port", static () => PortOf(null!));
-        Require("HttpConnection._currentLine", static () => CurrentLineOf(null!));
         Require("HttpEndPointListener", static () => NewEndPointListener(null!, null!, 0, false));
         Require("HttpEndPointListener._socket", static () => ListeningSocketOf(null!));
         Require("HttpEndPointListener.AddPrefix", static () => AddPrefix(null!, null!, null!));
         Require("HttpEndPointListener.Close", static () => CloseEndPoint(null!));
-        Require("HttpEndPointListener._unregisteredConnections", static () => _ = Unregistered ?? throw new MissingFieldException());
         Require("ListenerPrefix", static () => NewListenerPrefix("http://+:1/"));
+        Require("Socket.PreferInlineCompletions", static () => PreferInlineCompletions(null!, true));
 
         // On null, a member that exists answers with a NullReferenceException or its like, one that does not with a MissingMemberException.
         static void Require(string member, Action use)
@@ -102,25 +87,23 @@ internal static class HttpTakeover
         {
             string prefix = $"http://{(host == "*" ? "+" : host)}:{port}/";
             listener.Prefixes.Add(prefix);
-            return new Binding(null, () => listener.Prefixes.Remove(prefix));
+            return new Binding(null, null, () => listener.Prefixes.Remove(prefix));
         }
         IPAddress address = host == "*" ? IPAddress.Any : Resolve(host);
-        // The end point's constructor accepts before it is complete: a client that connects at that moment makes it fail, or the process. So it
-        // is built on a port that nobody knows, gets its prefix, without which it would answer 404, and then the socket that is meant.
         Socket? socket = null;
         try
         {
-#pragma warning disable CA2000 // The end point's, which the binding closes.
+#pragma warning disable CA2000 // The binding's.
             socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
 #pragma warning restore CA2000
+            socket.NoDelay = true; // of each connection, too: they inherit it
             socket.Bind(new IPEndPoint(address, port));
-            socket.Listen(); // whoever comes now waits
+            socket.Listen();
+            // It listens for itself, and accepts before it is complete: so on a port that nobody knows, and no longer than that.
             object endPoint = NewEndPointListener(listener, IPAddress.Loopback, 0, secure: false);
-            AddPrefix(endPoint, NewListenerPrefix($"http://+:{port}/"), listener);
-            // Saves a thread switch for each connect. The thread is that of the framework's sockets, which serves no upgraded connection.
-            PreferInlineCompletions(socket, true);
-            using Socket unused = Interlocked.Exchange(ref ListeningSocketOf(endPoint), socket);
-            return new Binding(endPoint, () => CloseEndPoint(endPoint));
+            ListeningSocketOf(endPoint).Dispose();
+            AddPrefix(endPoint, NewListenerPrefix($"http://+:{port}/"), listener); // without one it would answer 404
+            return new Binding(socket, endPoint, () => CloseEndPoint(endPoint));
         }
         catch (SocketException e)
         {
@@ -145,18 +128,61 @@ internal static class HttpTakeover
     /// <summary>Whether HttpListener has answered a request by itself and closed the connection, but hands it out all the same.</summary>
     public static bool IsAnswered(HttpListenerContext context) => !OperatingSystem.IsWindows() && SocketOf(ConnectionOf(context)) is null;
 
+    /// <summary>The stream that a request came in on; null on Windows.</summary>
+    public static RequestStream? StreamOf(HttpListenerContext context) =>
+        OperatingSystem.IsWindows() ? null : StreamOf(ConnectionOf(context)) as RequestStream;
+
+    /// <summary>Whether HttpListener has closed the connection.</summary>
+    public static bool IsClosed(object connection) => SocketOf(connection) is null;
+
+    /// <summary>To be called when a connection has read all that it wants to, and before the next request. Its buffer serves another.</summary>
+    public static void ReturnBuffer(object connection)
+    {
+        if (Interlocked.Exchange(ref BufferOf(connection), null) is { } buffer)
+            ArrayPool<byte>.Shared.Return(buffer);
+    }
+
+    /// <summary>Makes HttpListener forget a connection. Its socket is left as it is.</summary>
+    /// <returns>Whether there was one: only one of two who try at the same moment gets it.</returns>
+    public static bool Forget(object connection)
+    {
+        if (Interlocked.Exchange(ref SocketOf(connection), null) is null)
+            return false;
+        Unbind(connection);
+        RemoveConnection(connection);
+        return true;
+    }
+
+    /// <summary>Closes the connection of a request, whatever was or was not answered.</summary>
+    public static void Abort(HttpListenerContext context)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            context.Response.Abort();
+            return;
+        }
+        // Before HttpListener does, which would send a header first that says 200.
+        StreamOf(context)!.Dispose();
+        Forget(ConnectionOf(context));
+    }
+
     /// <summary>Answers 101 to a request that passed <see cref="Handshake.Check"/> and takes its connection.</summary>
     /// <param name="context">The request.</param>
     /// <param name="key">Its Sec-WebSocket-Key.</param>
-    /// <param name="loop">That will serve the connection.</param>
     /// <returns>The bytes that follow the upgrade, both ways. Owns the connection.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
-    public static async ValueTask<Stream> UpgradeAsync(HttpListenerContext context, string key, EventLoop loop)
+    public static async ValueTask<Stream> UpgradeAsync(HttpListenerContext context, string key)
     {
         if (OperatingSystem.IsWindows())
             return await UpgradeOnWindowsAsync(context);
 
-        SocketStream stream = TakeOver(context, loop);
+        object connection = ConnectionOf(context);
+        SocketStream stream = Forget(connection) && StreamOf(context)!.Take() is { } taken ? taken : throw new IOException("the client has gone");
+        // Frames that came along with the request, too early but not lost.
+        MemoryStream? input = InputOf(connection);
+        int position = InputPositionOf(connection);
+        if (input is not null && position < input.Length)
+            stream.Unread(input.GetBuffer().AsSpan(position, (int)input.Length - position).ToArray());
         try
         {
             var response = new byte[Handshake.ResponseSize];
@@ -169,53 +195,6 @@ internal static class HttpTakeover
             await stream.DisposeAsync();
             throw;
         }
-    }
-
-    private static SocketStream TakeOver(HttpListenerContext context, EventLoop loop)
-    {
-        object connection = ConnectionOf(context);
-        Socket socket = Interlocked.Exchange(ref SocketOf(connection), null) ?? throw new IOException("the client has gone");
-
-        // Frames that came along with the request, too early but not lost.
-        MemoryStream? input = InputOf(connection);
-        int position = InputPositionOf(connection);
-        byte[]? readAhead = input is not null && position < input.Length
-            ? input.GetBuffer().AsSpan(position, (int)input.Length - position).ToArray()
-            : null;
-
-        Unbind(connection);
-        RemoveConnection(connection);
-        // What has a finalizer and is not disposed of lives for two more collections, with all that it holds: the timer the whole request, the
-        // operation of the last receive, which the socket would even keep, HttpListener's buffer of 8 KiB.
-        TimerOf(connection).Dispose();
-        StreamOf(connection).Dispose();
-        ((IDisposable?)CachedReceive!.GetValue(socket))?.Dispose();
-        CachedReceive.SetValue(socket, null);
-        try
-        {
-            if (OperatingSystem.IsLinux())
-            {
-                Forget(socket);
-                return new EpollStream(socket, loop.Epoll!, readAhead);
-            }
-            // Its continuations run on the thread that saw it ready: ours never block, which cannot be said of HttpListener's.
-            PreferInlineCompletions(socket, true);
-            return new PortableSocketStream(socket, readAhead);
-        }
-        catch (SocketException e)
-        {
-            socket.Dispose();
-            throw new IOException(e.Message, e);
-        }
-    }
-
-    /// <summary>The framework's own epoll instance would go on waking its thread for every byte of a socket that it has waited for once.</summary>
-    [SupportedOSPlatform("linux")]
-    private static void Forget(Socket socket)
-    {
-        object? engine = Engine!.GetValue(AsyncContextOf(socket.SafeHandle));
-        if (engine is not null)
-            Epoll.TryForget((int)PortOf(engine), (int)socket.Handle);
     }
 
     /// <summary>http.sys owns the socket; its WebSocket has a stream of the raw bytes inside. Compiled here, not tested.</summary>
@@ -232,6 +211,15 @@ internal static class HttpTakeover
     [return: UnsafeAccessorType(HttpConnection)]
     private static extern object ConnectionOf(HttpListenerContext context);
 
+    [UnsafeAccessor(UnsafeAccessorKind.Constructor)]
+    [return: UnsafeAccessorType(HttpConnection)]
+    private static extern object NewConnection(
+        Socket socket, [UnsafeAccessorType(EndPointListener)] object endPoint, bool secure, X509Certificate? certificate);
+
+    /// <summary>Reads a request, and then another if the response allows it.</summary>
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "BeginReadRequest")]
+    public static extern void BeginReadRequest([UnsafeAccessorType(HttpConnection)] object connection);
+
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_socket")]
     private static extern ref Socket? SocketOf([UnsafeAccessorType(HttpConnection)] object connection);
 
@@ -241,10 +229,12 @@ internal static class HttpTakeover
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_position")]
     private static extern ref int InputPositionOf([UnsafeAccessorType(HttpConnection)] object connection);
 
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_buffer")]
+    private static extern ref byte[]? BufferOf([UnsafeAccessorType(HttpConnection)] object connection);
+
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_timer")]
     private static extern ref Timer TimerOf([UnsafeAccessorType(HttpConnection)] object connection);
 
-    /// <summary>Its NetworkStream, which does not own the socket.</summary>
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_stream")]
     private static extern ref Stream StreamOf([UnsafeAccessorType(HttpConnection)] object connection);
 
@@ -272,90 +262,40 @@ internal static class HttpTakeover
     private static extern void AddPrefix(
         [UnsafeAccessorType(EndPointListener)] object endPoint, [UnsafeAccessorType(ListenerPrefix)] object prefix, HttpListener listener);
 
+    /// <summary>Whether what waits for a socket goes on upon the thread that saw it ready.</summary>
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_PreferInlineCompletions")]
-    private static extern void PreferInlineCompletions(Socket socket, bool value);
-
-    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_AsyncContext")]
-    [return: UnsafeAccessorType(SocketAsyncContext)]
-    private static extern object AsyncContextOf(SafeSocketHandle handle);
-
-    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_port")]
-    private static extern ref nint PortOf([UnsafeAccessorType(SocketAsyncEngine)] object engine);
-
-    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_currentLine")]
-    private static extern ref StringBuilder? CurrentLineOf([UnsafeAccessorType(HttpConnection)] object connection);
+    public static extern void PreferInlineCompletions(Socket socket, bool value);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_innerStream")]
     private static extern ref Stream InnerStream([UnsafeAccessorType(WebSocketBase)] object webSocket);
 
-    /// <summary>A port that is listened on. Disposing of it does not touch the connections that were taken over.</summary>
-    internal sealed class Binding(object? endPoint, Action unbind) : IDisposable
+    /// <summary>A port that is listened on.</summary>
+    /// <param name="socket">That listens; null on Windows, where http.sys does.</param>
+    /// <param name="endPoint">HttpListener's.</param>
+    /// <param name="unbind">Closes it.</param>
+    internal sealed class Binding(Socket? socket, object? endPoint, Action unbind) : IDisposable
     {
-        /// <summary>Connections that have not finished their first request, which HttpListener lets wait for ever.</summary>
-        /// <remarks>Empty on Windows: http.sys has timeouts and limits of its own.</remarks>
-        public List<PendingRequest> Pending()
+        public Socket? Socket => socket;
+
+        /// <summary>Makes a connection of HttpListener's, which closes the socket at its end.</summary>
+        /// <param name="stream">That it reads a request from, and writes the response to.</param>
+        public object Connection(RequestStream stream)
         {
-            if (endPoint is null)
-                return [];
-            var connections = (IEnumerable)Unregistered!.GetValue(endPoint)!;
-            lock (connections)
-                return [.. connections.Cast<object>().Select(connection => new PendingRequest(connection))];
+            stream.Socket.Blocking = true; // for the constructor of a NetworkStream, which is not used
+            object connection = NewConnection(stream.Socket, endPoint!, secure: false, certificate: null);
+            stream.Socket.Blocking = false;
+            ref Stream unused = ref StreamOf(connection);
+            unused.Dispose();
+            unused = stream;
+            TimerOf(connection).Dispose(); // the time is ours to measure
+            BufferOf(connection) = ArrayPool<byte>.Shared.Rent(BufferSize);
+            return connection;
         }
 
-        /// <summary>Stops listening. Requests that are not complete get 503: HttpListener would answer them 200.</summary>
         public void Dispose()
         {
-            if (endPoint is not null)
-                ListeningSocketOf(endPoint).Dispose();
-            foreach (PendingRequest request in Pending())
-            {
-                request.Reject(
-                    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"u8);
-            }
+            socket?.Dispose();
             unbind();
-        }
-    }
-
-    /// <summary>A request that is not complete.</summary>
-    /// <param name="Connection">Its identity.</param>
-    internal readonly record struct PendingRequest(object Connection)
-    {
-        /// <summary>Characters of the line that is coming in. HttpListener sets no limit to it.</summary>
-        public int LineLength => CurrentLineOf(Connection)?.Length ?? 0;
-
-        public EndPoint? Remote => RemoteOf(SocketOf(Connection));
-
-        private static EndPoint? RemoteOf(Socket? socket)
-        {
-            try
-            {
-                return socket?.RemoteEndPoint;
-            }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                return null; // it went by itself
-            }
-        }
-
-        /// <summary>Tells the client why, as far as that goes without waiting, and closes.</summary>
-        /// <param name="response">A whole HTTP response.</param>
-        public void Reject(ReadOnlySpan<byte> response)
-        {
-            // An upgrade may take it at the same moment: it is closed only by whoever got it.
-            using Socket? socket = Interlocked.Exchange(ref SocketOf(Connection), null);
-            if (socket is null)
-                return;
-            try
-            {
-                socket.Send(response, SocketFlags.None, out _);
-            }
-            catch (ObjectDisposedException)
-            {
-                // It went by itself.
-            }
-            TimerOf(Connection).Dispose();
-            Unbind(Connection);
-            RemoveConnection(Connection);
         }
     }
 }

@@ -9,9 +9,9 @@ internal sealed class PortableSocketStream : SocketStream
     private readonly Receiver _receiver = new();
     private int _turn;
 
-    /// <inheritdoc cref="SocketStream(Socket, byte[])"/>
-    public PortableSocketStream(Socket socket, byte[]? readAhead = null)
-        : base(socket, readAhead)
+    /// <inheritdoc cref="SocketStream(Socket)"/>
+    public PortableSocketStream(Socket socket)
+        : base(socket)
     {
     }
 

@@ -15,16 +15,13 @@ internal abstract class SocketStream : Stream
     /// <summary>Reads that may complete at once, one after the other.</summary>
     protected const int ReadsInTurn = 4;
 
-    private byte[]? _readAhead;
+    private byte[]? _unread;
     private SocketError _sendError;
 
     /// <param name="socket">Connected.</param>
-    /// <param name="readAhead">Bytes that were received before and come first.</param>
-    protected SocketStream(Socket socket, byte[]? readAhead)
+    protected SocketStream(Socket socket)
     {
         Socket = socket;
-        _readAhead = readAhead;
-        socket.NoDelay = true;
         socket.Blocking = false;
     }
 
@@ -70,7 +67,10 @@ internal abstract class SocketStream : Stream
         }
     }
 
-    protected Socket Socket { get; }
+    public Socket Socket { get; }
+
+    /// <summary>Whether others that are ready, too, come first.</summary>
+    public bool IsLowPriority { get; set; }
 
     public override bool CanRead => true;
     public override bool CanWrite => true;
@@ -78,15 +78,34 @@ internal abstract class SocketStream : Stream
     public override long Length => throw new NotSupportedException();
     public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
+    /// <summary>Gives bytes back that were read too early: they come first.</summary>
+    public void Unread(byte[] bytes) => _unread = bytes;
+
+    /// <summary>Reads what there is; with an empty buffer, waits until there is something.</summary>
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        if (_readAhead is null)
+        if (_unread is null)
             return ReceiveAsync(buffer);
 
-        int count = Math.Min(buffer.Length, _readAhead.Length);
-        _readAhead.AsSpan(0, count).CopyTo(buffer.Span);
-        _readAhead = count < _readAhead.Length ? _readAhead[count..] : null;
+        int count = Math.Min(buffer.Length, _unread.Length);
+        _unread.AsSpan(0, count).CopyTo(buffer.Span);
+        _unread = count < _unread.Length ? _unread[count..] : null;
         return new(count);
+    }
+
+    /// <summary>Sends a little, which the socket takes at once unless its peer does not read at all.</summary>
+    /// <exception cref="IOException">It did not, or the connection is lost.</exception>
+    public void Send(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            if (TrySend(bytes) < bytes.Length)
+                throw new IOException("the client does not read");
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw Failed(e);
+        }
     }
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)

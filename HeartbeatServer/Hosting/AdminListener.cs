@@ -8,7 +8,7 @@ namespace HeartbeatServer.Hosting;
 /// <summary>
 /// A second port, for people and machines that watch the server: the dashboard, /status, /metrics, /readyz. It shows, and changes nothing.
 /// </summary>
-internal sealed class AdminListener : IAsyncDisposable
+internal sealed class AdminListener : IDisposable
 {
     /// <summary>Requests that may be coming in, and answers that may be going out, at one time: descriptors are for clients.</summary>
     private const int MostAtOnce = 32;
@@ -24,9 +24,8 @@ internal sealed class AdminListener : IAsyncDisposable
     private readonly AdminAddress _address;
     private readonly TimeProvider _time;
     private readonly ServerLog _log;
-    private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
+    private readonly EventLoops _loops;
     private readonly Doorkeeper _door;
-    private readonly RequestLoop _requests;
     private AdminRoutes? _routes;
     private int _answering;
 
@@ -36,9 +35,10 @@ internal sealed class AdminListener : IAsyncDisposable
     public AdminListener(AdminAddress address, TimeProvider time, ServerLog log)
     {
         (_address, _time, _log) = (address, time, log);
-        var door = new Door(address.Host, address.Port, RequestTimeout, e => BindError.Describe(address, e), MostAtOnce);
-        _door = new Doorkeeper(_listener, door, time, connections: () => 0, rejected: null, log);
-        _requests = new RequestLoop(_listener, HandleAsync, time, log);
+        // Its own: the answers take longer than a heartbeat can wait.
+        _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1);
+        var door = new Door(address.Host, address.Port, RequestTimeout, MostAtOnce);
+        _door = new Doorkeeper(door, _loops, HandleAsync, time, connections: () => 0, rejected: null, log);
     }
 
     /// <summary>Whether <see cref="Start"/> succeeded.</summary>
@@ -50,21 +50,18 @@ internal sealed class AdminListener : IAsyncDisposable
     public void Start(AdminRoutes routes)
     {
         _routes = routes;
-        _listener.Start();
+        _loops.Start();
         _door.Open();
         IsOpen = true;
-        _requests.Start();
         _log.AdminListening(_address.Url);
         if (!_address.IsLoopback)
             _log.AdminExposed(_address.ToString());
     }
 
-    public async ValueTask DisposeAsync()
+    public void Dispose()
     {
         _door.Dispose();
-        Task accepting = _requests.Stop();
-        ((IDisposable)_listener).Dispose();
-        await accepting;
+        _loops.Dispose();
     }
 
     private async Task HandleAsync(HttpListenerContext context)
@@ -79,7 +76,7 @@ internal sealed class AdminListener : IAsyncDisposable
         catch (TimeoutException)
         {
             _log.AdminSlow(context.Request.RemoteEndPoint);
-            context.Response.Abort();
+            HttpTakeover.Abort(context);
         }
         finally
         {

@@ -3,7 +3,7 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Hosting;
 
 /// <summary>
-/// Gives memory back after a burst of upgrades, refusals or ends, once it is over. HttpListener leaves some 15 KB of garbage behind each upgrade, and an
+/// Gives memory back after a burst of upgrades, refusals or ends, once it is over. HttpListener leaves some 9 KB of garbage behind each upgrade, and an
 /// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
 /// </summary>
 /// <param name="metrics">Tells a burst.</param>

@@ -4,48 +4,61 @@ using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Hosting;
 
-/// <summary>Hands over each request that an <see cref="HttpListener"/> gets, and outlives what goes wrong with one.</summary>
+/// <summary>Hands over each request that an <see cref="HttpListener"/> has read, and outlives what goes wrong with one.</summary>
 /// <param name="listener">Its owner closes it.</param>
 /// <param name="handle">Answers a request.</param>
-/// <param name="time">The clock.</param>
 /// <param name="log">For what goes wrong.</param>
-internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContext, Task> handle, TimeProvider time, ServerLog log)
+internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContext, Task> handle, ServerLog log)
 {
-    private static readonly TimeSpan AfterFailure = TimeSpan.FromMilliseconds(20);
-
-    private Task _accepting = Task.CompletedTask;
+    private readonly Lock _turn = new();
+    private IAsyncResult? _next;
     private volatile bool _stopping;
 
-    public void Start() => _accepting = AcceptAsync();
-
-    /// <summary>To be called before the listener is closed, which is how the loop ends.</summary>
-    /// <returns>Its end.</returns>
-    public Task Stop()
+    public void Start()
     {
-        _stopping = true;
-        return _accepting;
+        Begin();
+        Poll();
     }
 
-    private async Task AcceptAsync()
+    /// <summary>To be called before the listener is closed.</summary>
+    public void Stop() => _stopping = true;
+
+    /// <summary>Hands over the requests that have been read since the last call, on this thread: HttpListener would use one of the pool.</summary>
+    public void Poll()
     {
-        while (!_stopping)
-        {
-            HttpListenerContext context;
-            try
-            {
-                context = await listener.GetContextAsync();
-            }
-#pragma warning disable CA1031 // The loop never dies.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                if (_stopping)
-                    return; // that is how HttpListener says so
-                log.AcceptFailed(e);
-                await Task.Delay(AfterFailure, time);
-                continue;
-            }
+        while (Take() is { } context)
             _ = HandleAsync(context);
+    }
+
+    private void Begin() => _next = listener.BeginGetContext(OperatingSystem.IsWindows() ? OnContext : null, null);
+
+    /// <summary>On Windows, where http.sys reads.</summary>
+    private void OnContext(IAsyncResult result)
+    {
+        if (!result.CompletedSynchronously)
+            Poll();
+    }
+
+    private HttpListenerContext? Take()
+    {
+        lock (_turn)
+        {
+            while (_next is { IsCompleted: true } done && !_stopping)
+            {
+                try
+                {
+                    Begin();
+                    return listener.EndGetContext(done);
+                }
+#pragma warning disable CA1031 // The loop never dies.
+                catch (Exception e)
+#pragma warning restore CA1031
+                {
+                    if (!_stopping) // that is how HttpListener says so
+                        log.AcceptFailed(e);
+                }
+            }
+            return null;
         }
     }
 
@@ -68,7 +81,12 @@ internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContex
         {
             if (!_stopping) // then HttpListener is gone, and its requests with it
                 log.RequestFailed(e);
-            context.Response.Abort();
+            HttpTakeover.Abort(context);
+        }
+        finally
+        {
+            if (HttpTakeover.StreamOf(context) is { } stream)
+                await stream.DisposeAsync(); // if it was not upgraded;
         }
     }
 }

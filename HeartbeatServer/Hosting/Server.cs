@@ -27,13 +27,11 @@ internal sealed class Server : IAsyncDisposable
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly ServerLog _log;
-    private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Doorkeeper _door;
     private readonly Admission _admission;
     private readonly Throttle _connectionLimitLines;
     private readonly Throttle _ipLimitLines;
-    private readonly RequestLoop _requests;
     private readonly Action<Connection, Disconnect, ConnectionFigures>? _ended;
     private volatile bool _draining;
 
@@ -59,21 +57,20 @@ internal sealed class Server : IAsyncDisposable
         _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);
-        _requests = new RequestLoop(_listener, HandleAsync, time, log);
-        var door = new Door(options.Host, options.Port, options.HandshakeTimeout, Explain: e => BindError.Describe(options.Host, options.Port, e));
-        _door = new Doorkeeper(_listener, door, time, () => table.Count, metrics.CountRefused, log);
+        var door = new Door(options.Host, options.Port, options.HandshakeTimeout);
+        _door = new Doorkeeper(door, loops, HandleAsync, time, () => table.Count, metrics.CountRefused, log);
     }
 
     /// <summary>What a load balancer has to know.</summary>
-    public ServerState State => _draining ? ServerState.Draining : _admission.IsFull ? ServerState.Full : ServerState.Serving;
+    public ServerState State => _draining ? ServerState.Draining : _admission.IsFull || _door.IsFull ? ServerState.Full : ServerState.Serving;
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="HttpListenerException">It could not be bound.</exception>
     public void Start()
     {
-        _listener.Start();
         _door.Open();
-        _requests.Start();
+        if (_options.MaxConnections > _door.MaxConnections)
+            _log.TooFewFiles(_options.MaxConnections, _door.MaxConnections);
 
         // HttpListener answers 400 to an IPv6 address in the Host header.
         string host = _options.Host is "*" or "::1" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
@@ -132,9 +129,6 @@ internal sealed class Server : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _door.Dispose();
-        Task accepting = _requests.Stop();
-        ((IDisposable)_listener).Dispose();
-        await accepting;
         await CutRestAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
     }
 
@@ -220,11 +214,11 @@ internal sealed class Server : IAsyncDisposable
     private async Task<bool> UpgradeAsync(HttpListenerContext context, IPAddress address)
     {
         EndPoint remote = RemoteOf(context.Request.RemoteEndPoint, address);
-        EventLoop loop = _loops.Next();
+        EventLoop loop = HttpTakeover.StreamOf(context)?.Loop ?? _loops.Next();
         Stream stream;
         try
         {
-            stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!, loop);
+            stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!);
         }
         catch (IOException e)
         {

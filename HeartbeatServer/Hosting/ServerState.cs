@@ -4,7 +4,7 @@ internal enum ServerState
 {
     /// <summary>New clients are welcome.</summary>
     Serving,
-    /// <summary>At <c>--max-connections</c>.</summary>
+    /// <summary>At <c>--max-connections</c>, or at the limit of open files.</summary>
     Full,
     /// <summary>Shutting down.</summary>
     Draining,

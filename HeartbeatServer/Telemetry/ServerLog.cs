@@ -138,21 +138,20 @@ internal sealed class ServerLog(ILogger logger)
     public void RequestRejected(EndPoint? remote, int status, string reason) => logger.Information(
         "Rejected a request from {Remote:l}: {Status} {Reason:l}", Text(remote), status, reason);
 
-    public void NoRoom(int connections, int limit) => logger.Warning(
-        "No room: {Connections} connection(s), and the limit of open files (ulimit -n) allows {Limit}. The port is closed until some leave.",
-        connections,
-        limit);
+    public void TooFewFiles(int wanted, int possible) => logger.Warning(
+        "The limit of open files (ulimit -n) has room for {Possible} connection(s), --max-connections asks for {Wanted}", possible, wanted);
 
-    public void CannotReopen(string reason) => logger.Error("The port cannot be opened again: {Reason:l}", reason);
+    public void NoRoom(int port, int connections, int limit) => logger.Warning(
+        "No room: {Connections} connection(s), and the limit of open files (ulimit -n) allows {Limit}. Port {Port} lets nobody in until some leave.",
+        connections,
+        limit,
+        port);
 
     public void LinesDropped(long lines) => logger.Warning(
         "{Lines} log line(s) were dropped: whoever reads the output is slower than the log", lines);
 
-    public void TooManyUnfinished(int port, int requests) => logger.Warning(
-        "Port {Port} has {Requests} unfinished requests. It is closed for a moment, and they are turned away.", port, requests);
-
     public void RoomAgain(int port, int connections, int limit) => logger.Information(
-        "Room again: {Connections} connection(s) of {Limit}. Port {Port} is open.", connections, limit, port);
+        "Room again: {Connections} connection(s) of {Limit}. Port {Port} lets clients in.", connections, limit, port);
 
     public void UpgradeFailed(EndPoint? remote, Exception error) => logger.Information(
         "Upgrade of {Remote:l} failed: {Error:l}", Text(remote), error.Message);
