@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { flappers, groupEnds } from "./departures.js";
 import { CAUSES, condition, enoughTimeout, explainEnd, usualTimeout } from "./explain.js";
 import { asOption, bytes, duration, host, milliseconds, parseDuration, plural } from "./format.js";
-import { appended, binnedEnds, emptyHistory, greatest, startOf } from "./history.js";
-import { flappers, groupEnds, situation } from "./situation.js";
+import { appended, binnedEnds, burstOfEnds, emptyHistory, greatest, startOf } from "./history.js";
+import { situation } from "./situation.js";
 
 const NOW = Date.parse("2026-01-01T12:00:00Z");
 const OPTIONS = { ping: "2s", timeout: "500ms", "max-missed": "3", "max-message": "1MiB", "max-connections": "0", path: "/ws", port: "8080" };
@@ -33,9 +34,9 @@ function end(ago, change) {
 function look(connections, ends, change = {}) {
     const status = {
         now: new Date(NOW).toISOString(), state: "serving", options: OPTIONS, round_trip_ms: { p50: 0.3, p95: 0.5, p99: 0.7 },
-        totals: { connections: connections.length, suspect: connections.filter(({ strikes }) => strikes).length }, ...change,
+        totals: { connections: connections.length, suspect: connections.filter(({ strikes }) => strikes).length, ended: ends.length }, ...change,
     };
-    return situation(status, connections, ends, change.lateness ?? null);
+    return situation(status, connections, ends, { ...emptyHistory(), ...change.history });
 }
 
 const titles = findings => findings.map(({ title }) => title);
@@ -118,6 +119,38 @@ test("an address flaps that left three times, by itself and soon", () => {
     assert.deepEqual(hosts([...three({}).slice(1), end(299, { age_seconds: 10 })]), [], "opened too long ago");
 });
 
+test("a crowd that leaves at once does not flap, whoever left before", () => {
+    const crowd = Array.from({ length: 34 }, () => end(5, { age_seconds: 20 }));
+    assert.deepEqual(flappers([...crowd, end(30, {})], NOW), []);
+    const back = [end(1, { age_seconds: 2 }), end(3.002, { age_seconds: 1 })];
+    const [flapper] = flappers([...back, ...crowd], NOW);
+    assert.deepEqual([flapper.ends.length, flapper.ends[0].id, flapper.ends[1].id], [3, back[0].id, back[1].id]);
+});
+
+test("many addresses that flap are one finding, with the worst three", () => {
+    const flap = (host, times) => Array.from({ length: times }, (_, i) => end(10 + i * 3, { remote: `192.0.2.${host}:1` }));
+    const all = [flap(1, 3), flap(2, 9), flap(3, 5), flap(4, 4), flap(5, 3)].flat().sort((a, b) => b.at.localeCompare(a.at));
+    const findings = look([connection()], all);
+    assert.deepEqual(titles(findings), ["5 addresses come and go: 192.0.2.2 (9 times), 192.0.2.3 (5 times), 192.0.2.4 (4 times) and 2 more addresses, the last 10 s ago."]);
+    assert.equal(findings[0].ids.length, 3);
+});
+
+test("many that end together are one finding, with the count of the server", () => {
+    const ends = Array.from({ length: 1000 }, (_, i) => end(12, { remote: `127.0.2.${i % 40}:${i}`, age_seconds: 30 }));
+    const time = Array.from({ length: 60 }, (_, i) => NOW / 1000 - 300 + i * 5);
+    const history = { ...samples(time, time.map(() => 0)), connections: time.map(() => 9010) };
+    history.ends.client_vanished = time.map((_, i) => i === 58 ? 9000 : 0);
+    const totals = { connections: 10, suspect: 0, ended: 9000 };
+    const [together, ...rest] = look([connection()], ends, { history, totals });
+    assert.deepEqual([together.title, together.level], ["9,000 of 9,010 connections ended within 5 s, 10 s ago.", "warn"]);
+    assert.match(together.text, /^client_vanished 9,000 \(of which 1,000 are remembered, from 40 addresses\)\. A proxy or load balancer/);
+    assert.deepEqual(rest, []);
+    history.ends.client_closed = time.map((_, i) => i === 58 ? 9001 : 0);
+    assert.deepEqual(look([connection()], ends, { history, totals }).map(({ title, level }) => [title, level]), [
+        ["All 10 clients answer in time.", "good"], ["18,001 connections ended within 5 s, 10 s ago.", "note"],
+    ]);
+});
+
 test("five clients that behave differently are told apart", () => {
     const frozen = end(9, { remote: "192.0.2.9:1", cause: "pong_timeout", verdict: "peer_frozen" });
     const gone = end(12, { remote: "192.0.2.8:1", age_seconds: 200 });
@@ -129,7 +162,7 @@ test("five clients that behave differently are told apart", () => {
         "1 client is silent: #70 192.0.2.1:5000",
         `1 client was frozen and is cut: #${frozen.id} 192.0.2.9:1, 9.0 s ago`,
         "1 client answers late, always: #71 192.0.2.1:5000",
-        "192.0.2.2 connected and left 3 times in 18 s.",
+        "192.0.2.2 connected and left 3 times in 17 s, the last 1.0 s ago.",
         `1 client left without a goodbye: #${gone.id} 192.0.2.8:1, 12 s ago`,
     ]);
     assert.deepEqual(findings.map(({ level }) => level), ["bad", "bad", "warn", "warn", "note"]);
@@ -155,8 +188,8 @@ test("what is well is said too, and what is old is no news", () => {
     assert.deepEqual(titles(look([connection(), connection({ id: 2 })], [end(1, { cause: "client_closed" })])), ["All 2 clients answer in time."]);
     assert.deepEqual(titles(look([connection()], [], { options: { ...OPTIONS, ping: "0" } })), ["1 client is connected."]);
     assert.deepEqual(titles(look([], [], { state: "full" })), ["This server is full."]);
-    assert.deepEqual(titles(look([connection()], [], { lateness: 126 })), ["This server's own beat was late by up to 126 ms in the last minute."]);
-    assert.deepEqual(titles(look([connection()], [], { lateness: 124 })), ["The one client answers in time."]);
+    assert.deepEqual(titles(look([connection()], [], { history: { lateness_ms: [126] } })), ["This server's own beat was late by up to 126 ms in the last minute."]);
+    assert.deepEqual(titles(look([connection()], [], { history: { lateness_ms: [124] } })), ["The one client answers in time."]);
 });
 
 test("ends of one address with one cause are one entry, newest first", () => {
@@ -188,6 +221,23 @@ test("bins keep every end", () => {
     const hour = binnedEnds(appended(emptyHistory(), samples(times, times.map(() => 1))), 3600);
     assert.equal(hour.seconds, 60);
     assert.deepEqual([hour.time.length, hour.time[0], new Set(hour.ends.client_closed)], [60, 3600, new Set([12])]);
+});
+
+test("a burst of ends is many of those that were open, at once, where few end else", () => {
+    const burst = (closed, open = closed.map(() => 100)) =>
+        burstOfEnds({ ...samples(closed.map((_, i) => 1000 + i * 5), closed), connections: open }, 1000 + closed.length * 5 - 60);
+    const quiet = [0, 1, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    assert.equal(burst([]), null);
+    assert.equal(burst(quiet), null);
+    const { from, to, before, total, ends } = burst([...quiet, 15, 15, 0]);
+    assert.deepEqual([from, to, before, total, ends.client_closed, ends.client_vanished], [1065, 1075, 100, 30, 30, 0]);
+    assert.equal(burst([...quiet, 19]), null, "too few");
+    assert.equal(burst([...quiet, 60], [...quiet, 60].map(() => 900)), null, "a small part");
+    assert.equal(burst([30, ...quiet]), null, "long ago");
+    assert.equal(burst(quiet.map(() => 30)), null, "as always");
+    assert.equal(burst([...quiet, 90, 90, 90, 90, 90, 90, 90]), null, "for too long");
+    assert.equal(burst([...quiet, 30, 0, 50, 0, 40]).total, 50, "the greatest");
+    assert.equal(burst([500]).total, 500, "in the first sample");
 });
 
 test("the greatest of nothing is nothing", () => {

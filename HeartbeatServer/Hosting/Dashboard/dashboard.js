@@ -3,8 +3,9 @@
 import { detailsDialog } from "./details.js";
 import { byId, element, keyedList, setClass, setProse, setText } from "./dom.js";
 import { endList } from "./ends.js";
+import { NAMED } from "./finding.js";
 import { clock, count, duration, milliseconds, plural } from "./format.js";
-import { appended, emptyHistory, greatest, sum } from "./history.js";
+import { appended, emptyHistory, sum } from "./history.js";
 import { plots } from "./plots.js";
 import { NoAnswer, poll } from "./poll.js";
 import { situation } from "./situation.js";
@@ -53,7 +54,7 @@ async function look(get) {
     }
     showAnswer(isOther);
     showStatus(status);
-    showFindings(situation(status, worst.connections.items, ends, greatest(history.lateness_ms.slice(-12))), isOther);
+    showFindings(situation(status, worst.connections.items, ends, history), isOther);
     table.show(status);
     endsShown.show(ends, status.options);
     if (details.id !== null)
@@ -128,7 +129,7 @@ function showFindings(findings, isOther) {
     if (known && !isOther) {
         const fresh = [...now].filter(([key]) => !known.has(key)).map(([, title]) => title);
         if (fresh.length)
-            say(fresh.join(" "));
+            say(fresh.slice(0, NAMED).join(" ") + (fresh.length > NAMED ? ` And ${plural(fresh.length - NAMED, "more finding", "more findings")}.` : ""));
         else if (known.size && now.size === 0)
             say(findings[0].title);
     }

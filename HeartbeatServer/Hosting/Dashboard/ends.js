@@ -1,9 +1,9 @@
 // The latest ends in plain English. Those of one address with one cause are one entry.
 
+import { groupEnds } from "./departures.js";
 import { byId, element, keyedList, setProse, setText } from "./dom.js";
 import { explainEnd } from "./explain.js";
 import { clock, duration, host } from "./format.js";
-import { groupEnds } from "./situation.js";
 
 const STEP = 12;
 const NAMED = 6;

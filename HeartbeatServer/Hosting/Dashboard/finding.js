@@ -1,0 +1,24 @@
+// What a finding is, and how it names clients. Pure.
+
+import { count } from "./format.js";
+
+/** For how long something is news, in seconds. */
+export const RECENT = 300;
+
+/** So many are named; of the others only the number is told. */
+export const NAMED = 3;
+
+/**
+ * level: "bad", "warn", "note" or "good". The key of a finding stays while its figures change. ids: of connections that have details, here the
+ * first of those.
+ */
+export const finding = (key, level, title, text, those = []) => ({ key, level, title, text, ids: those.slice(0, NAMED).map(each => each.id) });
+
+/** "#3 192.0.2.1:5000, #4 192.0.2.1:5001 and 10 more". all: how many there are, if those are only some. */
+export const names = (those, all = those.length) => listed(those.map(each => `#${each.id} ${each.remote}`), all);
+
+/** "a, b, c and 10 more": the first of many. */
+export function listed(texts, all = texts.length, noun = "") {
+    const named = texts.slice(0, NAMED).join(", ");
+    return all > NAMED ? `${named} and ${count(all - NAMED)} more${noun}` : named;
+}
