@@ -73,10 +73,20 @@ test("a client that misses pings is silent; one that answers each too late is no
     assert.equal(kind({ round_trip_ms: null, recent_ms: [], pongs: 0 }), "new");
     assert.equal(kind({ state: "suspect", strikes: 1, missed: 1 }), "silent");
     assert.equal(kind({ state: "late", late: 1 }), "late");
-    assert.equal(kind({ state: "late", late: 9, missed: 9 }), "slow");
-    assert.equal(kind({ state: "suspect", strikes: 1, late: 9, missed: 10 }), "slow", "while its next pong is awaited");
-    assert.equal(kind({ state: "suspect", strikes: 2, late: 9, missed: 11 }), "silent", "once it stops to answer");
+    const recent_ms = [700, 700, 600, 0.3];
+    assert.equal(kind({ state: "late", late: 3, missed: 3, recent_ms }), "slow");
+    assert.equal(kind({ state: "suspect", strikes: 1, late: 3, missed: 4, recent_ms }), "slow", "while its next pong is awaited");
+    assert.equal(kind({ state: "suspect", strikes: 2, late: 3, missed: 5, recent_ms }), "silent", "once it stops to answer");
     assert.equal(kind({ state: "closing", strikes: 3 }), "closing");
+});
+
+test("a client is judged by its last round trips, not by its whole life", () => {
+    const label = (recent_ms, change) => condition(connection({ late: 900, pongs: 1000, recent_ms, ...change }), OPTIONS).label;
+    assert.equal(label(Array(16).fill(700)), "always late");
+    assert.equal(label([...Array(8).fill(700), ...Array(8).fill(0.3)]), "often late");
+    assert.equal(label([...Array(7).fill(700), ...Array(9).fill(0.3)]), "healthy", "it has recovered");
+    assert.equal(label([700], { state: "late" }), "late", "once is not always");
+    assert.equal(condition(connection({ recent_ms: [700, 700] }), { ...OPTIONS, timeout: "0" }).kind, "healthy", "--timeout 0 judges nobody");
 });
 
 test("a slow client is told which --timeout would do, and --ping if that is below it", () => {
@@ -156,12 +166,12 @@ test("five clients that behave differently are told apart", () => {
     const gone = end(12, { remote: "192.0.2.8:1", age_seconds: 200 });
     const flapping = [1, 8, 16].map(ago => end(ago, {}));
     const silent = connection({ id: 70, state: "suspect", strikes: 2 });
-    const slow = connection({ id: 71, state: "late", late: 9, recent_ms: [700] });
+    const slow = connection({ id: 71, state: "late", late: 9, recent_ms: [700, 700] });
     const findings = look([silent, slow, connection({ id: 72 })], [...flapping, frozen, gone]);
     assert.deepEqual(titles(findings), [
         "1 client is silent: #70 192.0.2.1:5000",
         `1 client was frozen and is cut: #${frozen.id} 192.0.2.9:1, 9.0 s ago`,
-        "1 client answers late, always: #71 192.0.2.1:5000",
+        "1 client keeps answering late: #71 192.0.2.1:5000",
         "192.0.2.2 connected and left 3 times in 17 s, the last 1.0 s ago.",
         `1 client left without a goodbye: #${gone.id} 192.0.2.8:1, 12 s ago`,
     ]);

@@ -87,7 +87,7 @@ def told_apart(lab: Lab) -> None:
         shown.wait_for_text("#ends", "Its event loop is blocked, or it is stopped or suspended")
         shown.wait("a healthy client", f"{chip(shown, healthy)} === 'healthy'")
         shown.wait("a client that is always late", f"{chip(shown, slow)} === 'always late'")
-        shown.wait_for_text("#situation", f"1 client answers late, always: #{slow} 127.0.0.12:")
+        shown.wait_for_text("#situation", f"1 client keeps answering late: #{slow} 127.0.0.12:")
         shown.wait_for_text("#situation", "Raise --timeout to at least")
         shown.wait_for_text("#situation", f"127.0.0.2 connected and left {FLAPS} times in")
         left = "1 client left without a goodbye" if gone["Cause"] == "client_vanished" else "1 connection was reset"

@@ -1,6 +1,6 @@
 // Why a connection ended, or how it is, in plain English, and what to do about it. Pure. The advice is that of docs/troubleshooting.md.
 
-import { asOption, duration, milliseconds, parseDuration, plural } from "./format.js";
+import { asOption, count, duration, milliseconds, parseDuration, plural } from "./format.js";
 
 /** The causes, in the order in which plots stack them: what is nobody's fault is at the bottom. */
 export const CAUSES = {
@@ -38,13 +38,14 @@ export function enoughTimeout(roundTrips) {
  * kind: "healthy", "new" (nothing measured yet), "late" (its last pong), "slow" (late again and again), "silent" (strikes) or "closing".
  */
 export function condition(connection, options) {
-    const { state, strikes, late, pongs, round_trip_ms: times } = connection;
-    // The round trip of a client that is always late is longer than the timeout: each ping is first a strike, then a late pong.
-    const slow = late >= 2 && late * 2 >= pongs && strikes <= 1;
+    const { state, strikes, pongs, recent_ms: recent, round_trip_ms: times } = connection;
+    const late = lateOf(connection, options).length;
+    // A ping of a client that is always late is first a strike, then a late pong. One that has recovered is not blamed for what it was.
+    const slow = late >= 2 && late * 2 >= recent.length && strikes <= 1;
     if (state === "closing")
         return { kind: "closing", label: "closing", text: "Our Close frame was sent; the client's is awaited." };
     if (slow)
-        return { kind: "slow", label: "always late", text: slowText(connection, options) };
+        return { kind: "slow", label: late === recent.length ? "always late" : "often late", text: slowText(connection, options) };
     if (strikes > 0) {
         const most = options["max-missed"];
         return {
@@ -63,13 +64,20 @@ export function condition(connection, options) {
             : { kind: "new", label: "new", text: "No ping of it was answered yet." };
 }
 
+/** The last round trips (ms) that took longer than --timeout. */
+function lateOf({ recent_ms: recent }, options) {
+    const timeout = parseDuration(options.timeout);
+    return timeout ? recent.filter(time => time > timeout) : [];
+}
+
 /** What to do about a client that answers, but after --timeout. */
 function slowText(connection, options) {
-    const enough = enoughTimeout(connection.recent_ms.length ? connection.recent_ms : [connection.round_trip_ms.max]);
+    const late = lateOf(connection, options);
+    const enough = enoughTimeout(late);
     const ping = parseDuration(options.ping);
     const limit = enough > ping ? `, and --ping above it (it is ${options.ping})` : "";
-    return `It answers, but after --timeout ${options.timeout}: ${connection.late} of its ${plural(connection.pongs, "pong")} came late, `
-        + `the last after ${milliseconds(connection.round_trip_ms?.last)}. A slow path or a busy client, not a dead one. `
+    return `It answers, but after --timeout ${options.timeout}: ${count(late.length)} of its last ${plural(connection.recent_ms.length, "pong")} came late, `
+        + `the slowest after ${milliseconds(Math.max(...late))}. A slow path or a busy client, not a dead one. `
         + `Raise --timeout to at least ${asOption(enough)}${limit}.`;
 }
 

@@ -63,7 +63,7 @@ function ofConnections(worst, options, suspect) {
     if (slow.length) {
         const worstOf = slow.reduce((a, b) => Math.max(...a.recent_ms) > Math.max(...b.recent_ms) ? a : b);
         findings.push(finding(
-            "slow", "warn", `${plural(slow.length, "client answers", "clients answer")} late, always: ${names(slow)}`,
+            "slow", "warn", `${plural(slow.length, "client keeps", "clients keep")} answering late: ${names(slow)}`,
             condition(worstOf, options).text, slow));
     }
     if (late.length) {
