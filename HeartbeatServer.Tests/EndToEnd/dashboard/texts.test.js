@@ -56,9 +56,11 @@ test("figures have a unit and few digits", () => {
     assert.equal(plural(20000, "client"), "20,000 clients");
 });
 
-test("an address loses its port, and nothing else", () => {
-    for (const [remote, address] of [["192.0.2.1:5000", "192.0.2.1"], ["[2001:db8::1]:5000", "2001:db8::1"], ["2001:db8::1", "2001:db8::1"], ["192.0.2.1", "192.0.2.1"]])
-        assert.equal(host(remote), address);
+test("an address loses its port and its proxy, and nothing else", () => {
+    for (const client of ["192.0.2.1:5000", "192.0.2.1", "192.0.2.1 via 10.0.0.2:5000", "192.0.2.1 via [2001:db8::2]:5000"])
+        assert.equal(host(client), "192.0.2.1");
+    for (const client of ["[2001:db8::1]:5000", "2001:db8::1", "2001:db8::1 via 10.0.0.2:5000", "2001:db8::1 via [2001:db8::2]:5000"])
+        assert.equal(host(client), "2001:db8::1");
 });
 
 test("a timeout that would do is above the longest round trip, and round", () => {

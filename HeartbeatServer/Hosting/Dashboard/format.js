@@ -60,10 +60,14 @@ export function parseDuration(text) {
 /** Milliseconds as an option takes them: 900ms, 2s, 2.5s. */
 export const asOption = value => value >= 1000 ? `${+(value / 1000).toFixed(1)}s` : `${value}ms`;
 
-/** The address without its port: "192.0.2.1:5000" and "[2001:db8::1]:5000" lose it. */
+/**
+ * The address of the client, without its port and without the proxy it came through: "192.0.2.1:5000", "[2001:db8::1]:5000" and
+ * "2001:db8::1 via 10.0.0.2:5000".
+ */
 export function host(remote) {
-    const bracketed = /^\[(.*)\](?::\d+)?$/.exec(remote);
+    const [client] = remote.split(" via ");
+    const bracketed = /^\[(.*)\](?::\d+)?$/.exec(client);
     if (bracketed)
         return bracketed[1];
-    return remote.split(":").length === 2 ? remote.slice(0, remote.indexOf(":")) : remote;
+    return client.split(":").length === 2 ? client.slice(0, client.indexOf(":")) : client;
 }
