@@ -186,6 +186,20 @@ test("many silent clients are counted by the server, not by the page", () => {
     assert.match(silent.title, /^12,000 clients are silent: #0 .* and 11,997 more$/);
 });
 
+test("what the page does not know of all of is counted as at least so many", () => {
+    const slow = Array.from({ length: 50 }, (_, i) => connection({ id: i, recent_ms: [700, 700] }));
+    const title = (connections, totals, ends = []) => look(connections, ends, { totals: { suspect: 0, ended: ends.length, ...totals } })[0].title;
+    assert.match(title(slow, { connections: 50 }), /^50 clients keep answering late/);
+    assert.match(title(slow, { connections: 120 }), /^At least 50 clients keep answering late/);
+    assert.match(title([...slow.slice(1), connection({ id: 60 })], { connections: 120 }), /^49 clients keep/, "the page ends with a healthy one");
+    const waiting = slow.slice(2).map(each => ({ ...each, state: "suspect", strikes: 1 }));
+    const silent = [1, 2].map(id => connection({ id, state: "suspect", strikes: 2 }));
+    assert.match(title([...silent, ...waiting], { connections: 200, suspect: 120 }), /^At least 2 clients are silent/, "the other suspects may be slow");
+    const frozen = Array.from({ length: 1000 }, () => end(10, { cause: "pong_timeout", verdict: "peer_frozen" }));
+    assert.match(title([connection()], { connections: 1, ended: 3000 }, frozen), /^At least 1,000 clients were frozen/);
+    assert.match(title([connection()], { connections: 1, ended: 3000 }, [...frozen, end(400, {})]), /^1,000 clients were frozen/);
+});
+
 test("one that left is a note; several after one and the same silence are a proxy's doing", () => {
     const left = change => look([connection()], [end(1, { remote: "192.0.2.3:1", age_seconds: 200, ...change }), end(2, { remote: "192.0.2.4:1", age_seconds: 300, ...change })]);
     assert.deepEqual(left({}).map(({ level }) => level), ["good", "note"]);

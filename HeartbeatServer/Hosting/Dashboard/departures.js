@@ -1,8 +1,8 @@
 // Who left, and how: clients that come and go, many that left together, and the others by their cause. Pure. Ends are newest first.
 
 import { explainEnd, isOrdinary, usualTimeout } from "./explain.js";
-import { RECENT, finding, listed, names } from "./finding.js";
-import { count, duration, host, plural } from "./format.js";
+import { RECENT, counted, finding, listed, names } from "./finding.js";
+import { count, duration, host } from "./format.js";
 import { burstOfEnds } from "./history.js";
 
 /** What flapping is: so many connections of one address, one after another, that the client's side ended, none older than so many seconds. */
@@ -130,7 +130,7 @@ function ofCauses(ends, areAll, options, now) {
         const level = ["internal_error", "pong_timeout"].includes(newest.cause) ? "bad" : isLeaving && !pattern ? "note" : "warn";
         return finding(
             key, level,
-            `${plural(those.length, one, many)}: ${names(those)}, ${those.length > 1 ? "the last " : ""}${ago(endedAt(newest), now)}`,
+            `${counted(those.length, areAll, one, many)}: ${names(those)}, ${those.length > 1 ? "the last " : ""}${ago(endedAt(newest), now)}`,
             `${pattern}${what} ${advice}`, those);
     });
 }

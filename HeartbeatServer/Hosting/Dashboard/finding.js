@@ -1,6 +1,6 @@
 // What a finding is, and how it names clients. Pure.
 
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 
 /** For how long something is news, in seconds. */
 export const RECENT = 300;
@@ -13,6 +13,9 @@ export const NAMED = 3;
  * first of those.
  */
 export const finding = (key, level, title, text, those = []) => ({ key, level, title, text, ids: those.slice(0, NAMED).map(each => each.id) });
+
+/** "12 clients are"; "At least 12 clients are" where the page does not know of all. */
+export const counted = (value, areAll, one, many) => areAll ? plural(value, one, many) : `At least ${plural(value, one, many)}`;
 
 /** "#3 192.0.2.1:5000, #4 192.0.2.1:5001 and 10 more". all: how many there are, if those are only some. */
 export const names = (those, all = those.length) => listed(those.map(each => `#${each.id} ${each.remote}`), all);

@@ -2,7 +2,7 @@
 
 import { departures } from "./departures.js";
 import { condition } from "./explain.js";
-import { RECENT, finding, names } from "./finding.js";
+import { RECENT, counted, finding, names } from "./finding.js";
 import { count, milliseconds, parseDuration, plural } from "./format.js";
 import { greatest } from "./history.js";
 
@@ -19,7 +19,7 @@ export function situation(status, worst, ends, history) {
     const areAll = recent.length < ends.length || ends.length >= totals.ended;
     const findings = [
         ...ofServer(status, greatest(history.lateness_ms.slice(-12))),
-        ...ofConnections(worst, options, totals.suspect),
+        ...ofConnections(worst, options, totals),
         ...departures(recent, areAll, history, options, now),
     ];
     const rank = { bad: 0, warn: 1, note: 2, good: 3 };
@@ -46,29 +46,33 @@ function ofServer({ state, options }, lateness) {
     return findings;
 }
 
-function ofConnections(worst, options, suspect) {
-    const of = kind => worst.filter(connection => condition(connection, options).kind === kind);
+function ofConnections(worst, options, { connections, suspect }) {
+    const kinds = worst.map(connection => condition(connection, options).kind);
+    const of = kind => worst.filter((_, place) => kinds[place] === kind);
     const findings = [];
     const silent = of("silent");
     const slow = of("slow");
     const late = of("late");
+    // Where the page ends before the bad ones do, there may be more of them.
+    const areAll = worst.length >= connections || ["healthy", "new"].includes(kinds.at(-1));
+    const unseen = areAll ? 0 : Math.max(0, suspect - worst.filter(({ strikes }) => strikes > 0).length);
     if (silent.length) {
-        // The page may hold only some of them.
-        const all = silent.length + slow.length === worst.length ? Math.max(silent.length, suspect) : silent.length;
+        // Of the suspects that are not on the page each is silent, or one that keeps answering late.
+        const all = slow.length ? silent.length : silent.length + unseen;
         findings.push(finding(
-            "silent", "bad", `${plural(all, "client is", "clients are")} silent: ${names(silent, all)}`,
+            "silent", "bad", `${counted(all, unseen === 0 || !slow.length, "client is", "clients are")} silent: ${names(silent, all)}`,
             silent.length === 1 ? condition(silent[0], options).text : "They miss pings now; each is cut after "
                 + `${options["max-missed"]} missed in a row, and its end then says whether the network or the program is to blame.`, silent));
     }
     if (slow.length) {
         const worstOf = slow.reduce((a, b) => Math.max(...a.recent_ms) > Math.max(...b.recent_ms) ? a : b);
         findings.push(finding(
-            "slow", "warn", `${plural(slow.length, "client keeps", "clients keep")} answering late: ${names(slow)}`,
+            "slow", "warn", `${counted(slow.length, areAll, "client keeps", "clients keep")} answering late: ${names(slow)}`,
             condition(worstOf, options).text, slow));
     }
     if (late.length) {
         findings.push(finding(
-            "late", "note", `${plural(late.length, "client", "clients")} answered late just now: ${names(late)}`,
+            "late", "note", `${counted(late.length, areAll, "client", "clients")} answered late just now: ${names(late)}`,
             `The last pong took longer than --timeout ${options.timeout}.`, late));
     }
     return findings;
