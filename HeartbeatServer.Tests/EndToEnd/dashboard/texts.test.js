@@ -200,6 +200,27 @@ test("what the page does not know of all of is counted as at least so many", () 
     assert.match(title([connection()], { connections: 1, ended: 3000 }, [...frozen, end(400, {})]), /^1,000 clients were frozen/);
 });
 
+test("refusals of late are told with their reasons, and the option to look at", () => {
+    const options = { ...OPTIONS, "max-connections-per-ip": "2", "handshake-timeout": "10s" };
+    const refusals = (recent, byReason) => {
+        const refused = Object.values(byReason).reduce((a, b) => a + b, 0);
+        const time = [NOW / 1000 - 301, NOW / 1000 - 5];
+        const totals = { connections: 1, suspect: 0, ended: 0, refused, refusals: byReason };
+        return look([connection()], [], { options, totals, history: { time, refused: [refused - recent, recent] } }).find(({ key }) => key === "refused");
+    };
+    const limited = refusals(7, { ip_limit: 5, not_found: 2, origin: 0 });
+    assert.deepEqual([limited.title, limited.level], ["7 requests were refused in the last 5 minutes.", "warn"]);
+    assert.equal(limited.text, "ip_limit 5 (--max-connections-per-ip 2 are there from the address; a proxy in front belongs in --trust-proxy), not_found 2 (another path than --path /ws).");
+    const strangers = refusals(1, { not_found: 1 });
+    assert.deepEqual([strangers.title, strangers.level], ["1 request was refused in the last 5 minutes.", "note"]);
+    const mixed = refusals(3, { not_found: 90, origin: 2 });
+    assert.equal(mixed.level, "note", "the last three may all be strangers");
+    assert.match(mixed.text, /^Since the start: not_found 90 .*, origin 2 \(the page is not in --allow-origin\)\.$/);
+    assert.equal(refusals(3, { not_found: 2, origin: 90 }).level, "warn", "one of the last three at least was a page");
+    assert.equal(refusals(0, { origin: 9 }), undefined, "long ago");
+    assert.match(refusals(1, { of_tomorrow: 1 }).text, /^of_tomorrow 1 /);
+});
+
 test("one that left is a note; several after one and the same silence are a proxy's doing", () => {
     const left = change => look([connection()], [end(1, { remote: "192.0.2.3:1", age_seconds: 200, ...change }), end(2, { remote: "192.0.2.4:1", age_seconds: 300, ...change })]);
     assert.deepEqual(left({}).map(({ level }) => level), ["good", "note"]);

@@ -5,7 +5,7 @@ import { CAUSES } from "./explain.js";
 const HOUR = 3600;
 /** Seconds between two samples. */
 const SAMPLE = 5;
-const COLUMNS = ["time", "connections", "opened", "refused", "strikes", "late", "p50_ms", "p95_ms", "p99_ms", "lateness_ms"];
+const COLUMNS = ["time", "connections", "refused", "p50_ms", "p95_ms", "p99_ms", "lateness_ms"];
 
 /** No samples. */
 export function emptyHistory() {

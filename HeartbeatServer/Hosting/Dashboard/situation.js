@@ -5,6 +5,7 @@ import { condition } from "./explain.js";
 import { RECENT, counted, finding, names } from "./finding.js";
 import { count, milliseconds, parseDuration, plural } from "./format.js";
 import { greatest } from "./history.js";
+import { ofRefusals } from "./refusals.js";
 
 /**
  * The findings, the worst first: at most one of a kind.
@@ -21,6 +22,7 @@ export function situation(status, worst, ends, history) {
         ...ofServer(status, greatest(history.lateness_ms.slice(-12))),
         ...ofConnections(worst, options, totals),
         ...departures(recent, areAll, history, options, now),
+        ...ofRefusals(status, history, now),
     ];
     const rank = { bad: 0, warn: 1, note: 2, good: 3 };
     findings.sort((a, b) => rank[a.level] - rank[b.level]);

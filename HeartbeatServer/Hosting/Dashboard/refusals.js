@@ -1,0 +1,37 @@
+// Requests that got no connection, and the option to look at. Pure.
+
+import { RECENT, finding } from "./finding.js";
+import { count, plural } from "./format.js";
+import { sum } from "./history.js";
+
+/** Why, by reason. ours: who asked was a client of ours, as far as can be seen, and somebody should look; others are often strangers. */
+const REASONS = {
+    origin: { ours: true, why: () => "the page is not in --allow-origin" },
+    ip_limit: { ours: true, why: options => `--max-connections-per-ip ${options["max-connections-per-ip"]} are there from the address; a proxy in front belongs in --trust-proxy` },
+    connection_limit: {
+        ours: true,
+        why: options => options["max-connections"] === "0" ? "too many unfinished requests at once" : `--max-connections ${options["max-connections"]} are there`,
+    },
+    not_found: { why: options => `another path than --path ${options.path}` },
+    upgrade_required: { why: () => "plain HTTP, not WebSocket; does a proxy on the way pass the Upgrade header on?" },
+    request_timeout: { why: options => `not finished within --handshake-timeout ${options["handshake-timeout"]}` },
+    bad_request: { why: () => "a rule of the handshake or of HTTP was broken" },
+    method_not_allowed: { why: () => "not GET" },
+    header_too_large: { why: () => "headers without end" },
+    draining: { why: () => "this server was stopping" },
+};
+
+/** The finding about refusals, if there were some of late. now: Unix ms. */
+export function ofRefusals({ totals, options }, history, now) {
+    const recent = sum(history.refused.filter((_, place) => history.time[place] > now / 1000 - RECENT));
+    if (recent === 0)
+        return [];
+    // The history does not tell them apart. All but so many have other reasons: the rest of the recent ones was for this one.
+    const isSure = reason => recent > totals.refused - totals.refusals[reason];
+    const reasons = Object.entries(totals.refusals).filter(([, many]) => many).sort(([, a], [, b]) => b - a);
+    const isAll = recent >= totals.refused;
+    return [finding(
+        "refused", reasons.some(([reason]) => REASONS[reason]?.ours && isSure(reason)) ? "warn" : "note",
+        `${plural(recent, "request was", "requests were")} refused in the last ${RECENT / 60} minutes.`,
+        `${isAll ? "" : "Since the start: "}${reasons.map(([reason, many]) => `${reason} ${count(many)} (${REASONS[reason]?.why(options) ?? "see the log"})`).join(", ")}.`)];
+}
