@@ -109,15 +109,19 @@ def told_apart(lab: Lab) -> None:
         expect("grounds, light and dark", len(grounds), 2)
         shown.expect_quiet_console()
 
+        shown.evaluate(f"document.querySelector('#rows tr[data-id=\"{healthy}\"] button').click()")
+        shown.wait_for_text("#details", "It answers in time.")
         server.kill()
         shown.wait_for_text("#gone", "No answer since ")
+        shown.wait_for_text("#details", "No answer since ")
         expect("state of a server that is gone", shown.text("#state"), "no answer")
         expect("other errors on the console than those of requests", {entry["source"] for entry in shown.console} - {"network"}, set())
 
         with lab.server("--admin", str(port), *PING):
             shown.wait("the banner to go", "document.getElementById('gone').hidden")
             shown.wait_for_text("#situation", "Nobody is connected.")
-            shown.wait_for_text("#news", "The server was started anew.")
+            shown.wait_for_text("#news", "The server was started anew. Its figures begin again, and the details were closed.")
+            expect("details of a connection of the server before", shown.evaluate("document.getElementById('details').open"), False)
             shown.wait_for_text("#no-ends", "No connection has ended yet.")
             shown.wait_for_text("#plots", "No pong measured yet.")
             shown.console.clear()

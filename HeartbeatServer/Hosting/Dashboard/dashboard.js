@@ -41,7 +41,6 @@ async function look(get) {
     const isOther = started !== null && started !== status.started;
     if (isOther)
         forget();
-    started = status.started;
 
     const worst = query === WORST ? status : await get(`/status?${WORST}`);
     const newer = await get(`/status/ends?after=${ends[0]?.seq ?? 0}&limit=${MOST_ENDS}`);
@@ -53,6 +52,8 @@ async function look(get) {
         plotted.draw(history);
     }
     showAnswer(isOther);
+    // Only now: what was given up on the way said nothing of the new server.
+    started = status.started;
     showStatus(status);
     showFindings(situation(status, worst.connections.items, ends, history), isOther);
     table.show(status);
@@ -78,19 +79,25 @@ function showAnswer(isOther) {
     const wasGone = !byId("gone").hidden;
     answeredAt = new Date();
     byId("gone").hidden = true;
+    details.setGone("");
     document.body.classList.remove("is-gone");
-    if (isOther)
-        say("The server was started anew. Its figures begin again.");
-    else if (wasGone)
+    if (isOther) {
+        // Numbers begin anew: the one in the details is, or will be, another connection.
+        const wasOpen = details.close();
+        say(`The server was started anew. Its figures begin again${wasOpen ? ", and the details were closed" : ""}.`);
+    } else if (wasGone) {
         say("The server answers again.");
+    }
 }
 
 function showGone({ message, status }) {
     const since = answeredAt ? ` since ${clock(answeredAt)}` : "";
-    byId("gone").hidden = false;
-    setText(byId("gone"), status === null
+    const text = status === null
         ? `No answer${since}, trying again. What is shown below is from then.`
-        : `The server answers with an error${since}: ${message} (HTTP ${status}), trying again.`);
+        : `The server answers with an error${since}: ${message} (HTTP ${status}), trying again.`;
+    byId("gone").hidden = false;
+    setText(byId("gone"), text);
+    details.setGone(text);
     document.body.classList.add("is-gone");
     setText(byId("state"), "no answer");
     setClass(byId("state"), "chip gone");

@@ -9,13 +9,17 @@ import { drawSparkline, sparkline } from "./sparkline.js";
 export function detailsDialog(onOpen) {
     const dialog = byId("details");
     const body = byId("details-body");
+    // What is beside an open dialog is not heard, and hardly seen: it says itself that the server is gone.
+    const gone = element("p", "alert");
+    gone.setAttribute("role", "alert");
+    gone.hidden = true;
     const chip = element("p", "chip");
     const what = element("p", "what");
     const advice = element("p", "advice");
     const line = sparkline();
     line.setAttribute("preserveAspectRatio", "none");
     const figures = element("dl");
-    body.append(chip, what, advice, line, figures);
+    body.append(gone, chip, what, advice, line, figures);
     const details = {
         /** Number of the connection that is shown; null while the dialog is closed. */
         id: null,
@@ -27,6 +31,20 @@ export function detailsDialog(onOpen) {
             if (!dialog.open)
                 dialog.showModal();
             onOpen();
+        },
+
+        /** Closes it, if it is open. Returns whether it was. */
+        close() {
+            const wasOpen = dialog.open;
+            dialog.close();
+            details.id = null;
+            return wasOpen;
+        },
+
+        /** Says that the server does not answer; "" that it does. */
+        setGone(text) {
+            setText(gone, text);
+            gone.hidden = !text;
         },
 
         /** answer: of /status/{id}; null if the server does not remember it. */
