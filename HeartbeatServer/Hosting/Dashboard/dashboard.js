@@ -112,7 +112,7 @@ function showStatus(status) {
     document.title = `${totals.suspect ? `${count(totals.suspect)} suspect of ` : ""}${plural(totals.connections, "connection")} – HeartbeatServer`;
 
     figure("connections", count(totals.connections), `at most ${count(totals.peak)}, ${count(totals.opened)} in all${totals.refused ? `, ${count(totals.refused)} refused` : ""}`);
-    figure("suspect", count(totals.suspect), `${count(totals.missed)} pings missed, ${count(totals.late)} pongs late`);
+    figure("suspect", count(totals.suspect), `${plural(totals.missed, "ping")} missed, ${plural(totals.late, "pong")} late`);
     const lastHour = status.uptime_seconds < 3600 ? totals.ended : sum(Object.values(history.ends).map(sum));
     figure("ends", count(lastHour), `${count(totals.ended)} in all`);
     figure("round-trip", milliseconds(times.p50), times.p50 === null ? "no pong measured yet" : `p95 ${milliseconds(times.p95)}, p99 ${milliseconds(times.p99)}`);

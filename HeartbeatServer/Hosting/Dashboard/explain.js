@@ -107,13 +107,14 @@ const EXPLANATIONS = {
     }),
 
     pong_timeout: (end, options) => {
-        const pings = `${options["max-missed"]} pings in a row`;
+        const most = Number(options["max-missed"]);
+        const pings = most === 1 ? "1 ping" : `${most} pings in a row`;
         const slow = end.late >= 2 && end.round_trip_ms
             ? ` ${plural(end.late, "pong")} had come late before: the path may be slow, not dead; then raise --timeout above ${milliseconds(end.round_trip_ms.max)}.`
             : "";
         if (end.verdict === "peer_frozen") {
             return {
-                what: `The client's kernel answered, its program did not: ${pings} were acknowledged, and no pong came. ${lastByte(end)}`,
+                what: `The client's kernel answered, its program did not: ${pings} ${most === 1 ? "was" : "were"} acknowledged, and no pong came. ${lastByte(end)}`,
                 advice: "Its event loop is blocked, or it is stopped or suspended (a sleeping tab or app). Look at the client; "
                     + `if it may be busy that long, raise --timeout or --max-missed.${slow}`,
             };
