@@ -65,6 +65,8 @@ export function connectionTable(onQuery, onOpen) {
     byId("headers").append(...headers);
 
     let options;
+    // Whoever asked for another page hears which came; not how it changes by itself.
+    let asked = false;
     const show = keyedList(byId("rows"), ({ id }) => {
         const row = element("tr");
         row.dataset.id = id;
@@ -76,8 +78,17 @@ export function connectionTable(onQuery, onOpen) {
 
     function ask(change) {
         Object.assign(query, change);
+        asked = true;
         showSort();
         onQuery();
+    }
+
+    /** Not `disabled`: that would take the focus from the button that led to the last page. */
+    function onTurn(button, offset) {
+        button.addEventListener("click", () => {
+            if (button.ariaDisabled !== "true")
+                ask({ offset: offset() });
+        });
     }
 
     function showSort() {
@@ -93,8 +104,8 @@ export function connectionTable(onQuery, onOpen) {
         if (row && getSelection().isCollapsed)
             onOpen(Number(row.dataset.id));
     });
-    byId("previous").addEventListener("click", () => ask({ offset: Math.max(0, query.offset - PAGE) }));
-    byId("next").addEventListener("click", () => ask({ offset: query.offset + PAGE }));
+    onTurn(byId("previous"), () => Math.max(0, query.offset - PAGE));
+    onTurn(byId("next"), () => query.offset + PAGE);
     let typing;
     byId("search").addEventListener("input", event => {
         clearTimeout(typing);
@@ -116,12 +127,16 @@ export function connectionTable(onQuery, onOpen) {
                 return ask({ offset: Math.floor(Math.max(0, matching - 1) / PAGE) * PAGE });
             show(items, ({ id }) => id);
             setText(byId("range"), items.length ? `${count(offset + 1)}–${count(offset + items.length)} of ${count(matching)}` : "");
-            byId("previous").disabled = offset === 0;
-            byId("next").disabled = offset + items.length >= matching;
+            setAttribute(byId("previous"), "aria-disabled", offset === 0);
+            setAttribute(byId("next"), "aria-disabled", offset + items.length >= matching);
             byId("no-rows").hidden = items.length > 0;
             setText(byId("no-rows"), query.search && status.totals.connections
                 ? `None of ${plural(status.totals.connections, "connection")} matches “${query.search}”.`
                 : `Nobody is connected. Clients connect to ${options.path} on port ${options.port}.`);
+            if (asked) {
+                asked = false;
+                setText(byId("page-news"), items.length ? `${byId("range").textContent}, by ${query.sort.replace("_", " ")}, ${query.order === "desc" ? "descending" : "ascending"}` : byId("no-rows").textContent);
+            }
         },
     };
 }
