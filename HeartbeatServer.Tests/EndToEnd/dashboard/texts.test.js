@@ -264,6 +264,12 @@ test("history is appended to, and an hour long", () => {
     assert.equal(startOf(early), -195);
 });
 
+test("a clock that was set back makes history begin where it is now", () => {
+    const before = appended(emptyHistory(), samples([100, 105, 110, 115], [1, 2, 3, 4]));
+    const after = appended(before, samples([100, 105, 110, 115, 103, 108], [1, 2, 3, 4, 5, 6]));
+    assert.deepEqual([after.time, after.ends.client_closed], [[100, 103, 108], [1, 5, 6]]);
+});
+
 test("bins keep every end", () => {
     const times = Array.from({ length: 720 }, (_, i) => 3600 + (i + 1) * 5);
     const hour = binnedEnds(appended(emptyHistory(), samples(times, times.map(() => 1))), 3600);

@@ -46,7 +46,9 @@ async function look(get) {
     const newer = await get(`/status/ends?after=${ends[0]?.seq ?? 0}&limit=${MOST_ENDS}`);
     ends = [...newer.items, ...ends].slice(0, MOST_ENDS);
     if (performance.now() - historyAt >= HISTORY_EVERY_MS) {
-        const samples = await get(`/status/history?after=${history.time.at(-1) ?? 0}`);
+        const last = history.time.at(-1) ?? 0;
+        // Not later than now, unless the server's clock was set back: then nothing would be newer for a long time.
+        const samples = await get(`/status/history?after=${last > Date.parse(status.now) / 1000 ? 0 : last}`);
         history = appended(history, samples);
         historyAt = performance.now();
         plotted.draw(history);

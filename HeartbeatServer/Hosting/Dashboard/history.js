@@ -16,10 +16,18 @@ export function emptyHistory() {
 export function appended(history, newer) {
     const all = name => [...history[name], ...newer[name]];
     const time = all("time");
-    const first = time.findIndex(each => each > time.at(-1) - HOUR);
+    // Where the server's clock was set back, the samples of before that are later than those that came then are of no use.
+    let next = Infinity;
+    const kept = time.map((_, place) => place).reverse().filter(place => {
+        const isKept = time[place] < next && time[place] > time.at(-1) - HOUR;
+        if (isKept)
+            next = time[place];
+        return isKept;
+    }).reverse();
+    const column = values => kept.map(place => values[place]);
     return {
-        ...Object.fromEntries(COLUMNS.map(name => [name, all(name).slice(first)])),
-        ends: Object.fromEntries(Object.keys(history.ends).map(cause => [cause, [...history.ends[cause], ...newer.ends[cause]].slice(first)])),
+        ...Object.fromEntries(COLUMNS.map(name => [name, column(all(name))])),
+        ends: Object.fromEntries(Object.keys(history.ends).map(cause => [cause, column([...history.ends[cause], ...newer.ends[cause]])])),
     };
 }
 
