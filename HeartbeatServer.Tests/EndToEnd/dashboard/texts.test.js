@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { flappers, groupEnds } from "./departures.js";
 import { CAUSES, condition, enoughTimeout, explainEnd, usualTimeout } from "./explain.js";
+import { spoken } from "./finding.js";
 import { asOption, bytes, duration, host, milliseconds, parseDuration, plural } from "./format.js";
 import { appended, binnedEnds, burstOfEnds, emptyHistory, greatest, startOf } from "./history.js";
 import { situation } from "./situation.js";
@@ -156,7 +157,7 @@ test("many that end together are one finding, with the count of the server", () 
     const totals = { connections: 10, suspect: 0, ended: 9000 };
     const [together, ...rest] = look([connection()], ends, { history, totals });
     assert.deepEqual([together.title, together.level], ["9,000 of 9,010 connections ended within 5 s, 10 s ago.", "warn"]);
-    assert.match(together.text, /^client_vanished 9,000 \(of which 1,000 are remembered, from 40 addresses\)\. A proxy or load balancer/);
+    assert.match(together.text, /^client_vanished 9,000\. The 1,000 that are remembered came from 40 addresses\. A proxy or load balancer/);
     assert.deepEqual(rest, []);
     history.ends.client_closed = time.map((_, i) => i === 58 ? 9001 : 0);
     assert.deepEqual(look([connection()], ends, { history, totals }).map(({ title, level }) => [title, level]), [
@@ -220,6 +221,12 @@ test("refusals of late are told with their reasons, and the option to look at", 
     assert.equal(refusals(3, { not_found: 2, origin: 90 }).level, "warn", "one of the last three at least was a page");
     assert.equal(refusals(0, { origin: 9 }), undefined, "long ago");
     assert.match(refusals(1, { of_tomorrow: 1 }).text, /^of_tomorrow 1 /);
+});
+
+test("three new findings are read out, and the others counted", () => {
+    assert.equal(spoken(["This server is full.", "1 client is silent: #1"]), "This server is full. 1 client is silent: #1.");
+    assert.equal(spoken(["A", "B", "C.", "D", "E"]), "A. B. C. And 2 more findings.");
+    assert.equal(spoken(["A", "B", "C", "D"]), "A. B. C. And 1 more finding.");
 });
 
 test("one that left is a note; several after one and the same silence are a proxy's doing", () => {

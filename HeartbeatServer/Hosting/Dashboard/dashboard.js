@@ -3,7 +3,7 @@
 import { detailsDialog } from "./details.js";
 import { byId, element, keyedList, setClass, setProse, setText } from "./dom.js";
 import { endList } from "./ends.js";
-import { NAMED } from "./finding.js";
+import { spoken } from "./finding.js";
 import { clock, count, duration, milliseconds, plural } from "./format.js";
 import { appended, emptyHistory, sum } from "./history.js";
 import { plots } from "./plots.js";
@@ -138,7 +138,7 @@ function showFindings(findings, isOther) {
     if (known && !isOther) {
         const fresh = [...now].filter(([key]) => !known.has(key)).map(([, title]) => title);
         if (fresh.length)
-            say(fresh.slice(0, NAMED).join(" ") + (fresh.length > NAMED ? ` And ${plural(fresh.length - NAMED, "more finding", "more findings")}.` : ""));
+            say(spoken(fresh));
         else if (known.size && now.size === 0)
             say(findings[0].title);
     }

@@ -78,12 +78,12 @@ function ofBurst(burst, known, now) {
     const { total, before, ends, from, to } = burst;
     const causes = Object.entries(ends).filter(([, many]) => many).sort(([, a], [, b]) => b - a);
     const hosts = new Set(known.map(end => host(end.remote)));
-    const where = hosts.size === 1 ? `all from ${[...hosts][0]}` : `from ${count(hosts.size)} addresses`;
-    const remembered = known.length < total ? ` (of which ${count(known.length)} are remembered, ${where})` : `, ${where}`;
+    const who = known.length < total ? `The ${count(known.length)} that are remembered` : "They";
+    const where = known.length ? `${who} came from ${hosts.size === 1 ? [...hosts][0] : `${count(hosts.size)} addresses`}. ` : "";
     return [finding(
         `together ${from}`, causes[0][0] === "client_closed" ? "note" : "warn",
         `${count(total)}${total <= before ? ` of ${count(before)}` : ""} connections ended within ${to - from} s, ${ago(to * 1000, now)}.`,
-        `${causes.map(([cause, many]) => `${cause} ${count(many)}`).join(", ")}${known.length ? remembered : ""}. ${TOGETHER[causes[0][0]] ?? TOGETHER.other}`)];
+        `${causes.map(([cause, many]) => `${cause} ${count(many)}`).join(", ")}. ${where}${TOGETHER[causes[0][0]] ?? TOGETHER.other}`)];
 }
 
 /** Why many end together, by the most frequent cause. */
@@ -102,7 +102,7 @@ function ofFlappers(flapping, now) {
         return [];
     const [{ host: address, ends: [newest] }] = flapping;
     const ends = flapping.flatMap(flapper => flapper.ends);
-    const ages = ends.map(end => end.age_seconds).sort((a, b) => a - b);
+    const usual = ends.map(end => end.age_seconds).sort((a, b) => a - b)[ends.length >> 1];
     const causes = [...new Set(ends.map(end => end.cause.replaceAll("_", " ")))].join(", ");
     const times = ({ ends: { length } }) => `${count(length)} times`;
     const latest = ago(Math.max(...flapping.map(flapper => endedAt(flapper.ends[0]))), now);
@@ -111,7 +111,7 @@ function ofFlappers(flapping, now) {
         flapping.length === 1
             ? `${address} connected and left ${times(flapping[0])} in ${duration(Math.max(1, (endedAt(newest) - openedAt(ends.at(-1))) / 1000))}, the last ${latest}.`
             : `${count(flapping.length)} addresses come and go: ${listed(flapping.map(each => `${each.host} (${times(each)})`), flapping.length, " addresses")}, the last ${latest}.`,
-        `${flapping.length === 1 ? "It is" : "They are"} flapping: a connection stays for ${duration(ages[ages.length >> 1])} as a rule (${causes}). `
+        `${flapping.length === 1 ? "It is" : "They are"} flapping: a connection stays for ${usual < 0.1 ? "less than 0.1 s" : duration(usual)} as a rule (${causes}). `
         + "Does the client reconnect in a loop, without waiting? Or do many clients share an address, behind a proxy or NAT?",
         flapping.length === 1 ? ends : flapping.map(each => each.ends[0]))];
 }

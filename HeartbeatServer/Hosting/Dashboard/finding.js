@@ -25,3 +25,9 @@ export function listed(texts, all = texts.length, noun = "") {
     const named = texts.slice(0, NAMED).join(", ");
     return all > NAMED ? `${named} and ${count(all - NAMED)} more${noun}` : named;
 }
+
+/** Titles as they are read out: not dozens of them. */
+export function spoken(titles) {
+    const more = titles.length - NAMED;
+    return [...titles.slice(0, NAMED), ...more > 0 ? [`And ${plural(more, "more finding")}`] : []].map(title => title.replace(/\.?$/, ".")).join(" ");
+}
