@@ -11,7 +11,7 @@ import time
 from .browser import Page, page
 from .case import case, eventually, expect, expect_that
 from .lab import HERE, REPOSITORY, Lab, need
-from .peer import EOF, RESET, Peer, frame
+from .peer import EOF, RESET, Peer, frame, upgrade_request
 from .server import Server, free_port
 from .verdicts import waiting_client
 
@@ -20,6 +20,7 @@ SLOW = 1.3
 """Seconds after which the slow client answers: more than --timeout, less than --ping."""
 
 FLAPS = 4
+CROWD = 60
 
 
 def stays(server: Server, source: str, delay: float = 0.0) -> int:
@@ -162,6 +163,28 @@ def ended_details(shown: Page, ended: int) -> None:
     shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
     shown.wait_for_text("#details", "3 ping(s) in a row without a sign of life")
     shown.press("Escape")
+
+
+@case("dashboard/a crowd that leaves at once, and a request that is refused", limit=60)
+def crowd(lab: Lab) -> None:
+    """Nobody of the crowd comes back: it does not flap, though each address left many times."""
+    port = free_port()
+    with lab.server("--admin", str(port), "--ping", "0") as server, page(lab) as shown:
+        shown.look(1400, "light")
+        shown.open(f"http://localhost:{port}")
+        with contextlib.ExitStack() as stack:
+            for place in range(CROWD):
+                stack.enter_context(Peer(server.port, source=f"127.0.2.{1 + place % 4}"))
+            shown.wait_for_text("#range", f"of {CROWD}")
+        with Peer(server.port, upgrade=False) as lost:
+            lost.send(upgrade_request(server.port, path="/elsewhere"))
+            expect("status", lost.response()[0], 404)
+        shown.wait_for_text("#situation", "connections ended within ")
+        shown.wait_for_text("#situation", f"client_vanished {CROWD}.")
+        shown.wait_for_text("#situation", "They came from 4 addresses.")
+        shown.wait_for_text("#situation", "1 request was refused in the last 5 minutes. not_found 1 (another path than --path /ws).")
+        expect_that("no word of flapping", "flapping" not in shown.text("#situation"), shown.text("#situation"))
+        shown.expect_quiet_console()
 
 
 @case("dashboard/texts and patterns")
