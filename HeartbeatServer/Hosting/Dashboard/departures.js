@@ -8,8 +8,8 @@ import { burstOfEnds } from "./history.js";
 /** What flapping is: so many connections of one address, one after another, that the client's side ended, none older than so many seconds. */
 const FLAPPING = 3;
 const SHORT = 60;
-/** Times are rounded, and a client is sometimes back before its end is through: ms. */
-const SLACK = 5;
+/** Times are rounded, and of a client that is back at once a busy server may see the opening before the end: ms. */
+const SLACK = 100;
 const LEAVING = ["client_closed", "client_vanished", "connection_reset"];
 
 /** The findings about ends. ends: the recent ones. areAll: whether none of the recent is missing. now: Unix ms. */
@@ -110,7 +110,7 @@ function ofFlappers(flapping, now) {
         "flapping", "warn",
         flapping.length === 1
             ? `${address} connected and left ${times(flapping[0])} in ${duration(Math.max(1, (endedAt(newest) - openedAt(ends.at(-1))) / 1000))}, the last ${latest}.`
-            : `${count(flapping.length)} addresses come and go: ${listed(flapping.map(each => `${each.host} (${times(each)})`), flapping.length, " addresses")}, the last ${latest}.`,
+            : `${count(flapping.length)} addresses come and go: ${listed(flapping.map(each => `${each.host} (${times(each)})`), flapping.length, ["address", "addresses"])}, the last ${latest}.`,
         `${flapping.length === 1 ? "It is" : "They are"} flapping: a connection stays for ${usual < 0.1 ? "less than 0.1 s" : duration(usual)} as a rule (${causes}). `
         + "Does the client reconnect in a loop, without waiting? Or do many clients share an address, behind a proxy or NAT?",
         flapping.length === 1 ? ends : flapping.map(each => each.ends[0]))];

@@ -20,10 +20,11 @@ export const counted = (value, areAll, one, many) => areAll ? plural(value, one,
 /** "#3 192.0.2.1:5000, #4 192.0.2.1:5001 and 10 more". all: how many there are, if those are only some. */
 export const names = (those, all = those.length) => listed(those.map(each => `#${each.id} ${each.remote}`), all);
 
-/** "a, b, c and 10 more": the first of many. */
-export function listed(texts, all = texts.length, noun = "") {
+/** "a, b, c and 10 more", or "and 1 more address": the first of many. */
+export function listed(texts, all = texts.length, nouns = null) {
     const named = texts.slice(0, NAMED).join(", ");
-    return all > NAMED ? `${named} and ${count(all - NAMED)} more${noun}` : named;
+    const more = all - NAMED;
+    return more > 0 ? `${named} and ${nouns ? plural(more, `more ${nouns[0]}`, `more ${nouns[1]}`) : `${count(more)} more`}` : named;
 }
 
 /** Titles as they are read out: not dozens of them. */
