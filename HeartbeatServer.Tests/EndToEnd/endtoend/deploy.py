@@ -1,15 +1,19 @@
 """The files that deploy the server, each read by the program that it is for."""
 
-import functools
+import contextlib
 import json
 import os
 import re
+import socket
+import ssl
 import subprocess
+import threading
 import time
+from pathlib import Path
 
 from .case import Skip, case, eventually, expect, expect_that
 from .lab import CLIENTS, REPOSITORY, Lab, need
-from .peer import Peer
+from .peer import Peer, upgrade_request
 from .proxies import certificate
 from .server import free_port
 
@@ -29,22 +33,82 @@ def adapted(lab: Lab, file: str, **addresses: str) -> str:
     both.write_text(pem.read_text() + key.read_text())
     text = (DEPLOY / file).read_text()
     for old, new in {
-            "/etc/haproxy/heartbeat.pem": str(both), "/certificates/heartbeat.pem": str(both), "/etc/ssl/certs/heartbeat.pem": str(pem),
+            "/etc/haproxy/heartbeat.pem": str(both), "/etc/ssl/certs/heartbeat.pem": str(pem),
             "/etc/ssl/private/heartbeat.key": str(key), **addresses}.items():
         text = text.replace(old, new)
     return text
 
 
-def haproxy(lab: Lab, file: str) -> None:
+@case("deploy/haproxy.cfg is what haproxy accepts")
+def haproxy(lab: Lab) -> None:
     config = lab.scratch / "haproxy.cfg"
-    # The name is one of compose's network.
-    config.write_text(adapted(lab, file, **{" server:8080": " 127.0.0.1:8080"}))
+    config.write_text(adapted(lab, "haproxy.cfg"))
     said = checked("haproxy -c", need("haproxy"), "-c", "-f", config)
     expect_that("no warning", "WARNING" not in said.upper(), said)
 
 
-for _file in ("haproxy.cfg", "compose/haproxy.cfg"):
-    case(f"deploy/{_file} is what haproxy accepts")(functools.partial(haproxy, file=_file))
+def compose_proxy(lab: Lab, **addresses: str) -> Path:
+    """The configuration of compose's proxy, on the certificate that compose.yaml tells people to make."""
+    command = re.search(r"(?m)^#   (mkdir (?:.*\\\n)*.*)", (REPOSITORY / "compose.yaml").read_text())[1].replace("\n#", "\n")
+    # Under the strictest umask that people have.
+    checked("the command in compose.yaml", "sh", "-c", f'cd "{lab.scratch}" && umask 077 && {command}')
+    text = (DEPLOY / "compose/haproxy.cfg").read_text()
+    for old, new in {"/certificates/": f"{lab.scratch}/certificates/", **addresses}.items():
+        expect_that(f"{old!r} to be in it", old in text, text)
+        text = text.replace(old, new)
+    config = lab.scratch / "haproxy.cfg"
+    config.write_text(text)
+    return config
+
+
+@case("deploy/compose/haproxy.cfg is what haproxy accepts, as the user of its image")
+def compose_haproxy(lab: Lab) -> None:
+    if os.geteuid() != 0:
+        raise Skip("root is needed to become another user")
+    # The name is one of compose's network.
+    config = compose_proxy(lab, **{" server:8080": " 127.0.0.1:8080"})
+    # In the container the folder is a mount, which nothing stands in front of.
+    lab.scratch.chmod(0o755)
+    said = checked("haproxy -c", need("setpriv"), "--reuid=99", "--regid=99", "--clear-groups", need("haproxy"), "-c", "-f", config)
+    expect_that("no warning", "WARNING" not in said.upper(), said)
+
+
+@case("deploy/compose/haproxy.cfg finds a server that starts after it")
+def late_server(lab: Lab) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names, lab.server() as server:
+        names.bind(("127.0.0.1", 0))
+        known = threading.Event()
+        threading.Thread(target=answer_names, args=(names, known), daemon=True).start()
+        port = free_port()
+        config = compose_proxy(lab, **{
+            "127.0.0.11:53": f"127.0.0.1:{names.getsockname()[1]}", " server:8080": f" server.invalid:{server.port}",
+            "bind :8443": f"bind 127.0.0.1:{port}", "maxconn 20000": "maxconn 1000"})
+        trusted = ssl.create_default_context(cafile=lab.scratch / "certificates/heartbeat.pem")
+        # The machine's own resolver need not be waited for, which does not know the name either.
+        proxy = lab.start([need("haproxy"), "-f", config, "-db"], env={"RES_OPTIONS": "attempts:1 timeout:1"}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def status() -> int | None:
+            with contextlib.suppress(ConnectionRefusedError), Peer(port, upgrade=False, tls=trusted) as peer:
+                peer.send(upgrade_request(port))
+                return peer.response()[0]
+
+        expect("status before the name is known", eventually("haproxy to listen", status, 10), 503)
+        known.set()
+        eventually("an upgrade when it is", lambda: status() == 101, 10)
+        proxy.terminate()
+        proxy.wait(10)
+
+
+def answer_names(names: socket.socket, known: threading.Event) -> None:
+    """A name server: no name exists until they are known, and then each of them is 127.0.0.1."""
+    with contextlib.suppress(OSError):  # closed when the case ends
+        while True:
+            query, client = names.recvfrom(512)
+            end = query.index(b"\0", 12) + 5  # of the question: the name, its type and its class
+            is_address = known.is_set() and query[end - 4:end - 2] == b"\0\1"
+            head = query[:2] + (b"\x81\x80" if known.is_set() else b"\x81\x83") + b"\0\1" + (b"\0\1" if is_address else b"\0\0") + bytes(4)
+            names.sendto(head + query[12:end] + (b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1" if is_address else b""), client)
 
 
 @case("deploy/nginx.conf is what nginx accepts, and spreads over the servers that live")
