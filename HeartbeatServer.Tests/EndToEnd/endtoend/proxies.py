@@ -1,4 +1,4 @@
-"""nginx and haproxy in front of the server, configured by the files in docs/proxies with other ports, certificates and timeouts."""
+"""nginx and haproxy in front of the server, configured by the files that we ship with other ports, certificates and timeouts."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .case import Failure, case, eventually, expect, expect_that
-from .lab import DOCS, Lab, need
+from .lab import REPOSITORY, Lab, need
 from .peer import EOF, Peer, upgrade_request
 from .real_clients import start
 from .server import free_port
@@ -21,7 +21,29 @@ from .server import free_port
 IDLE = 3
 """Seconds of the proxies' idle timeouts here."""
 
-IDLE_SETTING = {"nginx": "proxy_read_timeout 60s;", "haproxy": "timeout tunnel 60s"}
+NGINX = {
+    "listen 80;": "listen 127.0.0.1:{port};", "listen 443 ssl;": "listen 127.0.0.1:{tls_port} ssl;", "/etc/ssl/certs/heartbeat.pem": "{certificate}",
+    "/etc/ssl/private/heartbeat.key": "{key}", "proxy_read_timeout 60s;": f"proxy_read_timeout {IDLE}s;"}
+HAPROXY = {
+    "bind :80": "bind 127.0.0.1:{port}", "bind :443": "bind 127.0.0.1:{tls_port}", "/etc/haproxy/heartbeat.pem": "{both}",
+    "timeout tunnel 60s": f"timeout tunnel {IDLE}s"}
+ONE = {"127.0.0.1:8080": "127.0.0.1:{upstream}"}
+THREE = {f"192.0.2.1{number}:8080": "127.0.0.1:{upstream}" for number in (1, 2, 3)}
+
+FILES = {
+    "docs/proxies/nginx.conf": {**NGINX, **ONE, "events {": "worker_processes 1; events {{"},
+    "docs/proxies/haproxy.cfg": {**HAPROXY, **ONE, "maxconn 20000": "maxconn 2000"},
+    "deploy/nginx.conf": {
+        **NGINX, **THREE, "worker_processes auto;": "worker_processes 1;", "worker_rlimit_nofile 200000;": "",
+        "worker_connections 100000;": "worker_connections 1000;"},
+    "deploy/haproxy.cfg": {**HAPROXY, **THREE, "maxconn 100000": "maxconn 2000"},
+    "deploy/compose/haproxy.cfg": {
+        "bind :8443": "bind 127.0.0.1:{tls_port}", "/certificates/heartbeat.pem": "{both}", " server:8080": " 127.0.0.1:{upstream}",
+        "maxconn 20000": "maxconn 2000"},
+}
+"""The configurations that we ship, and what is replaced in each so that it runs here."""
+
+PROXIES = {"nginx": "docs/proxies/nginx.conf", "haproxy": "docs/proxies/haproxy.cfg"}
 
 CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_reset", "network")}
 """What the server sees of it: nginx sends FIN, haproxy RST. docs/troubleshooting.md tells people so."""
@@ -47,63 +69,40 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return pem, key
 
 
-def derive(kind: str, replacements: dict[str, str]) -> str:
-    """The documented file with other values. What is replaced has to be there, once: else it is not the documented file that runs."""
-    text = (DOCS / "proxies" / {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[kind]).read_text()
-    for old, new in replacements.items():
-        found = len(re.findall(rf"^[^#\n]*{re.escape(old)}", text, re.MULTILINE))
-        expect(f"times that {old!r} is in the documented {kind} configuration", found, 1)
-        text = re.sub(rf"^([^#\n]*){re.escape(old)}", lambda match: match[1] + new, text, flags=re.MULTILINE)
+def derive(file: str, **values: object) -> str:
+    """The shipped file with other values. What is replaced has to be there, once: else it is not the shipped file that runs."""
+    text = (REPOSITORY / file).read_text()
+    for old, new in FILES[file].items():
+        text, found = re.subn(rf"(?m)^([^#\n]*){re.escape(old)}", lambda match, new=new: match[1] + new.format(**values), text)
+        expect(f"times that {old!r} is in {file}", found, 1)
     return text
 
 
-def nginx(lab: Lab, proxy: Proxy, key: Path, upstream: int) -> list[str | Path]:
-    (lab.scratch / "nginx.conf").write_text(derive("nginx", {
-        "listen 80;": f"listen 127.0.0.1:{proxy.port};",
-        "listen 443 ssl;": f"listen 127.0.0.1:{proxy.tls_port} ssl;",
-        "/etc/ssl/certs/heartbeat.pem": str(proxy.certificate),
-        "/etc/ssl/private/heartbeat.key": str(key),
-        "127.0.0.1:8080": f"127.0.0.1:{upstream}",
-        IDLE_SETTING["nginx"]: f"proxy_read_timeout {IDLE}s;",
-    }))
-    return [
-        need("nginx"), "-p", lab.scratch, "-c", lab.scratch / "nginx.conf", "-e", lab.scratch / "proxy.log",
-        "-g", f"daemon off; pid {lab.scratch}/nginx.pid; worker_processes 1;"]
-
-
-def haproxy(lab: Lab, proxy: Proxy, key: Path, upstream: int) -> list[str | Path]:
+def command(lab: Lab, file: str, proxy: Proxy, key: Path, upstream: int) -> list[str | Path]:
     both = lab.scratch / "both.pem"
     both.write_text(proxy.certificate.read_text() + key.read_text())
-    (lab.scratch / "haproxy.cfg").write_text(derive("haproxy", {
-        "bind :80": f"bind 127.0.0.1:{proxy.port}",
-        "bind :443": f"bind 127.0.0.1:{proxy.tls_port}",
-        "/etc/haproxy/heartbeat.pem": str(both),
-        "127.0.0.1:8080": f"127.0.0.1:{upstream}",
-        "maxconn 20000": "maxconn 2000",
-        IDLE_SETTING["haproxy"]: f"timeout tunnel {IDLE}s",
-    }))
-    return [need("haproxy"), "-f", lab.scratch / "haproxy.cfg", "-db"]
-
-
-PROXIES = {"nginx": nginx, "haproxy": haproxy}
+    config = lab.scratch / Path(file).name
+    config.write_text(derive(file, **vars(proxy), key=key, both=both, upstream=upstream))
+    if config.suffix == ".cfg":
+        return [need("haproxy"), "-f", config, "-db"]
+    return [need("nginx"), "-p", lab.scratch, "-c", config, "-e", lab.scratch / "proxy.log", "-g", f"daemon off; pid {lab.scratch}/nginx.pid;"]
 
 
 @contextlib.contextmanager
-def proxy_to(lab: Lab, kind: str, upstream: int) -> Iterator[Proxy]:
-    need(kind)
+def proxy_to(lab: Lab, file: str, upstream: int) -> Iterator[Proxy]:
     pem, key = certificate(lab.scratch)
     proxy = Proxy(free_port(), free_port(), pem)
     log = lab.scratch / "proxy.out"
     with log.open("wb") as output:
-        process = lab.start(PROXIES[kind](lab, proxy, key, upstream), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = lab.start(command(lab, file, proxy, key, upstream), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def listens() -> bool:
         if process.poll() is not None:
-            raise Failure(f"{kind} did not start: {log.read_text()[-500:]}")
+            raise Failure(f"{file} did not start: {log.read_text()[-500:]}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", proxy.tls_port)) == 0
 
-    eventually(f"{kind} to listen", listens)
+    eventually(f"{file} to listen", listens)
     yield proxy
     process.terminate()
     process.wait(10)
@@ -115,7 +114,7 @@ def peer_through(proxy: Proxy, secure: bool) -> Peer:
 
 def kept(lab: Lab, kind: str, secure: bool) -> None:
     """A client that says nothing but its pongs outlives the idle timeout many times."""
-    with lab.server("--ping", "1s") as server, proxy_to(lab, kind, server.port) as proxy, peer_through(proxy, secure) as peer:
+    with lab.server("--ping", "1s") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, secure) as peer:
         deadline = time.monotonic() + 20
         pings = 0
         while time.monotonic() < deadline:
@@ -130,7 +129,7 @@ def kept(lab: Lab, kind: str, secure: bool) -> None:
 
 def cut(lab: Lab, kind: str, secure: bool) -> None:
     """Without pings the proxy cuts the silent client, and the server says that it was not the server."""
-    with lab.server("--ping", "0") as server, proxy_to(lab, kind, server.port) as proxy, peer_through(proxy, secure) as peer:
+    with lab.server("--ping", "0") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, secure) as peer:
         seconds = peer.seconds_until_end(IDLE + 5)
         expect_that(f"the proxy to cut after {IDLE}s", IDLE - 0.5 <= seconds <= IDLE + 3, seconds)
         end = server.wait_for_ends(1)[0]
@@ -153,7 +152,7 @@ def passes_host(lab: Lab, kind: str) -> None:
 
         server = threading.Thread(target=accept)
         server.start()
-        with proxy_to(lab, kind, upstream.getsockname()[1]) as proxy, Peer(proxy.port, upgrade=False) as peer:
+        with proxy_to(lab, PROXIES[kind], upstream.getsockname()[1]) as proxy, Peer(proxy.port, upgrade=False) as peer:
             peer.send(upgrade_request(proxy.port, host="ws.example.com:8443"))
             expect("status", peer.response()[0], 404)
         server.join(10)
@@ -163,7 +162,7 @@ def passes_host(lab: Lab, kind: str) -> None:
 
 def serves(lab: Lab, kind: str, scheme: str) -> None:
     """A real client through the proxy: echoes of all sizes, pings, and a close that both sides see."""
-    with lab.server("--ping", "300ms", "--max-missed", "10") as server, proxy_to(lab, kind, server.port) as proxy:
+    with lab.server("--ping", "300ms", "--max-missed", "10") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy:
         url = f"ws://localhost:{proxy.port}/ws" if scheme == "ws" else f"wss://localhost:{proxy.tls_port}/ws"
         client = start(lab, "npm ws", url, "echo", NODE_EXTRA_CA_CERTS=str(proxy.certificate))
         client.expect_line("open")
@@ -175,7 +174,7 @@ def serves(lab: Lab, kind: str, scheme: str) -> None:
 
 
 def drains(lab: Lab, kind: str) -> None:
-    with lab.server() as server, proxy_to(lab, kind, server.port) as proxy, peer_through(proxy, True) as peer:
+    with lab.server() as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, True) as peer:
         server.terminate()
         item = peer.data()
         expect("goodbye through the proxy", (item[0], item[1][:2], item[1][2:]), ("close", b"\x03\xe9", b"server is shutting down"))
@@ -184,25 +183,28 @@ def drains(lab: Lab, kind: str) -> None:
         expect("cause", server.wait_for_ends(1)[0]["Cause"], "server_shutdown")
 
 
-def names_the_client(lab: Lab, kind: str) -> None:
+def names_the_client(lab: Lab, file: str) -> None:
     """Behind a trusted proxy the log and the limits are about the client, whatever it says itself."""
-    with lab.server("--trust-proxy", "127.0.0.1", "--max-connections-per-ip", "1") as server, proxy_to(lab, kind, server.port) as proxy:
-        spoof = "X-Forwarded-For: 203.0.113.66\r\n"
+    with lab.server("--trust-proxy", "127.0.0.1", "--max-connections-per-ip", "1") as server, proxy_to(lab, file, server.port) as proxy:
 
-        def status(source: str) -> tuple[Peer, int]:
-            peer = Peer(proxy.port, upgrade=False, source=source)
-            peer.send(upgrade_request(proxy.port, extra=spoof))
+        def connect(source: str, *headers: str) -> tuple[Peer, int]:
+            peer = Peer(proxy.tls_port, upgrade=False, source=source, tls=proxy.tls())
+            peer.send(upgrade_request(proxy.tls_port, extra="".join(header + "\r\n" for header in headers)))
             return peer, peer.response()[0]
 
-        first, answer = status("127.0.0.5")
+        first, answer = connect("127.0.0.5")
         expect("first from 127.0.0.5", answer, 101)
         line = eventually("its line", lambda: server.lines(" connected, "))[0]
         expect_that("the client and the proxy in the log", " 127.0.0.5 via 127.0.0.1:" in line["@m"], line["@m"])
-        second, answer = status("127.0.0.5")
-        expect("second from 127.0.0.5", answer, 429)
-        third, answer = status("127.0.0.6")
+        peers = [first]
+        old, new = "X-Forwarded-For: 203.0.113.66", "Forwarded: for=203.0.113.66"
+        for spoof in ((), (old,), (new,), (old, new)):
+            peer, answer = connect("127.0.0.5", *spoof)
+            expect(f"second from 127.0.0.5, with {spoof}", answer, 429)
+            peers.append(peer)
+        peer, answer = connect("127.0.0.6", old, new)
         expect("first from 127.0.0.6", answer, 101)
-        for peer in (first, second, third):
+        for peer in (*peers, peer):
             peer.socket.close()
 
 
@@ -213,5 +215,7 @@ for name in PROXIES:
         case(f"proxies/{name} {scheme}: without pings it is cut")(functools.partial(cut, kind=name, secure=secure))
         case(f"proxies/{name} {scheme}: echo, pings, close")(functools.partial(serves, kind=name, scheme=scheme))
     case(f"proxies/{name}: drained with 1001")(functools.partial(drains, kind=name))
-    case(f"proxies/{name}: the client's address passes")(functools.partial(names_the_client, kind=name))
     case(f"proxies/{name}: Host and Upgrade pass")(functools.partial(passes_host, kind=name))
+
+for name in FILES:
+    case(f"proxies/{name}: a client cannot hide its address")(functools.partial(names_the_client, file=name))
