@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from .case import Skip, case, eventually, expect, expect_that
@@ -161,11 +164,56 @@ def kubernetes(lab: Lab) -> None:
         raise Skip("kubernetes-models is not installed: run install.sh")
     check = [need("node"), CLIENTS / "ws/kubernetes.mjs"]
     said = checked("the check", *check, DEPLOY / "kubernetes.yaml")
-    expect("what was checked", re.findall(r"ok (\w+)", said), ["Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"])
+    kinds = ["Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"]
+    expect("what was checked", re.findall(r"ok (\w+)", said), kinds)
     # And the check does tell right from wrong.
     wrong = lab.scratch / "wrong.yaml"
     wrong.write_text((DEPLOY / "kubernetes.yaml").read_text().replace("periodSeconds: 2\n", "periodSeconds: often\n"))
     expect("exit code for a wrong one", subprocess.run([*map(str, check), str(wrong)], capture_output=True).returncode, 1)
+
+
+def parsed(file: Path) -> list[dict]:
+    """The documents of a YAML file."""
+    program = """
+        import { readFileSync } from "node:fs"; import { parseAllDocuments } from "yaml";
+        console.log(JSON.stringify(parseAllDocuments(readFileSync(process.argv[1], "utf8")).map(document => document.toJS())))"""
+    done = subprocess.run(
+        [need("node"), "--input-type=module", "-e", program, str(file)], cwd=CLIENTS / "ws", capture_output=True, text=True, timeout=30)
+    expect(f"exit code of the YAML parser, which said {done.stderr[-300:]}", done.returncode, 0)
+    return json.loads(done.stdout)
+
+
+@case("deploy/kubernetes.yaml's options and probes, on a server that serves, drains and hangs")
+def probes(lab: Lab) -> None:
+    kinds = {document["kind"]: document for document in parsed(DEPLOY / "kubernetes.yaml")}
+    container = kinds["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    # A case has a process of its own, and so an environment.
+    os.environ.update({variable["name"]: variable["value"] for variable in container["env"]})
+    admin = free_port()
+    with lab.server("--admin", f"127.0.0.1:{admin}") as server, Peer(server.port) as peer:
+        ports = {"http": server.port, "admin": admin}
+
+        def probe(name: str) -> int | None:
+            """The status that the kubelet would see, or None without an answer in time."""
+            get = container[name]["httpGet"]
+            url = f"http://127.0.0.1:{ports[get['port']]}{get['path']}"
+            try:
+                return urllib.request.urlopen(url, timeout=container[name].get("timeoutSeconds", 1)).status
+            except urllib.error.HTTPError as e:
+                return e.code
+            except TimeoutError:
+                return None
+
+        names = ("startupProbe", "readinessProbe", "livenessProbe")
+        expect("a server that serves", [probe(name) for name in names], [200, 200, 200])
+        os.kill(server.pid, signal.SIGSTOP)
+        expect("liveness of a process that hangs", probe("livenessProbe"), None)
+        os.kill(server.pid, signal.SIGCONT)
+        server.terminate()
+        expect("the goodbye", peer.data()[0], "close")
+        eventually("not ready while draining", lambda: probe("readinessProbe") == 503)
+        expect("liveness while draining", probe("livenessProbe"), 200)
+        peer.send(peer.frame("close", b"\x03\xe9"))
 
 
 @case("deploy/compose.yaml, prometheus.yml and the alerts")
@@ -174,11 +222,7 @@ def compose(lab: Lab) -> None:
     checked("promtool check config", need("promtool"), "check", "config", folder / "prometheus.yml")
     rules = checked("promtool check rules", need("promtool"), "check", "rules", folder / "alerts.yml")
     expect_that("four rules", "4 rules found" in rules, rules)
-    program = 'import {readFileSync} from "node:fs"; import {parse} from "yaml"; console.log(JSON.stringify(parse(readFileSync(process.argv[1], "utf8"))))'
-    done = subprocess.run(
-        [need("node"), "--input-type=module", "-e", program, str(REPOSITORY / "compose.yaml")], cwd=CLIENTS / "ws", capture_output=True, text=True, timeout=30)
-    expect(f"exit code of the YAML parser, which said {done.stderr[-300:]}", done.returncode, 0)
-    services = json.loads(done.stdout)["services"]
+    services = parsed(REPOSITORY / "compose.yaml")[0]["services"]
     expect("services", sorted(services), ["prometheus", "proxy", "server"])
     expect("ports that the server publishes", services["server"].get("ports", []), [])
     for service in services.values():
