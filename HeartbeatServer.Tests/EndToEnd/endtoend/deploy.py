@@ -216,6 +216,22 @@ def probes(lab: Lab) -> None:
         peer.send(peer.frame("close", b"\x03\xe9"))
 
 
+@case("deploy/kubernetes.yaml's ingress: what haproxy accepts, and a slot for every pod")
+def ingress(lab: Lab) -> None:
+    kinds = {document["kind"]: document for document in parsed(DEPLOY / "kubernetes.yaml")}
+    annotations = kinds["Ingress"]["metadata"]["annotations"]
+    # Its controller puts them into a backend.
+    config = lab.scratch / "haproxy.cfg"
+    config.write_text(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\nfrontend web\n bind 127.0.0.1:80\n default_backend heartbeat\n"
+        f"backend heartbeat\n balance {annotations['haproxy.org/load-balance']}\n option forwardfor\n{annotations['haproxy.org/backend-config-snippet']}\n"
+        " server one 127.0.0.1:8080\n")
+    said = checked("haproxy -c", need("haproxy"), "-c", "-f", config)
+    expect_that("no warning", "WARNING" not in said.upper(), said)
+    slots, most = int(annotations["haproxy.org/scale-server-slots"]), kinds["HorizontalPodAutoscaler"]["spec"]["maxReplicas"]
+    expect_that(f"slots for {most} pods, and one more in a rolling update", slots > most, slots)
+
+
 @case("deploy/compose.yaml, prometheus.yml and the alerts")
 def compose(lab: Lab) -> None:
     folder = DEPLOY / "compose"
