@@ -1,3 +1,3 @@
 #!/bin/sh
 # ./build.sh VERB [arguments]; eng/build.cs has the verbs.
-exec dotnet run --file "$(dirname "$0")/eng/build.cs" -- "$@"
+exec dotnet run --file "$(dirname "$(readlink -f "$0")")/eng/build.cs" -- "$@"

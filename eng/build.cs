@@ -24,7 +24,7 @@ return verb switch
     "test" => Build() is not 0 and var failed ? failed : Dotnet(["test", .. rest]),
     "run" => Dotnet(["run", "--project", "HeartbeatServer", "--", .. rest]),
     "publish" when rest is [var rid, .. var options] && !rid.StartsWith('-') => Publish(rid, options),
-    "publish" => Publish(RuntimeInformation.RuntimeIdentifier, rest),
+    "publish" => Publish(Platform(), rest),
     "bench" when rest is ["micro", .. var options] => Dotnet(["run", "-c", "Release", "--project", "bench/Micro", "--", .. options]),
     "bench" => Dotnet(["run", "-c", "Release", "--project", "bench/Driver", "--", .. rest]),
     "format" => Dotnet(["format"]),
@@ -36,25 +36,39 @@ int Build() => Dotnet(["format", "--verify-no-changes"]) is not 0 and var unform
 
 int Publish(string rid, string[] options)
 {
-    // Everything lands with the symbols, which are no use to whoever runs it, and the one file is taken from there.
+    // Into a folder of its own: a publish that fails leaves the last good file where it is.
     string symbols = Path.Combine(root, "dist", "symbols", rid);
-    string target = Path.Combine(root, "dist", rid);
-    foreach (string folder in (string[])[symbols, target])
-    {
-        if (Directory.Exists(folder))
-            Directory.Delete(folder, recursive: true);
-    }
+    string made = symbols + ".unfinished";
+    Delete(made);
 
     // The native compiler needs the linker and the libraries of its target: those of another platform are not here.
-    string[] kind = rid == RuntimeInformation.RuntimeIdentifier ? [] : ["-p:PublishAot=false", "-p:PublishSingleFile=true", "-p:PublishTrimmed=true"];
-    if (Dotnet(["publish", "HeartbeatServer", "-c", "Release", "-r", rid, "--self-contained", "-o", symbols, .. kind, .. options]) is not 0 and var failed)
+    string[] kind = rid == Platform() ? [] : ["-p:PublishAot=false", "-p:PublishSingleFile=true", "-p:PublishTrimmed=true"];
+    if (Dotnet(["publish", "HeartbeatServer", "-c", "Release", "-r", rid, "--self-contained", "-o", made, .. kind, .. options]) is not 0 and var failed)
         return failed;
 
     string file = rid.StartsWith("win", StringComparison.Ordinal) ? "HeartbeatServer.exe" : "HeartbeatServer";
-    Directory.CreateDirectory(target);
-    File.Move(Path.Combine(symbols, file), Path.Combine(target, file));
-    Console.WriteLine($"dist/{rid}/{file}: {new FileInfo(Path.Combine(target, file)).Length / 1e6:F1} MB");
+    string target = Path.Combine(root, "dist", rid, file);
+    Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+    File.Move(Path.Combine(made, file), target, overwrite: true);
+    // What is left are the symbols, which are no use to whoever runs it.
+    Delete(symbols);
+    Directory.Move(made, symbols);
+    Console.WriteLine($"dist/{rid}/{file}: {new FileInfo(target).Length / 1e6:F1} MB");
     return 0;
+}
+
+void Delete(string folder)
+{
+    if (Directory.Exists(folder))
+        Directory.Delete(folder, recursive: true);
+}
+
+// This machine's, as packages are named. A distribution's own SDK is built for ubuntu.24.04-x64 or the like, for which there are none.
+string Platform()
+{
+    bool isMusl = OperatingSystem.IsLinux() && File.ReadLines("/proc/self/maps").Any(line => line.Contains("/ld-musl-", StringComparison.Ordinal));
+    string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : isMusl ? "linux-musl" : "linux";
+    return $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
 }
 
 int Help()

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from .case import Skip, case, eventually, expect, expect_that
-from .lab import REPOSITORY, Lab
+from .lab import REPOSITORY, Lab, need
 from .peer import Peer
 from .server import die_together, free_port
 
@@ -52,6 +52,23 @@ def version(lab: Lab) -> None:
     said = subprocess.run(["/usr/bin/env", "-i", alone(lab), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
     number = re.search(r"<Version>(.+)</Version>", (REPOSITORY / "Directory.Build.props").read_text())[1]
     expect_that(f"{number}+COMMIT", re.fullmatch(re.escape(number) + r"\+[0-9a-f]{7,40}", said) is not None, said)
+
+
+@case("shipped/a publish that fails leaves the last good file, and build.sh works through a link")
+def failed_publish(lab: Lab) -> None:
+    need("dotnet")
+    link = lab.scratch / "build"
+    link.symlink_to(REPOSITORY / "build.sh")
+    # No platform that there is, so that no file of anybody is at stake.
+    folder = REPOSITORY / "dist/none-x64"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "HeartbeatServer").write_text("the last good one")
+        done = subprocess.run([link, "publish", folder.name, "--no-such-option"], capture_output=True, text=True, timeout=50)
+        expect_that("dotnet to refuse the option", done.returncode != 0 and "--no-such-option" in done.stdout + done.stderr, done.stdout + done.stderr)
+        expect("what is there afterwards", (folder / "HeartbeatServer").read_text(), "the last good one")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @case("shipped/healthcheck: good, draining, nobody there, a bad command line")
