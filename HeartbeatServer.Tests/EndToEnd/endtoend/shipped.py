@@ -54,6 +54,14 @@ def version(lab: Lab) -> None:
     expect_that(f"{number}+COMMIT", re.fullmatch(re.escape(number) + r"\+[0-9a-f]{7,40}", said) is not None, said)
 
 
+@case("shipped/needs no newer glibc than the README says")
+def glibc(lab: Lab) -> None:
+    with open(alone(lab), "rb") as file:
+        versions = {tuple(map(int, version.split(b"."))) for version in re.findall(rb"GLIBC_(\d+\.\d+)", file.read())}
+    said = re.search(r"glibc ([\d.]+) or later", (REPOSITORY / "README.md").read_text())[1]
+    expect("the newest that it asks for", ".".join(map(str, max(versions))), said)
+
+
 @case("shipped/a publish that fails leaves the last good file, and build.sh works through a link")
 def failed_publish(lab: Lab) -> None:
     need("dotnet")
