@@ -26,7 +26,8 @@ RUN dotnet publish HeartbeatServer -c Release --use-current-runtime --no-restore
 
 FROM ${RUNTIME_IMAGE}
 ARG REVISION
-ARG VERSION
+# That of Directory.Build.props: a test compares them.
+ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="HeartbeatServer" \
       org.opencontainers.image.description="A WebSocket server that keeps connections alive and says why the ones that died, died." \
       org.opencontainers.image.version="${VERSION}" \
@@ -39,5 +40,6 @@ ENV HEARTBEAT_PORT=8080
 EXPOSE 8080
 # SIGTERM drains: Close 1001 to all within --drain, 8 s, and "docker stop" waits for 10. With a longer drain: docker stop --time.
 STOPSIGNAL SIGTERM
+# It knows the options of the environment alone: a --port or --host on the command line of "docker run" it would miss. HEARTBEAT_PORT, then.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=2s --retries=3 CMD ["/app/HeartbeatServer", "healthcheck"]
 ENTRYPOINT ["/app/HeartbeatServer"]

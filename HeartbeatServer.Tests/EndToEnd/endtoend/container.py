@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ class Image:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         buildah(lab, "bud", "--isolation", "chroot", "--format", "docker", "--volume", "/usr:/usr:ro", "--build-arg", "SDK_IMAGE=localhost/sdk",
-                "--build-arg", "RUNTIME_IMAGE=localhost/runtime", "--build-arg", f"REVISION={REVISION}", "--build-arg", "VERSION=0.0.0",
+                "--build-arg", "RUNTIME_IMAGE=localhost/runtime", "--build-arg", f"REVISION={REVISION}",
                 "--tag", "heartbeat-server", REPOSITORY, timeout=400)
         self.config = json.loads(buildah(lab, "inspect", "--type", "image", "heartbeat-server"))["Docker"]["config"]
         self.root = Path(buildah(lab, "mount", buildah(lab, "from", "--pull-never", "heartbeat-server")))
@@ -86,6 +87,8 @@ def container(lab: Lab) -> None:
         expect("signal that stops it", config["StopSignal"], "SIGTERM")
         expect("entry point", config["Entrypoint"], ["/app/HeartbeatServer"])
         expect("revision in the labels", config["Labels"]["org.opencontainers.image.revision"], REVISION)
+        number = re.search(r"<Version>(.+)</Version>", (REPOSITORY / "Directory.Build.props").read_text())[1]
+        expect("version in the labels", config["Labels"]["org.opencontainers.image.version"], number)
         expect("what there is beside the runtime image", sorted(file.name for file in (built.root / "app").iterdir()), ["HeartbeatServer"])
         version = subprocess.run(built.command(*config["Entrypoint"], "--version"), capture_output=True, text=True, timeout=20, check=True)
         expect_that("the revision in --version", version.stdout.strip().endswith("+" + REVISION), version.stdout)
