@@ -156,6 +156,8 @@ def systemd(lab: Lab) -> None:
     score = checked("systemd-analyze security", need("systemd-analyze"), "security", "--offline=true", "--no-pager", unit)
     exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", score)[1])
     expect("score that the unit says of itself", re.search(r"says: ([\d.]+)", text)[1], f"{exposure:.1f}")
+    bad = subprocess.run([lab.executable], env={"HEARTBEAT_PING": "often"}, capture_output=True, timeout=20).returncode
+    expect("exit code after which it is not started again", re.search(r"RestartPreventExitStatus=(\d+)", text)[1], str(bad))
 
 
 @case("deploy/Kubernetes' schemas accept the manifest")
