@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Tests.Support;
 
@@ -86,6 +87,41 @@ public sealed class HealthCheckTests
         Assert.That(await CheckAsync("--port", Text(((IPEndPoint)mute.LocalEndPoint!).Port)), Is.EqualTo(1));
 
         Assert.That(_output.ToString(), Does.Contain("no answer within 2s"));
+    }
+
+    [TestCase("<html>\n<body>\n", ExpectedResult = "<html>")]
+    [TestCase("\u001b[2Jgone", ExpectedResult = "")]
+    [TestCase("a line of more than eighty characters, as programs write that have a lot to say for themselves", ExpectedResult =
+        "a line of more than eighty characters, as programs write that have a lot to say ")]
+    public async Task<string> Of_another_program_that_listens_there_only_the_first_line_is_shown(string body)
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        string port = Text(((IPEndPoint)other.LocalEndpoint).Port);
+        Task<int> checking = CheckAsync("--port", port);
+        using TcpClient connection = await other.AcceptTcpClientAsync().InTime();
+        // It has no end: no length is given, and the connection stays open.
+        await connection.GetStream().WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 418 Teapot\r\n\r\n{body}{new string('.', 200)}"));
+
+        Assert.That(await checking, Is.EqualTo(1));
+
+        string start = $"unhealthy: http://127.0.0.1:{port}/healthz answered 418 ";
+        Assert.That(_output.ToString(), Does.StartWith(start));
+        return _output.ToString()[start.Length..^Environment.NewLine.Length];
+    }
+
+    [Test]
+    public async Task An_answer_that_breaks_off_is_no_good_one()
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        Task<int> checking = CheckAsync("--port", Text(((IPEndPoint)other.LocalEndpoint).Port));
+        using (TcpClient connection = await other.AcceptTcpClientAsync().InTime())
+            await connection.GetStream().WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"u8.ToArray());
+
+        Assert.That(await checking, Is.EqualTo(1));
+
+        Assert.That(_output.ToString(), Does.StartWith("unhealthy: "));
     }
 
     [Test]

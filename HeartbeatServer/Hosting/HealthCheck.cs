@@ -8,6 +8,7 @@ internal static class HealthCheck
     /// <summary>How long the server has for its answer.</summary>
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
 
+    private const int LongestLine = 80;
     private const int Healthy = 0;
     private const int Unhealthy = 1;
 
@@ -18,24 +19,34 @@ internal static class HealthCheck
         var url = new UriBuilder(Uri.UriSchemeHttp, host == "*" ? "127.0.0.1" : host, port, Server.HealthPath).Uri;
         // A proxy of the environment is for other hosts than one's own.
         using var handler = new SocketsHttpHandler { UseProxy = false };
-        using var client = new HttpClient(handler) { Timeout = Timeout };
+        using var client = new HttpClient(handler);
         using var request = new HttpRequestMessage(HttpMethod.Get, url);
         request.Headers.Host = "localhost"; // HttpListener answers 400 to an IPv6 address there
+        using var time = new CancellationTokenSource(Timeout);
         try
         {
-            using HttpResponseMessage response = await client.SendAsync(request);
-            string body = (await response.Content.ReadAsStringAsync()).TrimEnd();
-            await output.WriteLineAsync($"{(response.IsSuccessStatusCode ? "healthy" : "unhealthy")}: {url} answered {(int)response.StatusCode} {body}");
+            using HttpResponseMessage response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, time.Token);
+            string line = await FirstLineAsync(response.Content, time.Token);
+            await output.WriteLineAsync($"{(response.IsSuccessStatusCode ? "healthy" : "unhealthy")}: {url} answered {(int)response.StatusCode} {line}");
             return response.IsSuccessStatusCode ? Healthy : Unhealthy;
         }
-        catch (HttpRequestException e)
+        catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            await output.WriteLineAsync($"unhealthy: {url}: {(e.InnerException as SocketException ?? (Exception)e).Message}");
+            await output.WriteLineAsync($"unhealthy: {url}: {(e.InnerException as SocketException ?? e).Message}");
         }
-        catch (TaskCanceledException)
+        catch (OperationCanceledException)
         {
             await output.WriteLineAsync($"unhealthy: {url}: no answer within {Duration.Format(Timeout)}");
         }
         return Unhealthy;
+    }
+
+    /// <summary>Another program may listen there, and its answer may be a page, or have no end.</summary>
+    private static async Task<string> FirstLineAsync(HttpContent content, CancellationToken cancel)
+    {
+        using var reader = new StreamReader(await content.ReadAsStreamAsync(cancel));
+        char[] text = new char[LongestLine];
+        int length = await reader.ReadBlockAsync(text, cancel);
+        return string.Concat(text.Take(length).TakeWhile(c => !char.IsControl(c)));
     }
 }
