@@ -20,7 +20,6 @@ from .server import Server, die_together
 HERE = Path(__file__).resolve().parent.parent
 REPOSITORY = HERE.parent.parent
 CLIENTS = HERE / "clients"
-DOCS = REPOSITORY / "docs"
 
 MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
