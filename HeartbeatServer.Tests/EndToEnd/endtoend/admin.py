@@ -1,5 +1,6 @@
 """The admin listener of the real server, read by the tools that people use: promtool and an HTTP client."""
 
+import contextlib
 import http.client
 import json
 import subprocess
@@ -8,7 +9,7 @@ from .case import case, eventually, expect, expect_that
 from .lab import Lab, need
 from .peer import Peer, frame
 from .server import Server, free_port
-from .storms import Swarm
+from .storms import Swarm, knock
 
 
 class Admin:
@@ -43,9 +44,9 @@ def address(peer: Peer) -> str:
     return f"{peer.address[0]}:{peer.address[1]}"
 
 
-def start(lab: Lab, *arguments: str) -> tuple[Server, Admin]:
+def start(lab: Lab, *arguments: str, descriptors: int | None = None) -> tuple[Server, Admin]:
     port = free_port()
-    return lab.server("--admin", str(port), *arguments), Admin(port)
+    return lab.server("--admin", str(port), *arguments, descriptors=descriptors), Admin(port)
 
 
 @case("admin/promtool has nothing to complain about")
@@ -136,3 +137,20 @@ def crowd(lab: Lab) -> None:
         # Far more than it takes, on a machine that is busy: it must not grow with what is not on the page.
         expect_that("at most 50 ms of CPU for an answer", cost < 0.05, f"{1000 * cost:.1f} ms")
         server.expect_empty()
+
+
+@case("admin/not ready while there is no descriptor to spare")
+def no_descriptor(lab: Lab) -> None:
+    limit = 128
+    server, admin = start(lab, "--ping", "0", descriptors=limit)
+    with server:
+        expect("/readyz of an empty server", admin.get("/readyz")[0], 200)
+        with contextlib.ExitStack() as stack:
+            for _ in range(limit):
+                if (peer := knock(server)) is None:
+                    break
+                stack.enter_context(peer)
+            status, body = admin.get("/readyz")
+            expect_that("/readyz of a full one to be 503, and to say so", status == 503 and "full" in body, (status, body))
+            expect("what /status says", admin.json("/status")["state"], "full")
+        eventually("ready again", lambda: admin.get("/readyz")[0] == 200)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from .case import Skip, case, eventually, expect, expect_that
 from .lab import REPOSITORY, Lab, need
@@ -62,7 +63,7 @@ def glibc(lab: Lab) -> None:
     expect("the newest that it asks for", ".".join(map(str, max(versions))), said)
 
 
-@case("shipped/a publish that fails leaves the last good file, and build.sh works through a link")
+@case("shipped/a publish that fails leaves the last good file, and build.sh works through a link", limit=120)
 def failed_publish(lab: Lab) -> None:
     need("dotnet")
     link = lab.scratch / "build"
@@ -72,11 +73,23 @@ def failed_publish(lab: Lab) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         (folder / "HeartbeatServer").write_text("the last good one")
-        done = subprocess.run([link, "publish", folder.name, "--no-such-option"], capture_output=True, text=True, timeout=50)
+        done = subprocess.run([link, "publish", folder.name, "--no-such-option"], capture_output=True, text=True, timeout=100)
         expect_that("dotnet to refuse the option", done.returncode != 0 and "--no-such-option" in done.stdout + done.stderr, done.stdout + done.stderr)
         expect("what is there afterwards", (folder / "HeartbeatServer").read_text(), "the last good one")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@case("shipped/raises the limit of open files, and says when it is too low")
+def open_files(lab: Lab) -> None:
+    def with_limit(soft: int, hard: int) -> list[str]:
+        return ["/bin/sh", "-c", f'ulimit -Sn {soft}; ulimit -Hn {hard}; exec "$@"', "sh", str(lab.executable), "--port", str(free_port())]
+
+    raised = lab.start(with_limit(100, 4096), stdout=subprocess.DEVNULL)
+    limits = Path(f"/proc/{raised.pid}/limits")
+    eventually("the soft limit to be the hard one", lambda: re.search(r"Max open files +4096 +4096 ", limits.read_text()))
+    refused = subprocess.run(with_limit(20, 20), capture_output=True, text=True, timeout=20)
+    expect_that("1, and why", refused.returncode == 1 and "ulimit -n) is 20: at least 64 are needed" in refused.stderr, (refused.returncode, refused.stderr))
 
 
 @case("shipped/healthcheck: good, draining, nobody there, a bad command line")
