@@ -10,6 +10,9 @@ internal static class Program
     private const int Stopped = 0;
     private const int Failed = 1;
 
+    /// <summary>Never disposed of: a signal that comes at the very end must neither cut the log short nor change the exit code.</summary>
+    private static ShutdownSignals? _signals;
+
     private static Task<int> Main(string[] arguments) =>
         new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
 
@@ -20,6 +23,7 @@ internal static class Program
             await Console.Error.WriteLineAsync(tooLow);
             return Failed;
         }
+        ShutdownSignals signals = _signals = new ShutdownSignals();
         await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
         var log = new ServerLog(output.Logger);
         var time = TimeProvider.System;
@@ -35,7 +39,6 @@ internal static class Program
         await using var server = new Server(options, time, loops, table, metrics, log, admin is null ? null : ends.Add);
         var status = new Status(options, time, loops, table, metrics, ends, () => server.State);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
-        using var signals = new ShutdownSignals();
         try
         {
             HttpTakeover.CheckRuntime();

@@ -13,6 +13,7 @@ internal abstract class Acceptor(Socket socket, Func<Socket?, SocketError, bool>
     protected Socket Socket => socket;
 
     /// <summary>Begins, or goes on.</summary>
+    /// <exception cref="IOException">The kernel has no room for it.</exception>
     public abstract void Accept();
 
     public abstract void Dispose();
@@ -54,9 +55,11 @@ internal sealed class EpollAcceptor : Acceptor, IReady
             {
                 Socket? connection = null;
                 SocketError error = SocketError.Success;
+                bool isMore = false;
                 try
                 {
                     connection = Socket.Accept();
+                    isMore = Socket.Poll(0, SelectMode.SelectRead);
                 }
                 catch (SocketException e)
                 {
@@ -67,7 +70,7 @@ internal sealed class EpollAcceptor : Acceptor, IReady
                     Watch(false);
                     return;
                 }
-                if (!Socket.Poll(0, SelectMode.SelectRead))
+                if (!isMore)
                     return;
             }
         }

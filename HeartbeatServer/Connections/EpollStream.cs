@@ -78,11 +78,35 @@ internal sealed class EpollStream : SocketStream, IReady, IValueTaskSource<int>
         writable?.SetResult();
     }
 
+    public override void WhenReadable(Action ready)
+    {
+        (_buffer, _turn) = (default, 0);
+        _read.Reset();
+        // Before it is waited for: nobody else's thread shall go on with it.
+        _read.OnCompleted(static ready => ((Action)ready!)(), ready, _read.Version, ValueTaskSourceOnCompletedFlags.None);
+        lock (_gate)
+        {
+            if (_closed)
+                return;
+            Watch(_watched | Readiness.Read);
+            _reading = true;
+        }
+    }
+
+    public override void StopWaiting()
+    {
+        lock (_gate)
+        {
+            if (!_closed)
+                Watch(Readiness.None);
+        }
+    }
+
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         _buffer = buffer;
-        // A full buffer is a sign that more is waiting; so is an empty one, which is full as soon as there is something.
-        if (_filled && !buffer.IsEmpty && _turn++ < (IsLowPriority ? 1 : ReadsInTurn))
+        // A full buffer is a sign that more is waiting; so is that of WhenReadable, which is full as soon as there is something.
+        if (_filled && _turn++ < (IsLowPriority ? 1 : ReadsInTurn))
         {
             _filled = false;
             int count = TryReceive();

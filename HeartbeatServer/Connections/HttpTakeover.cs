@@ -142,18 +142,23 @@ internal static class HttpTakeover
             ArrayPool<byte>.Shared.Return(buffer);
     }
 
-    /// <summary>Makes HttpListener forget a connection. Its socket is left as it is.</summary>
-    /// <returns>Whether there was one: only one of two who try at the same moment gets it.</returns>
-    public static bool Forget(object connection)
+    /// <summary>Makes HttpListener forget a connection, which it does not do by itself after some of its own answers. The socket is left as it is.</summary>
+    public static void Forget(object connection)
     {
-        if (Interlocked.Exchange(ref SocketOf(connection), null) is null)
-            return false;
+        SocketOf(connection) = null;
         Unbind(connection);
         RemoveConnection(connection);
-        return true;
     }
 
-    /// <summary>Closes the connection of a request, whatever was or was not answered.</summary>
+    /// <summary>Sends what is to be sent of a response, and closes the connection.</summary>
+    public static void Finish(HttpListenerContext context)
+    {
+        // It closes the socket itself, and another one may have its descriptor the next moment.
+        StreamOf(context)?.StopWaiting();
+        context.Response.Close();
+    }
+
+    /// <summary>Closes the connection of a request, whatever was or was not answered, unless it was upgraded.</summary>
     public static void Abort(HttpListenerContext context)
     {
         if (OperatingSystem.IsWindows())
@@ -177,7 +182,8 @@ internal static class HttpTakeover
             return await UpgradeOnWindowsAsync(context);
 
         object connection = ConnectionOf(context);
-        SocketStream stream = Forget(connection) && StreamOf(context)!.Take() is { } taken ? taken : throw new IOException("the client has gone");
+        SocketStream stream = StreamOf(context)!.Take() ?? throw new IOException("the client has gone");
+        Forget(connection);
         // Frames that came along with the request, too early but not lost.
         MemoryStream? input = InputOf(connection);
         int position = InputPositionOf(connection);

@@ -15,6 +15,17 @@ internal sealed class PortableSocketStream : SocketStream
     {
     }
 
+    public override void WhenReadable(Action ready)
+    {
+        _ = WaitAsync();
+
+        async Task WaitAsync()
+        {
+            await _receiver.Receive(Socket, Memory<byte>.Empty);
+            ready();
+        }
+    }
+
     protected override SocketError ReceiveError => _receiver.Error;
 
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)

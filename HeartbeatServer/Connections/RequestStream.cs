@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace HeartbeatServer.Connections;
@@ -51,8 +52,14 @@ internal sealed class RequestStream : Stream
         return stream;
     }
 
-    /// <summary>Waits until there is something to read, or an end.</summary>
-    public async ValueTask ReadableAsync() => _ = await Inner.ReadAsync(Memory<byte>.Empty);
+    /// <summary>The request that was read from it, when it is complete.</summary>
+    public HttpListenerContext? Context { get; set; }
+
+    /// <inheritdoc cref="SocketStream.WhenReadable(Action)"/>
+    public void WhenReadable(Action ready) => Inner.WhenReadable(ready);
+
+    /// <inheritdoc cref="SocketStream.StopWaiting"/>
+    public void StopWaiting() => _stream?.StopWaiting();
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -63,6 +70,9 @@ internal sealed class RequestStream : Stream
 
     public override IAsyncResult BeginRead(byte[] buffer, int offset, int count, AsyncCallback? callback, object? state)
     {
+        // HttpListener waits for the rest of a body that it does not want, on this thread, which is to bring it.
+        if (callback is null)
+            return TaskToAsyncResult.Begin(Task.FromException<int>(new IOException("nobody reads the rest of a request")), null, state);
         int reads = ++_reads;
         if (IsTooLong)
             return new TaskCompletionSource<int>(state).Task;
@@ -73,7 +83,7 @@ internal sealed class RequestStream : Stream
                 Exception? error = null;
                 try
                 {
-                    callback!(read);
+                    callback(read);
                 }
 #pragma warning disable CA1031 // It has a thrower or two on its way to a refusal, and would end the process.
                 catch (Exception e)

@@ -81,7 +81,15 @@ internal abstract class SocketStream : Stream
     /// <summary>Gives bytes back that were read too early: they come first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;
 
-    /// <summary>Reads what there is; with an empty buffer, waits until there is something.</summary>
+    /// <summary>Calls when there is something to read, or an end: on the thread that serves this socket, unless it was closed by another.</summary>
+    /// <exception cref="IOException">The kernel has no room for it.</exception>
+    public abstract void WhenReadable(Action ready);
+
+    /// <summary>Lets go of a socket that somebody else is going to close. Nothing may wait for it.</summary>
+    public virtual void StopWaiting()
+    {
+    }
+
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         if (_unread is null)

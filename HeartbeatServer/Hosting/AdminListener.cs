@@ -68,7 +68,8 @@ internal sealed class AdminListener : IDisposable
     {
         try
         {
-            AdminAnswer answer = Interlocked.Increment(ref _answering) > MostAtOnce
+            // A probe is answered all the same: a server that is asked much is not one to be restarted.
+            AdminAnswer answer = Interlocked.Increment(ref _answering) > MostAtOnce && !IsProbe(context.Request)
                 ? AdminAnswer.Error(503, "too many requests at once")
                 : await AnswerAsync(context.Request);
             await SendAsync(context, answer).WaitAsync(AnswerTimeout, _time);
@@ -83,6 +84,8 @@ internal sealed class AdminListener : IDisposable
             Interlocked.Decrement(ref _answering);
         }
     }
+
+    private static bool IsProbe(HttpListenerRequest request) => request.Url?.AbsolutePath is AdminRoutes.HealthPath or AdminRoutes.ReadyPath;
 
     private async Task<AdminAnswer> AnswerAsync(HttpListenerRequest request)
     {
@@ -113,7 +116,7 @@ internal sealed class AdminListener : IDisposable
 
     private static async Task SendAsync(HttpListenerContext context, AdminAnswer answer)
     {
-        using HttpListenerResponse response = context.Response;
+        HttpListenerResponse response = context.Response;
         bool isKnown = answer.ETag is not null && context.Request.Headers["If-None-Match"] == answer.ETag;
         response.StatusCode = isKnown ? 304 : answer.Status;
         response.ContentType = answer.ContentType;
@@ -134,5 +137,6 @@ internal sealed class AdminListener : IDisposable
             headers["Retry-After"] = "1";
         if (!isKnown && context.Request.HttpMethod != "HEAD")
             await response.OutputStream.WriteAsync(answer.Body);
+        HttpTakeover.Finish(context);
     }
 }

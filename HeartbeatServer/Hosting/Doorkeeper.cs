@@ -17,8 +17,8 @@ namespace HeartbeatServer.Hosting;
 /// </remarks>
 internal sealed class Doorkeeper : IDisposable
 {
-    /// <summary>How long nobody is let in at least, and how often a full house is worth a line in the log.</summary>
-    private static readonly TimeSpan ClosedFor = TimeSpan.FromSeconds(1);
+    /// <summary>How often it is looked whether there is room again, and how often a full house is worth a line in the log.</summary>
+    private static readonly TimeSpan ClosedFor = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan WarnEvery = TimeSpan.FromSeconds(10);
 
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
@@ -96,7 +96,6 @@ internal sealed class Doorkeeper : IDisposable
     /// <summary>Closes the port. Connections that were upgraded go on; unfinished requests get 503.</summary>
     public void Dispose()
     {
-        _requests.Stop();
         _acceptor?.Dispose();
         _binding?.Dispose();
         HashSet<Request>? unfinished;
@@ -105,6 +104,7 @@ internal sealed class Doorkeeper : IDisposable
         _loops.First.Wheel.Remove(_reopening);
         foreach (Request request in unfinished ?? [])
             request.Answer(Closed);
+        _requests.Stop();
         ((IDisposable)_listener).Dispose();
     }
 
@@ -122,13 +122,17 @@ internal sealed class Doorkeeper : IDisposable
         {
             _log.AcceptFailed(e);
         }
-        // Some went before they were let in, or another thread was faster. All else is a lack of something.
-        bool isHarmless = error is SocketError.Success or SocketError.WouldBlock or SocketError.ConnectionAborted or SocketError.ConnectionReset;
-        if (isHarmless && HasRoom)
+        if (IsHarmless(error) && HasRoom)
             return true;
         Close();
         return false;
     }
+
+    /// <summary>Whether it concerns one client that went before it was let in, as accept(2) has it. All else is a lack of something.</summary>
+    private static bool IsHarmless(SocketError error) => error is SocketError.Success or SocketError.WouldBlock
+        or SocketError.ConnectionAborted or SocketError.ConnectionReset
+        or SocketError.NetworkDown or SocketError.NetworkUnreachable or SocketError.HostDown or SocketError.HostUnreachable
+        or SocketError.ProtocolOption or SocketError.ProtocolNotSupported or SocketError.OperationNotSupported;
 
     private void Admit(Socket socket)
     {
@@ -143,11 +147,12 @@ internal sealed class Doorkeeper : IDisposable
             return;
         }
         Request? oldest = null;
+        int most = Math.Min(_door.MostUnfinished, _files!.MaxConnections - 1);
         bool isOpen;
         lock (_gate)
         {
             isOpen = _unfinished is not null;
-            if (_unfinished?.Count >= _door.MostUnfinished)
+            if (_unfinished?.Count >= most)
                 oldest = _unfinished.MinBy(each => each.Deadline);
             _unfinished?.Add(request);
         }
@@ -157,7 +162,7 @@ internal sealed class Doorkeeper : IDisposable
             return;
         }
         if (oldest is not null)
-            Reject(oldest, RefusalReason.ConnectionLimit, "Service Unavailable", $"more than {_door.MostUnfinished} unfinished requests");
+            Reject(oldest, RefusalReason.ConnectionLimit, "Service Unavailable", $"more than {most} unfinished requests");
         request.Receive();
     }
 
@@ -174,10 +179,10 @@ internal sealed class Doorkeeper : IDisposable
 
     private void Reopen()
     {
+        _acceptor!.Accept();
         _isFull = false;
         if (_toldFull)
             _log.RoomAgain(_door.Port, _connections(), _files!.MaxConnections);
-        _acceptor!.Accept();
     }
 
     /// <returns>Whether it was still unfinished: then it is the caller's.</returns>
@@ -207,8 +212,15 @@ internal sealed class Doorkeeper : IDisposable
         {
             if (!keeper.HasRoom)
                 return now + ClosedFor;
-            keeper.Reopen();
-            return TimeSpan.MaxValue;
+            try
+            {
+                keeper.Reopen();
+                return TimeSpan.MaxValue;
+            }
+            catch (IOException)
+            {
+                return now + ClosedFor; // the kernel has no room, either
+            }
         }
     }
 
@@ -250,7 +262,15 @@ internal sealed class Doorkeeper : IDisposable
         public void Receive()
         {
             Loop.Wheel.Schedule(this, Deadline);
-            _ = ReceiveAsync();
+            try
+            {
+                // HttpListener's connection takes some 10 KB: not before there is something to read.
+                _stream.WhenReadable(OnReadable);
+            }
+            catch (IOException)
+            {
+                GiveUp(); // the kernel has no room for it
+            }
         }
 
         /// <summary>Tells the client, as far as that goes without waiting, and closes.</summary>
@@ -277,29 +297,30 @@ internal sealed class Doorkeeper : IDisposable
             return TimeSpan.MaxValue;
         }
 
-        private async Task ReceiveAsync()
+        private void OnReadable()
         {
             try
             {
-                // HttpListener's connection takes some 10 KB: not before there is something to read.
-                await _stream.ReadableAsync();
                 _connection = _keeper._binding!.Connection(_stream);
                 HttpTakeover.BeginReadRequest(_connection);
             }
             catch (Exception e) when (e is IOException or ObjectDisposedException)
             {
-                // It was turned away meanwhile, or the kernel has no room for it.
-                _keeper.TryTake(this);
-                await _stream.DisposeAsync();
+                GiveUp(); // it was turned away meanwhile
             }
 #pragma warning disable CA1031 // One request must not take the others down.
             catch (Exception e)
 #pragma warning restore CA1031
             {
                 _keeper._log.RequestFailed(e);
-                _keeper.TryTake(this);
-                await _stream.DisposeAsync();
+                GiveUp();
             }
+        }
+
+        private void GiveUp()
+        {
+            _keeper.TryTake(this);
+            _stream.Dispose();
         }
 
         /// <summary>HttpListener has seen what came.</summary>
@@ -317,11 +338,14 @@ internal sealed class Doorkeeper : IDisposable
                     _keeper.Reject(this, RefusalReason.HeaderTooLarge, "Request Header Fields Too Large", $"a request of more than {RequestStream.MaxRequest / 1024} KiB");
                 return;
             }
-            HttpTakeover.ReturnBuffer(_connection!);
             _keeper.TryTake(this);
             if (isClosed)
                 _stream.Dispose();
-            _keeper._requests.Poll();
+            if (!goesOn)
+                HttpTakeover.ReturnBuffer(_connection!);
+            _keeper._requests.HandOver(_stream);
+            if (isClosed)
+                HttpTakeover.Forget(_connection!);
         }
     }
 }

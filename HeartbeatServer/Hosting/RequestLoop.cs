@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Telemetry;
@@ -10,6 +11,7 @@ namespace HeartbeatServer.Hosting;
 /// <param name="log">For what goes wrong.</param>
 internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContext, Task> handle, ServerLog log)
 {
+    private readonly ConcurrentDictionary<HttpListenerContext, bool> _inHand = new();
     private readonly Lock _turn = new();
     private IAsyncResult? _next;
     private volatile bool _stopping;
@@ -17,17 +19,38 @@ internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContex
     public void Start()
     {
         Begin();
-        Poll();
+        if (OperatingSystem.IsWindows())
+            HandleAll();
     }
 
-    /// <summary>To be called before the listener is closed.</summary>
-    public void Stop() => _stopping = true;
-
-    /// <summary>Hands over the requests that have been read since the last call, on this thread: HttpListener would use one of the pool.</summary>
-    public void Poll()
+    /// <summary>To be called before the listener is closed, which would answer 200 to all that is in hand.</summary>
+    public void Stop()
     {
-        while (Take() is { } context)
-            _ = HandleAsync(context);
+        lock (_turn)
+        {
+            while (Take() is { } context)
+                HttpTakeover.Abort(context);
+            _stopping = true;
+        }
+        foreach ((HttpListenerContext context, _) in _inHand)
+            HttpTakeover.Abort(context);
+    }
+
+    /// <summary>
+    /// Hands over the request that was read from a stream, if it is complete, on the thread that read it. (HttpListener would use one of the pool.)
+    /// </summary>
+    public void HandOver(RequestStream stream)
+    {
+        HttpListenerContext? own;
+        lock (_turn)
+        {
+            // Those of others find their way to their own threads, which come here next.
+            while (Take() is { } context)
+                HttpTakeover.StreamOf(context)!.Context = context;
+            (own, stream.Context) = (stream.Context, null);
+        }
+        if (own is not null)
+            _ = HandleAsync(own);
     }
 
     private void Begin() => _next = listener.BeginGetContext(OperatingSystem.IsWindows() ? OnContext : null, null);
@@ -36,34 +59,45 @@ internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContex
     private void OnContext(IAsyncResult result)
     {
         if (!result.CompletedSynchronously)
-            Poll();
+            HandleAll();
     }
 
+    private void HandleAll()
+    {
+        while (true)
+        {
+            HttpListenerContext? context;
+            lock (_turn)
+                context = Take();
+            if (context is null)
+                return;
+            _ = HandleAsync(context);
+        }
+    }
+
+    /// <summary>The next request that is complete. Under the lock.</summary>
     private HttpListenerContext? Take()
     {
-        lock (_turn)
+        while (_next is { IsCompleted: true } done && !_stopping)
         {
-            while (_next is { IsCompleted: true } done && !_stopping)
+            try
             {
-                try
-                {
-                    Begin();
-                    return listener.EndGetContext(done);
-                }
-#pragma warning disable CA1031 // The loop never dies.
-                catch (Exception e)
-#pragma warning restore CA1031
-                {
-                    if (!_stopping) // that is how HttpListener says so
-                        log.AcceptFailed(e);
-                }
+                Begin();
+                return listener.EndGetContext(done);
             }
-            return null;
+#pragma warning disable CA1031 // The loop never dies.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                log.AcceptFailed(e);
+            }
         }
+        return null;
     }
 
     private async Task HandleAsync(HttpListenerContext context)
     {
+        _inHand[context] = true;
         try
         {
             // Some HttpListener has answered by itself: 411, say.
@@ -81,12 +115,14 @@ internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContex
         {
             if (!_stopping) // then HttpListener is gone, and its requests with it
                 log.RequestFailed(e);
-            HttpTakeover.Abort(context);
+            if (OperatingSystem.IsWindows())
+                HttpTakeover.Abort(context);
         }
         finally
         {
-            if (HttpTakeover.StreamOf(context) is { } stream)
-                await stream.DisposeAsync(); // if it was not upgraded;
+            if (!OperatingSystem.IsWindows())
+                HttpTakeover.Abort(context); // what is not closed by now
+            _inHand.TryRemove(context, out _);
         }
     }
 }

@@ -283,7 +283,7 @@ internal sealed class Server : IAsyncDisposable
 
     private static async Task RespondAsync(HttpListenerContext context, int status, string text)
     {
-        using HttpListenerResponse response = context.Response;
+        HttpListenerResponse response = context.Response;
         byte[] body = Encoding.UTF8.GetBytes(text + "\n");
         response.StatusCode = status;
         response.ContentType = "text/plain; charset=utf-8";
@@ -305,5 +305,6 @@ internal sealed class Server : IAsyncDisposable
         }
         if (context.Request.HttpMethod != "HEAD")
             await response.OutputStream.WriteAsync(body);
+        HttpTakeover.Finish(context);
     }
 }

@@ -231,3 +231,23 @@ def endless(lab: Lab, kind: str) -> None:
 
 for what, (_, _, lasting) in ENDLESS.items():
     case(f"hostile/100 clients with endless {what} for {lasting}s")(functools.partial(endless, kind=what))
+
+
+@case("hostile/requests that HttpListener answers itself", alone=True)
+def answered_by_itself(lab: Lab) -> None:
+    """411 and 501: it has closed the socket, and hands the request out all the same. Nothing of it may stay, and nobody may wait meanwhile."""
+    padding = b"X: " + b"x" * 7_000 + b"\r\n"
+    post = b"POST /ws HTTP/1.1\r\nHost: localhost\r\n" + 2 * padding
+    requests = {
+        b"HTTP/1.1 411": post + b"\r\n",
+        b"HTTP/1.1 501": post + b"Transfer-Encoding: gzip\r\nContent-Length: 100\r\n\r\n",
+    }
+
+    def ask(status: bytes) -> None:
+        for _ in range(400):
+            with socket.create_connection(("127.0.0.1", lab_server.port), timeout=10) as client:
+                client.sendall(requests[status])
+                expect("status", client.recv(4096)[:12], status)
+
+    with lab.hostile() as lab_server, ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, 2 * list(requests)))
