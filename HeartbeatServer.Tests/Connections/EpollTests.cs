@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using HeartbeatServer.Connections;
@@ -312,12 +311,7 @@ public sealed class EpollTests
 
     private (Socket Peer, EpollStream Stream) Connected()
     {
-        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        listener.Listen();
-        var peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        peer.Connect(listener.LocalEndPoint!);
-        _socket = listener.Accept();
+        (Socket peer, _socket) = SocketPair.Connect();
         return (peer, new EpollStream(_socket, _epoll));
     }
 }

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Tests.Support;
@@ -16,17 +15,13 @@ public sealed class RequestStreamTests(bool epoll)
     private RequestStream _stream = null!;
 
     [SetUp]
-    public async Task SetUp()
+    public void SetUp()
     {
         _told.Clear();
         _loop = new EventLoop(new TestClock().Wheel, epoll);
         _loop.Start();
-        using var listening = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        listening.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        listening.Listen();
-        _peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        await _peer.ConnectAsync(listening.LocalEndPoint!);
-        _stream = new RequestStream(_loop.Stream(await listening.AcceptAsync()), _loop, (goesOn, error) => _told.Add((goesOn, error)));
+        (_peer, Socket accepted) = SocketPair.Connect();
+        _stream = new RequestStream(_loop.Stream(accepted), _loop, (goesOn, error) => _told.Add((goesOn, error)));
     }
 
     [TearDown]

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Tests.Support;
@@ -16,14 +15,14 @@ public sealed class SocketStreamTests(bool epoll)
     private SocketStream _stream = null!;
 
     [SetUp]
-    public async Task SetUp()
+    public void SetUp()
     {
         if (epoll && !OperatingSystem.IsLinux())
             Assert.Ignore("epoll is Linux's");
-        _loop = new EventLoop(new TestClock().Wheel);
+        _loop = new EventLoop(new TestClock().Wheel, epoll);
         _loop.Start();
-        (_peer, _socket) = await ConnectAsync();
-        _stream = Stream(_socket);
+        (_peer, _socket) = SocketPair.Connect();
+        _stream = _loop.Stream(_socket);
     }
 
     [TearDown]
@@ -83,7 +82,7 @@ public sealed class SocketStreamTests(bool epoll)
     [Test]
     public async Task Bytes_that_are_given_back_come_first()
     {
-        await using SocketStream stream = Stream(_socket);
+        await using SocketStream stream = _loop.Stream(_socket);
         stream.Unread([1, 2, 3, 4, 5]);
         await _peer.SendAsync(new byte[] { 6, 7 });
         var received = new List<byte>();
@@ -242,21 +241,6 @@ public sealed class SocketStreamTests(bool epoll)
         await ReadAsync(2);
 
         Assert.That(_stream.UnreadBytes, Is.Zero);
-    }
-
-    private SocketStream Stream(Socket socket) => epoll && OperatingSystem.IsLinux()
-        ? new EpollStream(socket, _loop.Epoll!)
-        : new PortableSocketStream(socket);
-
-    private static async Task<(Socket Peer, Socket Accepted)> ConnectAsync()
-    {
-        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        listener.Listen();
-        var peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        Task<Socket> accepted = listener.AcceptAsync();
-        await peer.ConnectAsync(listener.LocalEndPoint!);
-        return (peer, await accepted.InTime());
     }
 
     /// <summary>Bytes in which a lost, doubled or misplaced piece shows.</summary>

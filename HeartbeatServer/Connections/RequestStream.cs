@@ -35,6 +35,9 @@ internal sealed class RequestStream : Stream
     /// <summary>Whether more than <see cref="MaxRequest"/> was read, and still no end of the request: nothing is read any more.</summary>
     public bool IsTooLong => _bytes > MaxRequest;
 
+    /// <summary>The request that was read from it, when it is complete.</summary>
+    public HttpListenerContext? Context { get; set; }
+
     public override bool CanRead => true;
     public override bool CanWrite => true;
     public override bool CanSeek => false;
@@ -51,9 +54,6 @@ internal sealed class RequestStream : Stream
             stream.IsLowPriority = false;
         return stream;
     }
-
-    /// <summary>The request that was read from it, when it is complete.</summary>
-    public HttpListenerContext? Context { get; set; }
 
     /// <inheritdoc cref="SocketStream.WhenReadable(Action)"/>
     public void WhenReadable(Action ready) => Inner.WhenReadable(ready);
