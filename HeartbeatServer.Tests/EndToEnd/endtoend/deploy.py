@@ -209,6 +209,9 @@ def probes(lab: Lab) -> None:
         names = ("startupProbe", "readinessProbe", "livenessProbe")
         expect("a server that serves", [probe(name) for name in names], [200, 200, 200])
         os.kill(server.pid, signal.SIGSTOP)
+        threads = list(Path(f"/proc/{server.pid}/task").glob("*/stat"))
+        # The signal stops one thread after the other: another could still answer.
+        eventually("every thread to be stopped", lambda: all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads))
         expect("liveness of a process that hangs", probe("livenessProbe"), None)
         os.kill(server.pid, signal.SIGCONT)
         server.terminate()
