@@ -38,6 +38,9 @@ internal sealed class RequestStream : Stream
     /// <summary>The request that was read from it, when it is complete.</summary>
     public HttpListenerContext? Context { get; set; }
 
+    /// <summary>Whether its own thread has looked for the request: it does not come again.</summary>
+    public bool HasLooked { get; set; }
+
     public override bool CanRead => true;
     public override bool CanWrite => true;
     public override bool CanSeek => false;

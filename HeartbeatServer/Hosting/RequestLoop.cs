@@ -42,15 +42,25 @@ internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContex
     public void HandOver(RequestStream stream)
     {
         HttpListenerContext? own;
+        List<HttpListenerContext>? late = null;
         lock (_turn)
         {
-            // Those of others find their way to their own threads, which come here next.
+            stream.HasLooked = true;
+            // Those of others wait for their own threads, which come here next; or came already, while HttpListener was between two requests.
             while (Take() is { } context)
-                HttpTakeover.StreamOf(context)!.Context = context;
+            {
+                RequestStream other = HttpTakeover.StreamOf(context)!;
+                if (other != stream && other.HasLooked)
+                    (late ??= []).Add(context);
+                else
+                    other.Context = context;
+            }
             (own, stream.Context) = (stream.Context, null);
         }
         if (own is not null)
             _ = HandleAsync(own);
+        foreach (HttpListenerContext context in late ?? [])
+            _ = HandleAsync(context);
     }
 
     private void Begin() => _next = listener.BeginGetContext(OperatingSystem.IsWindows() ? OnContext : null, null);
