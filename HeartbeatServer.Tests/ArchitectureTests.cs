@@ -1,18 +1,28 @@
 using System.Diagnostics;
 using System.Reflection;
+using HeartbeatServer.Hosting;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests;
 
-/// <summary>The arrows of the design, on the compiled code: Framing ← Protocol ← Telemetry ← Connections ← Hosting ← Program.</summary>
+/// <summary>
+/// The arrows of the design, on the compiled code: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← Hosting ← Admin ← Program, with
+/// Options beside Telemetry.
+/// </summary>
 [TestFixture]
 public sealed class ArchitectureTests
 {
     private const string Root = "HeartbeatServer";
 
-    /// <summary>From left to right: each may name those before it.</summary>
-    private static readonly string[] Layers =
-        [$"{Root}.Framing", $"{Root}.Protocol", $"{Root}.Telemetry", $"{Root}.Connections", $"{Root}.Hosting", Root];
+    /// <summary>From left to right: each room may name those before it, and a room on the same place may not name its neighbour.</summary>
+    private static readonly string[][] Rooms =
+    [
+        [$"{Root}.Framing"], [$"{Root}.Protocol"], [$"{Root}.Telemetry", $"{Root}.Options"], [$"{Root}.Engine"],
+        [$"{Root}.Connections", $"{Root}.Http"], [$"{Root}.Hosting"], [$"{Root}.Admin"], [Root],
+    ];
+
+    /// <summary>These take what they need from the command line as arguments, and do not know it.</summary>
+    private static readonly string[] WithoutOptions = [$"{Root}.Engine", $"{Root}.Connections"];
 
     /// <summary>What bytes, time and the world come from; in the pure layers all of it is passed in.</summary>
     private static readonly string[] ImpureNamespaces =
@@ -33,16 +43,32 @@ public sealed class ArchitectureTests
     private static IEnumerable<Type> Types => Server.GetTypes().Where(type => !CodeReferences.IsSynthetic(Outermost(type)));
 
     [Test]
-    public void Every_type_is_in_a_layer() => Assert.That(Types.Select(type => type.Namespace).Distinct(), Is.EquivalentTo(Layers));
+    public void Every_type_is_in_a_room() =>
+        Assert.That(Types.Select(type => type.Namespace).Distinct(), Is.EquivalentTo(Rooms.SelectMany(place => place)));
 
     [Test]
-    public void A_layer_names_only_itself_and_those_to_its_left()
+    public void A_room_names_only_itself_and_those_to_its_left()
     {
         string[] wrong =
         [
             .. from type in Types
                from named in CodeReferences.Of(type).OfType<Type>()
-               where named.Assembly == Server && Array.IndexOf(Layers, named.Namespace) > Array.IndexOf(Layers, type.Namespace)
+               where named.Assembly == Server && named.Namespace != type.Namespace && PlaceOf(named) >= PlaceOf(type)
+               select $"{type} names {named}",
+        ];
+
+        Assert.That(wrong, Is.Empty);
+    }
+
+    [Test]
+    public void Engine_and_Connections_do_not_know_the_command_line()
+    {
+        string[] wrong =
+        [
+            .. from type in Types
+               where WithoutOptions.Contains(type.Namespace)
+               from named in CodeReferences.Of(type).OfType<Type>()
+               where named.Namespace == $"{Root}.Options"
                select $"{type} names {named}",
         ];
 
@@ -102,6 +128,8 @@ public sealed class ArchitectureTests
 
     private static bool IsIn(Type type, string space) =>
         type.Namespace == space || (type.Namespace?.StartsWith(space + ".", StringComparison.Ordinal) ?? false);
+
+    private static int PlaceOf(Type type) => Array.FindIndex(Rooms, place => place.Contains(type.Namespace));
 
     private static Type Outermost(Type type) => type.DeclaringType is { } outer ? Outermost(outer) : type;
 

@@ -1,6 +1,10 @@
 using System.Net;
+using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
+using HeartbeatServer.Engine;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Http;
+using HeartbeatServer.Options;
 using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer;

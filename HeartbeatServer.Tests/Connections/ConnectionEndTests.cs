@@ -1,3 +1,4 @@
+using HeartbeatServer.Connections;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Tests.Support;

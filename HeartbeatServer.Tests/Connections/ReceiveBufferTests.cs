@@ -1,5 +1,6 @@
 using HeartbeatServer.Connections;
 
+
 namespace HeartbeatServer.Tests.Connections;
 
 public sealed class ReceiveBufferTests

@@ -1,5 +1,6 @@
 using HeartbeatServer.Framing;
 
+
 namespace HeartbeatServer.Tests.Framing;
 
 [TestFixture]

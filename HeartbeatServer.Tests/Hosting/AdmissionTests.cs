@@ -1,4 +1,5 @@
 using System.Net;
+using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Protocol;
 

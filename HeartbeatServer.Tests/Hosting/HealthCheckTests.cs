@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Options;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Hosting;

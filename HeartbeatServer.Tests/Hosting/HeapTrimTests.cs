@@ -2,6 +2,7 @@ using HeartbeatServer.Hosting;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 
+
 namespace HeartbeatServer.Tests.Hosting;
 
 internal sealed class HeapTrimTests

@@ -1,5 +1,6 @@
 using HeartbeatServer.Hosting;
 
+
 namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>Against a folder that looks like <c>/proc/self</c>.</summary>

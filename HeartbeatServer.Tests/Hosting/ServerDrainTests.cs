@@ -1,5 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net.WebSockets;
+using HeartbeatServer.Admin;
+using HeartbeatServer.Hosting;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Tests.Support;
 

@@ -1,7 +1,8 @@
 using System.Net.WebSockets;
 using System.Text;
+using HeartbeatServer.Admin;
 using HeartbeatServer.Framing;
-using HeartbeatServer.Hosting;
+using HeartbeatServer.Options;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Hosting;

@@ -1,4 +1,6 @@
+using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Tests.Support;
 using Serilog.Events;

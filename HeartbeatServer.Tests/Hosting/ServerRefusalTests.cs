@@ -1,3 +1,4 @@
+using HeartbeatServer.Admin;
 using HeartbeatServer.Tests.Support;
 using Serilog;
 using Serilog.Events;

@@ -1,5 +1,6 @@
 using HeartbeatServer.Protocol;
 
+
 namespace HeartbeatServer.Tests.Protocol;
 
 [TestFixture]

@@ -1,6 +1,7 @@
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
 
+
 namespace HeartbeatServer.Tests.Protocol;
 
 [TestFixture]

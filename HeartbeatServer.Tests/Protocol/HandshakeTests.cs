@@ -1,4 +1,6 @@
 using System.Text;
+using HeartbeatServer.Admin;
+using HeartbeatServer.Connections;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Tests.Protocol;

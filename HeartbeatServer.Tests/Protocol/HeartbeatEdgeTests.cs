@@ -1,5 +1,6 @@
 using HeartbeatServer.Protocol;
 
+
 namespace HeartbeatServer.Tests.Protocol;
 
 /// <summary>The edges of <see cref="Heartbeat"/>: stalls of our own, and timings of zero or of the same length.</summary>

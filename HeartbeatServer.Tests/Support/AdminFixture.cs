@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text.Json;
+using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Options;
 using HeartbeatServer.Telemetry;
 using Serilog.Core;
 

@@ -2,6 +2,7 @@ using HeartbeatServer.Connections;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
 
+
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>

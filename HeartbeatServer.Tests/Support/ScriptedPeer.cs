@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using HeartbeatServer.Framing;
+using HeartbeatServer.Admin;
 
 namespace HeartbeatServer.Tests.Support;
 

@@ -1,4 +1,4 @@
-using HeartbeatServer.Connections;
+using HeartbeatServer.Engine;
 using Microsoft.Extensions.Time.Testing;
 
 namespace HeartbeatServer.Tests.Support;

@@ -1,5 +1,6 @@
 using HeartbeatServer.Telemetry;
 
+
 namespace HeartbeatServer.Tests.Telemetry;
 
 internal sealed class LatencyHistogramTests

@@ -1,6 +1,7 @@
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 
+
 namespace HeartbeatServer.Tests.Telemetry;
 
 public sealed class ServerMetricsTests

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
+using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;

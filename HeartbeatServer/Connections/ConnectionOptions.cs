@@ -1,5 +1,6 @@
 using HeartbeatServer.Protocol;
 
+
 namespace HeartbeatServer.Connections;
 
 /// <summary>What a connection has to know of the command line.</summary>

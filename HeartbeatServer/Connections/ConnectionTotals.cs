@@ -1,5 +1,6 @@
 using HeartbeatServer.Protocol;
 
+
 namespace HeartbeatServer.Connections;
 
 /// <summary>What several connections did together.</summary>

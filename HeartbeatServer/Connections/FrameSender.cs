@@ -1,5 +1,7 @@
+using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
+
 
 namespace HeartbeatServer.Connections;
 

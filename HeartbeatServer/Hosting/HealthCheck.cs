@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Hosting;
 

@@ -1,5 +1,6 @@
 using HeartbeatServer.Telemetry;
 
+
 namespace HeartbeatServer.Hosting;
 
 /// <summary>

@@ -1,5 +1,6 @@
 using HeartbeatServer.Telemetry;
 
+
 namespace HeartbeatServer.Hosting;
 
 /// <summary>Does something every so often, until it is disposed of. What goes wrong is logged, and the next turn comes all the same.</summary>

@@ -1,7 +1,11 @@
 using System.Net;
 using System.Text;
+using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
+using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
+using HeartbeatServer.Http;
+using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Protocol;
 

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using HeartbeatServer.Admin;
 using HeartbeatServer.Protocol;
 using Serilog;
 using Serilog.Core;

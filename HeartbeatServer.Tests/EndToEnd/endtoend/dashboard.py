@@ -191,7 +191,7 @@ def crowd(lab: Lab) -> None:
 def texts(lab: Lab) -> None:
     """The pure modules of the page, by Node's test runner. A folder of their own says that they are modules."""
     folder = lab.scratch / "dashboard"
-    shutil.copytree(REPOSITORY / "HeartbeatServer/Hosting/Dashboard", folder)
+    shutil.copytree(REPOSITORY / "HeartbeatServer/Admin/Dashboard", folder)
     for test in (HERE / "dashboard").glob("*.test.js"):
         shutil.copy(test, folder)
     (folder / "package.json").write_text('{"type": "module"}')

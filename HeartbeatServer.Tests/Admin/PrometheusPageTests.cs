@@ -1,0 +1,148 @@
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using HeartbeatServer.Admin;
+using HeartbeatServer.Hosting;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests.Admin;
+
+public sealed class PrometheusPageTests
+{
+    private AdminFixture _admin = null!;
+
+    [SetUp]
+    public async Task SetUp() => _admin = await AdminFixture.StartAsync(configure: options => options with { MaxConnections = 1 });
+
+    [TearDown]
+    public async Task TearDown() => await _admin.DisposeAsync();
+
+    [Test]
+    public async Task Every_cause_and_reason_is_there_from_the_start()
+    {
+        HttpReply page = await _admin.GetAsync("/metrics");
+
+        Assert.That(page["Content-Type"], Is.EqualTo("text/plain; version=0.0.4; charset=utf-8"));
+        foreach (DisconnectCause cause in DisconnectCauses.All)
+            Assert.That(page.Body, Does.Contain($"heartbeat_connections_ended_total{{cause=\"{cause.Name()}\"}} 0\n"));
+        foreach (RefusalReason reason in RefusalReasons.All)
+            Assert.That(page.Body, Does.Contain($"heartbeat_upgrades_refused_total{{reason=\"{reason.Name()}\"}} 0\n"));
+        Assert.That(page.Body, Does.Contain("heartbeat_round_trip_seconds_count 0\n").And.Contain("# TYPE heartbeat_lateness_seconds histogram\n"));
+        Assert.That(page.Body, Does.Match("heartbeat_build_info\\{version=\"[0-9.]+\",commit=\"[0-9a-f]*\"\\} 1\n"));
+    }
+
+    [Test]
+    public async Task The_counts_are_those_of_the_connections_the_ended_ones_included()
+    {
+        using (ScriptedPeer peer = await _admin.Server.UpgradedPeerAsync())
+        {
+            await peer.SendAsync(ClientFrames.Text("hello"));
+            await peer.ReadFrameAsync();
+            await _admin.Server.AdvanceToPingAsync(1);
+            ServerFrame ping = await peer.ReadFrameAsync();
+            _admin.Server.Clock.Advance(40);
+            await peer.SendAsync(ClientFrames.Pong(ping.Payload));
+            await Safety.UntilAsync(() => _admin.Server.Metrics.RoundTrips.Count == 1, "the pong");
+
+            Assert.That(await _admin.FigureAsync("heartbeat_connections"), Is.EqualTo(1));
+            await AssertCountsAsync(bytesIn: 11 + 14, bytesOut: 7 + 10);
+
+            // The only place is taken.
+            HttpReply refused = await _admin.Server.RequestAsync(ScriptedPeer.Upgrade());
+            Assert.That(refused.Status, Is.EqualTo(503));
+            Assert.That(await _admin.FigureAsync("heartbeat_upgrades_refused_total{reason=\"connection_limit\"}"), Is.EqualTo(1));
+            Assert.That(await _admin.FigureAsync("heartbeat_connections_limit"), Is.EqualTo(1));
+            Assert.That((await _admin.GetAsync("/readyz")).Body, Is.EqualTo("full\n"));
+            await peer.SendAsync(ClientFrames.Close(1000));
+            await peer.ReadFrameAsync();
+        }
+        // Its place is given back a little after it has left the table.
+        await Safety.UntilAsync(() => _admin.Server.Server.State == ServerState.Serving, "room");
+
+        Assert.That((await _admin.GetAsync("/readyz")).Status, Is.EqualTo(200));
+        Assert.That(await _admin.FigureAsync("heartbeat_connections"), Is.Zero);
+        Assert.That(await _admin.FigureAsync("heartbeat_connections_ended_total{cause=\"client_closed\"}"), Is.EqualTo(1));
+        await AssertCountsAsync(bytesIn: 11 + 14 + 8, bytesOut: 7 + 10 + 4);
+        Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_sum"), Is.EqualTo(0.04).Within(1e-9));
+        Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_bucket{le=\"0.032768\"}"), Is.Zero);
+        Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_bucket{le=\"0.065536\"}"), Is.EqualTo(1));
+
+        async Task AssertCountsAsync(int bytesIn, int bytesOut)
+        {
+            string[] names =
+            [
+                "heartbeat_connections_opened_total", "heartbeat_pings_total", "heartbeat_pongs_total", "heartbeat_pongs_late_total",
+                "heartbeat_pongs_missed_total", "heartbeat_io_bytes_total{direction=\"in\"}", "heartbeat_io_bytes_total{direction=\"out\"}",
+                "heartbeat_messages_total{direction=\"in\"}", "heartbeat_messages_total{direction=\"out\"}", "heartbeat_round_trip_seconds_count",
+            ];
+            var values = new List<double>();
+            foreach (string name in names)
+                values.Add(await _admin.FigureAsync(name));
+            Assert.That(values, Is.EqualTo(new double[] { 1, 1, 1, 0, 0, bytesIn, bytesOut, 1, 1, 1 }));
+        }
+    }
+
+    [Test]
+    public async Task The_process_and_the_runtime_have_their_usual_names()
+    {
+        foreach (string name in new[]
+        {
+            "process_cpu_seconds_total", "process_resident_memory_bytes", "process_threads", "process_start_time_seconds",
+            "dotnet_gc_heap_total_allocated_bytes_total",
+        })
+        {
+            Assert.That(await _admin.FigureAsync(name), Is.Positive, name);
+        }
+        string page = (await _admin.GetAsync("/metrics")).Body;
+        Assert.That(page, Does.Contain("dotnet_gc_collections_total{gc_heap_generation=\"gen0\"}").And.Contain("dotnet_gc_pause_time_seconds_total"));
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public async Task Descriptors_are_counted_against_their_limit()
+    {
+        double open = await _admin.FigureAsync("process_open_fds");
+
+        Assert.That(open, Is.InRange(3, await _admin.FigureAsync("process_max_fds")));
+    }
+
+    [Test]
+    public void Other_listeners_see_the_same_instruments_with_their_units()
+    {
+        var seen = new Dictionary<string, string>();
+        var totals = new Dictionary<string, long>();
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, self) =>
+            {
+                if (instrument.Meter != _admin.Server.Metrics.Meter)
+                    return;
+                seen[instrument.Name] = instrument.Unit ?? "";
+                self.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<long>((instrument, value, _, _) => totals[instrument.Name] = totals.GetValueOrDefault(instrument.Name) + value);
+        listener.Start();
+        _admin.Server.Metrics.CountEnd(DisconnectCause.PongTimeout);
+
+        listener.RecordObservableInstruments();
+
+        Assert.That(seen["heartbeat.round_trip"], Is.EqualTo("s"));
+        Assert.That(seen["heartbeat.io"], Is.EqualTo("By"));
+        Assert.That(totals["heartbeat.connections.ended"], Is.EqualTo(1));
+    }
+
+    /// <summary>As many as there are pongs, and nothing for the collector.</summary>
+    [Test]
+    public void A_pong_that_is_listened_to_allocates_nothing()
+    {
+        for (int i = 0; i < 100; i++)
+            _admin.Server.Metrics.CountRoundTrip(TimeSpan.FromMilliseconds(1));
+        long before = GC.GetAllocatedBytesForCurrentThread();
+
+        for (int i = 0; i < 1000; i++)
+            _admin.Server.Metrics.CountRoundTrip(TimeSpan.FromMilliseconds(1));
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero, $"bytes, {1000.ToString(CultureInfo.InvariantCulture)} pongs");
+    }
+}

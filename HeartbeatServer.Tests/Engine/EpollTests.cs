@@ -1,0 +1,317 @@
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests.Engine;
+
+/// <summary>The test waits itself, in the place of an event loop: so it sees what is told, and how often.</summary>
+[Platform("Linux")]
+[SupportedOSPlatform("linux")]
+public sealed class EpollTests
+{
+    private const int Forever = 30_000;
+    private const int Much = 24 * 1024 * 1024;
+
+    private Epoll _epoll = null!;
+    private Socket _peer = null!;
+    private Socket _socket = null!;
+    private EpollStream _stream = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _epoll = new Epoll();
+        (_peer, _stream) = Connected();
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        _stream.Dispose();
+        _peer.Dispose();
+        _epoll.Dispose();
+    }
+
+    [Test]
+    public void A_read_is_done_by_the_thread_that_waits()
+    {
+        var buffer = new byte[10];
+        ValueTask<int> read = _stream.ReadAsync(buffer);
+        int thread = 0;
+        Task done = ContinueAsync();
+        _peer.Send([1, 2, 3]);
+
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+
+        Assert.That(done.IsCompletedSuccessfully, Is.True);
+        Assert.That(thread, Is.EqualTo(Environment.CurrentManagedThreadId));
+
+        async Task ContinueAsync()
+        {
+            // Without the context that NUnit has for its tests: as a connection does it.
+            Assert.That(await read.ConfigureAwait(false), Is.EqualTo(3));
+            thread = Environment.CurrentManagedThreadId;
+        }
+    }
+
+    [Test]
+    public async Task Bytes_that_nobody_waits_for_are_told_once_and_kept_for_the_next_read()
+    {
+        await ReadOneAsync();
+        _peer.Send([7, 8]);
+
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_epoll.Wait(0), Is.Zero, "told again, and again: a loop that never sleeps");
+
+        var buffer = new byte[10];
+        ValueTask<int> read = _stream.ReadAsync(buffer);
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(await read, Is.EqualTo(2));
+        Assert.That(buffer[..2], Is.EqualTo(new byte[] { 7, 8 }));
+    }
+
+    [Test]
+    public async Task A_reset_that_nobody_waits_for_is_told_once_and_kept_for_the_next_read()
+    {
+        await ReadOneAsync();
+        _peer.LingerState = new LingerOption(true, 0);
+        _peer.Dispose();
+
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_epoll.Wait(0), Is.Zero, "told again, and again: a loop that never sleeps");
+
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(await read, Is.Zero);
+        Assert.That(_stream.Error, Is.EqualTo(SocketError.ConnectionReset));
+    }
+
+    [Test]
+    public async Task After_a_write_that_had_to_wait_readiness_to_write_is_told_no_more()
+    {
+        ValueTask write = WriteThatWaits();
+        Task reading = Task.Run(ReadItAll);
+
+        while (!write.IsCompleted)
+            _epoll.Wait(Forever);
+        await write;
+        await reading.InTime();
+
+        Assert.That(_epoll.Wait(0), Is.Zero);
+    }
+
+    /// <summary>Told to read and to write, where the bytes have been taken since the loop asked: by a read on another thread, say.</summary>
+    [Test]
+    public async Task A_read_that_finds_nothing_goes_on_waiting_when_a_write_was_due_too()
+    {
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        ValueTask write = WriteThatWaits();
+        Task reading = Task.Run(ReadItAll);
+
+        while (!write.IsCompleted)
+            _stream.OnReady(Readiness.Read | Readiness.Write);
+        await write;
+        await reading.InTime();
+        Assert.That(read.IsCompleted, Is.False);
+
+        _peer.Send([1, 2, 3]);
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1), "deaf");
+        Assert.That(await read, Is.EqualTo(3));
+    }
+
+    [Test]
+    public async Task A_socket_that_somebody_else_closed_ends_the_write_and_not_the_process()
+    {
+        ValueTask write = WriteThatWaits();
+        _socket.Dispose();
+
+        _stream.OnReady(Readiness.Write);
+
+        await Assert.ThatAsync(() => write.AsTask().InTime(), Throws.InstanceOf<IOException>());
+        Assert.That(_epoll.Count, Is.Zero);
+    }
+
+    [Test]
+    public async Task A_buffer_that_was_filled_is_followed_by_a_receive_that_does_not_wait()
+    {
+        _peer.Send([1, 2, 3]);
+        ValueTask<int> first = _stream.ReadAsync(new byte[2]);
+        _epoll.Wait(Forever);
+        Assert.That(await first, Is.EqualTo(2));
+
+        ValueTask<int> second = _stream.ReadAsync(new byte[2]);
+        Assert.That(second.IsCompleted, Is.True);
+        Assert.That(await second, Is.EqualTo(1));
+
+        ValueTask<int> third = _stream.ReadAsync(new byte[2]);
+        Assert.That(third.IsCompleted, Is.False, "the second did not fill its buffer, so nothing is left");
+    }
+
+    [Test]
+    public async Task A_peer_that_always_has_more_to_send_leaves_the_others_their_turn()
+    {
+        _peer.Send(new byte[100]);
+        ValueTask<int> told = _stream.ReadAsync(new byte[1]);
+        _epoll.Wait(Forever);
+        Assert.That(await told, Is.EqualTo(1));
+
+        int inARow = 0;
+        ValueTask<int> read = _stream.ReadAsync(new byte[1]);
+        while (read.IsCompleted)
+        {
+            Assert.That(await read, Is.EqualTo(1));
+            Assert.That(++inARow, Is.LessThan(10));
+            read = _stream.ReadAsync(new byte[1]);
+        }
+
+        // It waits to be told, behind whoever else is ready, and goes on.
+        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(await read, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_stream_that_was_closed_is_told_nothing_and_its_place_is_free()
+    {
+        var reads = new List<Task<int>>();
+        for (int i = 0; i < 100; i++)
+        {
+            var (peer, stream) = Connected();
+            reads.Add(stream.ReadAsync(new byte[1]).AsTask());
+            peer.Send([1]);
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+
+        Assert.That(_epoll.Wait(0), Is.Zero);
+        Assert.That(_epoll.Count, Is.EqualTo(1), "the stream of the set-up");
+        Assert.That(await Task.WhenAll(reads).InTime(), Is.All.Zero, "a close ends the read");
+    }
+
+    [Test]
+    public async Task Many_streams_are_told_apart()
+    {
+        var all = new List<(Socket Peer, EpollStream Stream)>();
+        for (int i = 0; i < 300; i++)
+            all.Add(Connected());
+        byte[][] buffers = [.. all.Select(_ => new byte[4])];
+        ValueTask<int>[] reads = [.. all.Select((pair, i) => pair.Stream.ReadAsync(buffers[i]))];
+        for (int i = 0; i < all.Count; i++)
+            all[i].Peer.Send(BitConverter.GetBytes(i));
+
+        while (!reads.All(read => read.IsCompleted))
+            _epoll.Wait(Forever);
+
+        for (int i = 0; i < all.Count; i++)
+        {
+            Assert.That(await reads[i], Is.EqualTo(4));
+            Assert.That(BitConverter.ToInt32(buffers[i]), Is.EqualTo(i));
+            await all[i].Stream.DisposeAsync();
+            all[i].Peer.Dispose();
+        }
+    }
+
+    [Test]
+    public async Task Sockets_of_low_priority_are_told_of_last_and_none_is_forgotten()
+    {
+        const int each = 20;
+        var all = new List<(Socket Peer, EpollStream Stream)>();
+        var told = new List<bool>();
+        for (int i = 0; i < 2 * each; i++)
+        {
+            (Socket peer, EpollStream stream) = Connected();
+            stream.IsLowPriority = i < each;
+            all.Add((peer, stream));
+        }
+        Task[] reads = [.. Enumerable.Range(0, all.Count).Select(ReadAsync)];
+        foreach ((Socket peer, _) in all)
+            peer.Send([1]);
+
+        while (told.Count < all.Count)
+            _epoll.Wait(Forever);
+
+        await Task.WhenAll(reads);
+        Assert.That(told.Take(each), Is.All.False, "low priority");
+        Assert.That(told.Skip(each), Is.All.True, "low priority");
+        foreach ((Socket peer, EpollStream stream) in all)
+        {
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+
+        async Task ReadAsync(int place)
+        {
+            EpollStream stream = all[place].Stream;
+            Assert.That(await stream.ReadAsync(new byte[10]).ConfigureAwait(false), Is.EqualTo(1));
+            told.Add(stream.IsLowPriority);
+        }
+    }
+
+    [Test]
+    public async Task A_socket_of_low_priority_may_be_closed_by_one_of_those_before_it()
+    {
+        (Socket peer, EpollStream low) = Connected();
+        using (peer)
+        {
+            low.IsLowPriority = true;
+            ValueTask<int> read = low.ReadAsync(new byte[10]);
+            Task closing = CloseAsync();
+            peer.Send([1]);
+            _peer.Send([1]);
+
+            _epoll.Wait(Forever);
+
+            await closing.InTime();
+            Assert.That(await read.InTime(), Is.Zero);
+            Assert.That(_epoll.Wait(0), Is.Zero);
+            Assert.That(_epoll.Count, Is.EqualTo(1), "the stream of the set-up");
+        }
+
+        async Task CloseAsync()
+        {
+            Assert.That(await _stream.ReadAsync(new byte[10]).ConfigureAwait(false), Is.EqualTo(1));
+            await low.DisposeAsync();
+        }
+    }
+
+    [Test]
+    public async Task Wake_ends_a_wait_and_only_one()
+    {
+        Task<int> waiting = Task.Run(() => _epoll.Wait(Forever));
+
+        _epoll.Wake();
+
+        Assert.That(await waiting.InTime(), Is.EqualTo(1));
+        Assert.That(_epoll.Wait(0), Is.Zero);
+    }
+
+    /// <summary>More than the kernel takes while the peer does not read.</summary>
+    private ValueTask WriteThatWaits()
+    {
+        ValueTask write = _stream.WriteAsync(new byte[Much]);
+        Assert.That(write.IsCompleted, Is.False, "it has to wait: the peer does not read");
+        return write;
+    }
+
+    /// <summary>What the peer does about it.</summary>
+    private void ReadItAll()
+    {
+        var part = new byte[64 * 1024];
+        for (int received = 0; received < Much;)
+            received += _peer.Receive(part);
+    }
+
+    private async Task ReadOneAsync()
+    {
+        _peer.Send([1]);
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        _epoll.Wait(Forever);
+        Assert.That(await read, Is.EqualTo(1));
+    }
+
+    private (Socket Peer, EpollStream Stream) Connected()
+    {
+        (Socket peer, _socket) = SocketPair.Connect();
+        return (peer, new EpollStream(_socket, _epoll));
+    }
+}

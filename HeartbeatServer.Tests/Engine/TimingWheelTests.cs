@@ -1,0 +1,313 @@
+using HeartbeatServer.Engine;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests.Engine;
+
+public sealed class TimingWheelTests
+{
+    private TestClock _clock = null!;
+    private TimingWheel _wheel = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _clock = new TestClock(TimeSpan.FromSeconds(1));
+        _wheel = _clock.Wheel;
+    }
+
+    [Test]
+    public void An_entry_is_never_called_early_and_at_most_one_tick_late([Values(0, 1, 7, 8, 9, 15, 16, 500, 999, 1000)] int milliseconds)
+    {
+        // Start anywhere between two ticks.
+        for (int offset = 0; offset < 8; offset++)
+        {
+            _clock.Advance(1);
+            TimeSpan due = _clock.Now + TimeSpan.FromMilliseconds(milliseconds);
+            var entry = new Entry();
+            _wheel.Schedule(entry, due);
+
+            for (int step = 0; step < milliseconds + 16; step++)
+                _clock.Advance(1);
+
+            Assert.That(entry.Calls, Has.Count.EqualTo(1));
+            Assert.That(entry.Calls[0], Is.InRange(due, due + TimingWheel.Tick));
+        }
+    }
+
+    [Test]
+    public void An_entry_whose_time_is_over_is_called_at_the_next_tick()
+    {
+        _clock.Advance(100);
+        var entry = new Entry();
+        _wheel.Schedule(entry, _clock.Now - TimeSpan.FromSeconds(50));
+
+        _clock.Advance(TimingWheel.Tick);
+
+        Assert.That(entry.Calls, Has.Count.EqualTo(1));
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.Zero), "a wheel without entries is parked, not late");
+    }
+
+    [Test]
+    public void Entries_are_called_in_the_order_in_which_they_are_due()
+    {
+        var order = new List<int>();
+        foreach (int milliseconds in new[] { 300, 20, 999, 150, 40 })
+            _wheel.Schedule(new Entry { Called = _ => order.Add(milliseconds) }, In(milliseconds));
+
+        _clock.Advance(1100);
+
+        Assert.That(order, Is.EqualTo(new[] { 20, 40, 150, 300, 999 }));
+    }
+
+    [Test]
+    public void An_entry_beyond_the_horizon_waits_for_its_round()
+    {
+        var far = new Entry();
+        var near = new Entry();
+        TimeSpan due = In(60_000);
+        _wheel.Schedule(far, due);
+        _wheel.Schedule(near, In(500));
+
+        _clock.Advance(59_992);
+        Assert.That(far.Calls, Is.Empty);
+        Assert.That(near.Calls, Has.Count.EqualTo(1));
+        Assert.That(_wheel.Count, Is.EqualTo(1));
+
+        _clock.Advance(16);
+        Assert.That(far.Calls, Is.EqualTo(new[] { due }));
+    }
+
+    [Test]
+    public void An_entry_can_be_moved_to_an_earlier_time()
+    {
+        var entry = new Entry();
+        TimeSpan earlier = In(80);
+        _wheel.Schedule(entry, In(800));
+        _wheel.Schedule(entry, earlier);
+
+        _clock.Advance(1000);
+
+        Assert.That(entry.Calls, Is.EqualTo(new[] { earlier }));
+        Assert.That(_wheel.Count, Is.Zero);
+    }
+
+    [Test]
+    public void A_later_time_does_not_displace_an_earlier_one()
+    {
+        var entry = new Entry();
+        TimeSpan earlier = In(80);
+        _wheel.Schedule(entry, earlier);
+        _wheel.Schedule(entry, In(800));
+
+        _clock.Advance(1000);
+
+        Assert.That(entry.Calls, Is.EqualTo(new[] { earlier }));
+    }
+
+    [Test]
+    public void Never_is_not_scheduled()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, TimeSpan.MaxValue);
+
+        Assert.That(_wheel.Count, Is.Zero);
+    }
+
+    [Test]
+    public void What_a_call_returns_is_its_next_time()
+    {
+        var beat = TimeSpan.FromMilliseconds(80);
+        var entry = new Entry { Called = entry => entry.NextDue = entry.Calls[^1] + beat };
+        TimeSpan first = In(80);
+        _wheel.Schedule(entry, first);
+
+        _clock.Advance(400);
+
+        Assert.That(entry.Calls, Is.EqualTo(new[] { first, first + beat, first + 2 * beat, first + 3 * beat, first + 4 * beat }));
+    }
+
+    [Test]
+    public void A_call_may_schedule_itself_and_others()
+    {
+        var other = new Entry();
+        TimeSpan first = In(80);
+        var entry = new Entry
+        {
+            NextDue = In(400),
+            Called = entry =>
+            {
+                _wheel.Schedule(entry, In(160));
+                _wheel.Schedule(other, In(8));
+                entry.Called = null;
+            },
+        };
+        _wheel.Schedule(entry, first);
+
+        _clock.Advance(480);
+
+        // The earlier of what it asked for and of what it returned; then what it returned.
+        Assert.That(entry.Calls[..2], Is.EqualTo(new[] { first, first + TimeSpan.FromMilliseconds(160) }));
+        Assert.That(other.Calls, Is.EqualTo(new[] { first + TimeSpan.FromMilliseconds(8) }));
+    }
+
+    [Test]
+    public void A_removed_entry_is_not_called_and_cannot_come_back()
+    {
+        var waiting = new Entry();
+        var loose = new Entry();
+        _wheel.Schedule(waiting, In(80));
+
+        _wheel.Remove(waiting);
+        _wheel.Remove(loose);
+        _wheel.Schedule(waiting, In(80));
+        _wheel.Schedule(loose, In(80));
+        _clock.Advance(200);
+
+        Assert.That(waiting.Calls, Is.Empty);
+        Assert.That(loose.Calls, Is.Empty);
+        Assert.That(_wheel.Count, Is.Zero);
+    }
+
+    [Test]
+    public void An_entry_that_is_removed_while_it_is_called_does_not_come_back()
+    {
+        var entry = new Entry { Called = _wheel.Remove, NextDue = In(160) };
+        _wheel.Schedule(entry, In(80));
+
+        _clock.Advance(400);
+
+        Assert.That(entry.Calls, Has.Count.EqualTo(1));
+        Assert.That(_wheel.Count, Is.Zero);
+    }
+
+    [Test]
+    public void An_entry_that_another_one_removes_in_the_same_tick_is_not_called()
+    {
+        Entry[] entries = [new(), new()];
+        entries[0].Called = _ => _wheel.Remove(entries[1]);
+        entries[1].Called = _ => _wheel.Remove(entries[0]);
+        foreach (Entry entry in entries)
+            _wheel.Schedule(entry, In(80));
+
+        _clock.Advance(200);
+
+        Assert.That(entries.Sum(entry => entry.Calls.Count), Is.EqualTo(1));
+    }
+
+    [Test]
+    public void Entries_of_one_slot_are_unlinked_wherever_they_stand([Values(0, 1, 2)] int removed)
+    {
+        Entry[] entries = [new(), new(), new()];
+        foreach (Entry entry in entries)
+            _wheel.Schedule(entry, In(80));
+        _wheel.Remove(entries[removed]);
+
+        _clock.Advance(200);
+
+        Assert.That(entries.Select(entry => entry.Calls.Count), Is.EqualTo(Enumerable.Range(0, 3).Select(i => i == removed ? 0 : 1)));
+    }
+
+    [Test]
+    public void On_time_there_is_no_stall()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(80));
+
+        _clock.Advance(200);
+
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
+    }
+
+    [Test]
+    public void A_stall_is_measured_and_told_to_those_who_were_due_in_it()
+    {
+        var entry = new Entry();
+        var later = new Entry();
+        _wheel.Schedule(entry, In(80));
+        _wheel.Schedule(later, In(480));
+
+        _clock.Stall(400);
+        Assert.That(entry.Calls, Has.Count.EqualTo(1));
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.FromMilliseconds(392)), "from the first tick that was missed");
+        Assert.That(_wheel.Lateness, Is.EqualTo(entry.Stall));
+
+        _clock.Advance(200);
+        Assert.That(later.Stall, Is.EqualTo(TimeSpan.Zero), "the wheel is on time again");
+        Assert.That(_wheel.Lateness, Is.LessThan(TimingWheel.Tick));
+        Assert.That(_wheel.MaxLateness, Is.EqualTo(TimeSpan.FromMilliseconds(392)));
+    }
+
+    [Test]
+    public void After_a_stall_longer_than_the_wheel_everybody_is_called_once()
+    {
+        Entry[] due = [.. Enumerable.Range(1, 100).Select(_ => new Entry())];
+        for (int i = 0; i < due.Length; i++)
+            _wheel.Schedule(due[i], In(37 * (i + 1)));
+        var notYet = new Entry();
+        _wheel.Schedule(notYet, In(3_600_008));
+
+        _clock.Stall(3_600_000);
+
+        Assert.That(due.Select(entry => entry.Calls.Count), Is.All.EqualTo(1));
+        Assert.That(notYet.Calls, Is.Empty);
+        _clock.Advance(8);
+        Assert.That(notYet.Calls, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void A_wheel_without_entries_is_parked_and_not_late()
+    {
+        var first = new Entry();
+        _wheel.Schedule(first, In(80));
+        _clock.Advance(80);
+
+        // The thread does not call Advance while there is nothing to call.
+        _clock.Time.Advance(TimeSpan.FromMinutes(10));
+        var second = new Entry();
+        TimeSpan due = In(80);
+        _wheel.Schedule(second, due);
+        _clock.Advance(80);
+
+        Assert.That(second.Calls, Is.EqualTo(new[] { due }));
+        Assert.That(second.Stall, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
+    }
+
+    [Test]
+    public void A_wheel_without_entries_that_is_called_is_not_late_either()
+    {
+        _clock.Stall(600_000);
+
+        Assert.That(_wheel.MaxLateness, Is.EqualTo(TimeSpan.Zero));
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(-300_000));
+        _clock.Advance(8);
+        Assert.That(entry.Calls, Has.Count.EqualTo(1));
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
+    }
+
+    private TimeSpan In(int milliseconds) => _clock.Now + TimeSpan.FromMilliseconds(milliseconds);
+
+    private sealed class Entry : WheelEntry
+    {
+        public List<TimeSpan> Calls { get; } = [];
+
+        public TimeSpan Stall { get; private set; }
+
+        /// <summary>What a call returns.</summary>
+        public TimeSpan NextDue { get; set; } = TimeSpan.MaxValue;
+
+        public Action<Entry>? Called { get; set; }
+
+        protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+        {
+            Calls.Add(now);
+            Stall = stall;
+            Called?.Invoke(this);
+            TimeSpan next = NextDue;
+            return next > now ? next : TimeSpan.MaxValue;
+        }
+    }
+}

@@ -1,0 +1,365 @@
+using HeartbeatServer.Options;
+using Serilog.Events;
+
+namespace HeartbeatServer.Tests.Options;
+
+public sealed class CommandLineTests
+{
+    /// <summary>Each option: a good value, what it becomes, and a bad one with what would be accepted.</summary>
+    private static readonly Row[] Rows =
+    [
+        new("--port", "8081", "8081", options => options.Port, ["0", "65536", "-1", "http", "80.5"], "a whole number from 1 to 65535"),
+        new("--host", "127.0.0.1", "127.0.0.1", options => options.Host, ["a b", "http://x/"], "an address, a host name or *"),
+        new("--path", "/live/feed", "/live/feed", options => options.Path, ["ws", "//ws", "/ws?x=1", "/ws#x", "/a b"], "a URL path"),
+        new("--ping", "1m30s", "00:01:30", options => options.Ping, ["10", "-1s", "1ms", "25h", "soon"], "a duration from 8ms to 24h, or 0"),
+        new("--timeout", "2s", "00:00:02", options => options.Timeout, ["500", "1ms", "25h"], "a duration from 8ms to 24h, or 0"),
+        new("--max-missed", "1", "1", options => options.MaxMissed, ["0", "-3", "1001", "few"], "a whole number from 1 to 1000"),
+        new("--on-message", "discard", "Discard", options => options.OnMessage, ["reverse", "0"], "one of echo, discard"),
+        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["0", "2GiB", "-1", "1MB", "big"], "a size from 1B to 1GiB"),
+        new("--max-connections", "5000", "5000", options => options.MaxConnections, ["-1", "many"], "a whole number from 0"),
+        new("--max-connections-per-ip", "20", "20", options => options.MaxConnectionsPerIp, ["-1", "1.5"], "a whole number from 0"),
+        new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
+        new("--trust-proxy", "10.0.0.0/8", "10.0.0.0/8", options => options.TrustProxy, ["10.0.0.0/33", "proxy", "10.0.0.0/40"], "an address or a network"),
+        new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
+        new("--drain", "0", "00:00:00", options => options.Drain, ["8", "-1s", "25h"], "a duration from 1ms to 24h, or 0"),
+        new("--summary", "1m", "00:01:00", options => options.Summary, ["5", "100ms", "25h"], "a duration from 1s to 24h, or 0"),
+        new(
+            "--admin",
+            "9090",
+            "127.0.0.1:9090",
+            options => options.Admin!,
+            ["0", "65536", "x", "127.0.0.1", "::1:9090", "a b:9090", "[::]:9090", ":9090", "http://x:9090"],
+            "a port from 1 to 65535, host:port"),
+        new("--log-level", "debug", "Debug", options => options.LogLevel, ["loud", "2"], "one of verbose, debug, information, warning, error, fatal"),
+        new("--log-format", "json", "Json", options => options.LogFormat, ["xml", "1"], "one of text, json"),
+    ];
+
+    private readonly Dictionary<string, string> _environment = [];
+    private StringWriter _output = null!;
+    private StringWriter _error = null!;
+    private ServerOptions? _served;
+
+    private static IEnumerable<TestCaseData> Good() => Rows.Select(row => new TestCaseData(row).SetArgDisplayNames(row.Option));
+
+    private static IEnumerable<TestCaseData> Bad() =>
+        Rows.SelectMany(row => row.Bad.Select(value => new TestCaseData(row, value).SetArgDisplayNames(row.Option, value)));
+
+    [SetUp]
+    public void SetUp()
+    {
+        _environment.Clear();
+        (_output, _error, _served) = (new StringWriter(), new StringWriter(), null);
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        _output.Dispose();
+        _error.Dispose();
+    }
+
+    [Test]
+    public async Task Without_arguments_the_defaults_are_those_of_the_design()
+    {
+        Assert.That(await RunAsync(), Is.Zero);
+
+        Assert.That(_served, Is.EqualTo(new ServerOptions
+        {
+            Port = 8080,
+            Host = "*",
+            Path = "/ws",
+            Ping = TimeSpan.FromSeconds(10),
+            Timeout = TimeSpan.FromMilliseconds(500),
+            MaxMissed = 3,
+            OnMessage = OnMessage.Echo,
+            MaxMessage = 1024 * 1024,
+            HandshakeTimeout = TimeSpan.FromSeconds(10),
+            Drain = TimeSpan.FromSeconds(8),
+            LogLevel = LogEventLevel.Information,
+            LogFormat = LogFormat.Text,
+        }));
+        Assert.That(_error.ToString(), Is.Empty);
+    }
+
+    [TestCaseSource(nameof(Good))]
+    public async Task An_option_is_read(object row)
+    {
+        var (option, value, expected, read) = ((Row)row).Case;
+
+        Assert.That(await RunAsync(option, value), Is.Zero);
+
+        Assert.That($"{read(_served!)}", Is.EqualTo(expected));
+    }
+
+    [TestCaseSource(nameof(Good))]
+    public async Task An_option_is_read_in_the_form_with_an_equals_sign(object row)
+    {
+        var (option, value, expected, read) = ((Row)row).Case;
+
+        Assert.That(await RunAsync($"{option}={value}"), Is.Zero);
+
+        Assert.That($"{read(_served!)}", Is.EqualTo(expected));
+    }
+
+    [TestCaseSource(nameof(Good))]
+    public async Task An_option_comes_from_the_environment(object row)
+    {
+        var (option, value, expected, read) = ((Row)row).Case;
+        _environment[Variable(option)] = value;
+
+        Assert.That(await RunAsync(), Is.Zero);
+
+        Assert.That($"{read(_served!)}", Is.EqualTo(expected));
+    }
+
+    [TestCaseSource(nameof(Good))]
+    public async Task The_command_line_wins_over_the_environment(object row)
+    {
+        var (option, value, expected, read) = ((Row)row).Case;
+        // Even over a value that would be refused.
+        _environment[Variable(option)] = ((Row)row).Bad[0];
+
+        Assert.That(await RunAsync(option, value), Is.Zero);
+
+        Assert.That($"{read(_served!)}", Is.EqualTo(expected));
+    }
+
+    [TestCaseSource(nameof(Bad))]
+    public async Task A_bad_value_names_the_option_the_value_and_what_would_be_accepted(object row, string value)
+    {
+        string option = ((Row)row).Option;
+
+        Assert.That(await RunAsync($"{option}={value}"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith($"{option}: '{value}' is not {((Row)row).Accepted}").And.Contain("See --help."));
+        AssertNothingStarted();
+    }
+
+    [TestCaseSource(nameof(Bad))]
+    public async Task A_bad_value_in_the_environment_names_the_variable(object row, string value)
+    {
+        _environment[Variable(((Row)row).Option)] = value;
+
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith($"{Variable(((Row)row).Option)}: '{value}' is not {((Row)row).Accepted}"));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task Every_bad_value_is_named_not_only_the_first()
+    {
+        _environment["HEARTBEAT_DRAIN"] = "soon";
+        _environment["HEARTBEAT_MAX_MISSED"] = "0";
+
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain("HEARTBEAT_DRAIN: 'soon'").And.Contain("HEARTBEAT_MAX_MISSED: '0'"));
+    }
+
+    [Test]
+    public async Task An_empty_variable_is_as_good_as_none()
+    {
+        _environment["HEARTBEAT_PORT"] = "";
+
+        Assert.That(await RunAsync(), Is.Zero);
+
+        Assert.That(_served!.Port, Is.EqualTo(8080));
+    }
+
+    [Test]
+    public async Task A_list_is_an_option_that_is_repeated_or_a_variable_with_commas()
+    {
+        _environment["HEARTBEAT_TRUST_PROXY"] = "10.0.0.0/8, 192.0.2.1";
+
+        Assert.That(await RunAsync("--allow-origin", "https://a.example", "--allow-origin=*.b.example", "--allow-origin", "null"), Is.Zero);
+
+        Assert.That($"{_served!.AllowOrigin}", Is.EqualTo("https://a.example,*.b.example,null"));
+        Assert.That($"{_served.TrustProxy}", Is.EqualTo("10.0.0.0/8,192.0.2.1/32"));
+    }
+
+    [Test]
+    public async Task A_bad_entry_of_a_list_is_named_alone()
+    {
+        _environment["HEARTBEAT_TRUST_PROXY"] = "10.0.0.0/8,router";
+
+        Assert.That(await RunAsync("--allow-origin", "https://a.example", "--allow-origin", "b.example"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("--allow-origin: 'b.example' is not an origin"));
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.Contain("HEARTBEAT_TRUST_PROXY: 'router' is not an address or a network"));
+    }
+
+    [TestCase("--port", "1")]
+    [TestCase("--port", "65535")]
+    [TestCase("--ping", "0")]
+    [TestCase("--timeout", "0")]
+    [TestCase("--host", "*")]
+    [TestCase("--host", "0.0.0.0")]
+    [TestCase("--host", "my-host.example")]
+    [TestCase("--path", "/")]
+    [TestCase("--max-message", "1GiB")]
+    [TestCase("--on-message", "ECHO")]
+    [TestCase("--log-level", "Verbose")]
+    public async Task The_bounds_and_other_spellings_are_accepted(string option, string value)
+    {
+        Assert.That(await RunAsync(option, value), Is.Zero, _error.ToString);
+
+        Assert.That(_served, Is.Not.Null);
+    }
+
+    [Test]
+    public async Task A_timeout_longer_than_the_beat_is_refused([Values] bool fromEnvironment)
+    {
+        string[] arguments = ["--ping", "2s", "--timeout", "3s"];
+        if (fromEnvironment)
+        {
+            _environment["HEARTBEAT_TIMEOUT"] = "3s";
+            arguments = ["--ping", "2s"];
+        }
+
+        Assert.That(await RunAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain("--timeout: '3s'").And.Contain("--ping, '2s'").And.Contain("at most the same"));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task Admin_off_wins_over_the_environment()
+    {
+        _environment["HEARTBEAT_ADMIN"] = "9090";
+
+        Assert.That(await RunAsync("--admin", "off"), Is.Zero, _error.ToString());
+        Assert.That(_served!.Admin, Is.Null);
+
+        Assert.That(await RunAsync(), Is.Zero);
+        Assert.That(_served.Admin, Is.EqualTo(new AdminAddress("127.0.0.1", 9090)));
+    }
+
+    [TestCase("--admin", "8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "*:8080")]
+    [TestCase("--host", "Localhost", "--admin", "localhost:8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "localhost:8080")]
+    [TestCase("--host", "localhost", "--admin", "8080")]
+    [TestCase("--port", "9090", "--host", "::1", "--admin", "[::1]:9090")]
+    public async Task The_admin_listener_needs_a_port_of_its_own(params string[] arguments)
+    {
+        Assert.That(await RunAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("--admin: '").And.Contain("' has the port of --port, "));
+        AssertNothingStarted();
+    }
+
+    [TestCase("--host", "192.0.2.1", "--admin", "127.0.0.1:8080")]
+    [TestCase("--host", "*", "--admin", "[::1]:8080")]
+    public async Task The_same_port_of_another_address_is_one_of_its_own(params string[] arguments) =>
+        Assert.That(await RunAsync(arguments), Is.Zero, _error.ToString);
+
+    [Test]
+    public async Task A_timeout_that_was_asked_for_is_never_changed_in_silence()
+    {
+        // It happens to be the default; still, it was asked for.
+        Assert.That(await RunAsync("--ping", "200ms", "--timeout", "500ms"), Is.EqualTo(2));
+
+        AssertNothingStarted();
+    }
+
+    [TestCase("2s", "2s", "2s")]
+    [TestCase("0", "30s", "30s")]
+    [TestCase("2s", "0", "0")]
+    public async Task A_timeout_may_be_as_long_as_the_beat_and_any_without_pings(string ping, string timeout, string expected)
+    {
+        Assert.That(await RunAsync("--ping", ping, "--timeout", timeout), Is.Zero);
+
+        Assert.That(Duration.Format(_served!.Timeout), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public async Task A_short_ping_alone_takes_the_default_timeout_down_with_it()
+    {
+        Assert.That(await RunAsync("--ping", "200ms"), Is.Zero);
+
+        Assert.That(_served!.Timeout, Is.EqualTo(TimeSpan.FromMilliseconds(200)));
+    }
+
+    [TestCase("--pong", "10s")]
+    [TestCase("serve")]
+    [TestCase("--port")]
+    public async Task What_is_not_known_or_lacks_its_value_is_refused(params string[] arguments)
+    {
+        Assert.That(await RunAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain(arguments[0]).And.Contain("See --help."));
+        AssertNothingStarted();
+    }
+
+    [TestCase("--help")]
+    [TestCase("-h")]
+    [TestCase("-?")]
+    public async Task The_help_has_every_option_with_its_default_units_and_an_example(string argument)
+    {
+        Assert.That(await RunAsync(argument), Is.Zero);
+
+        string help = _output.ToString();
+        foreach (Row row in Rows)
+        {
+            string line = help.Split('\n').Single(line => line.TrimStart().StartsWith(row.Option + " ", StringComparison.Ordinal));
+            string default_ = row.Read(new ServerOptions()) switch
+            {
+                TimeSpan time => Duration.Format(time),
+                int bytes when row.Option == "--max-message" => ByteSize.Format(bytes),
+                { } other => other.ToString()!,
+                null => "off",
+            };
+            Assert.That(Help(help, line), Does.Contain($"[default: {default_}]").IgnoreCase, row.Option);
+        }
+        Assert.That(help, Does.Contain("500ms, 10s, 1m30s").And.Contain("64KiB").And.Contain("HEARTBEAT_PORT"));
+        Assert.That(help, Does.Contain("Example:").And.Contain("--port 8080 --ping 10s"));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task The_version_is_that_of_the_program()
+    {
+        Assert.That(await RunAsync("--version"), Is.Zero);
+
+        Assert.That(_output.ToString().Trim(), Does.Match(@"^\d+\.\d+\.\d+"));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task The_exit_code_is_that_of_the_server()
+    {
+        var commandLine = new CommandLine(_ => null);
+
+        Assert.That(await commandLine.RunAsync([], _output, _error, _ => Task.FromResult(1)), Is.EqualTo(1));
+    }
+
+    private static string Variable(string option) => "HEARTBEAT_" + option[2..].ToUpperInvariant().Replace('-', '_');
+
+    /// <summary>An option's help may go on in the next lines, which are indented further.</summary>
+    private static string Help(string help, string line)
+    {
+        string[] rest = help[help.IndexOf(line, StringComparison.Ordinal)..].Split('\n');
+        IEnumerable<string> more = rest.Skip(1).TakeWhile(next => next.StartsWith("     ", StringComparison.Ordinal));
+        return string.Join(' ', more.Prepend(rest[0]).Select(part => part.Trim()));
+    }
+
+    private Task<int> RunAsync(params string[] arguments) => new CommandLine(name => _environment.GetValueOrDefault(name)).RunAsync(
+        arguments,
+        _output,
+        _error,
+        options =>
+        {
+            _served = options;
+            return Task.FromResult(0);
+        });
+
+    private void AssertNothingStarted() => Assert.That(_served, Is.Null);
+
+    private sealed record Row(string Option, string Value, string Expected, Func<ServerOptions, object> Read, string[] Bad, string Accepted)
+    {
+        public (string Option, string Value, string Expected, Func<ServerOptions, object> Read) Case => (Option, Value, Expected, Read);
+    }
+}

@@ -1,0 +1,48 @@
+using System.Collections.Specialized;
+using System.Globalization;
+using HeartbeatServer.Hosting;
+
+namespace HeartbeatServer.Admin;
+
+/// <summary>What there is on the admin listener.</summary>
+/// <param name="status">Of the server.</param>
+/// <param name="history">Of the last hour.</param>
+/// <param name="metrics">For Prometheus.</param>
+/// <param name="files">Of the dashboard.</param>
+/// <param name="state">Of the server, now.</param>
+internal sealed class AdminRoutes(Status status, History history, PrometheusPage metrics, DashboardFiles files, Func<ServerState> state)
+{
+    public const string HealthPath = "/healthz";
+    public const string ReadyPath = "/readyz";
+    public const string MetricsPath = "/metrics";
+    private const string StatusPath = "/status";
+    private const string OneStatus = StatusPath + "/";
+
+    /// <param name="path">Of the request.</param>
+    /// <param name="query">Decoded.</param>
+    /// <exception cref="BadQueryException">A parameter cannot be read.</exception>
+    public ValueTask<AdminAnswer> AnswerAsync(string path, NameValueCollection query) => path switch
+    {
+        HealthPath => new(AdminAnswer.Text(200, "ok")),
+        ReadyPath => new(AdminAnswer.Text(state() == ServerState.Serving ? 200 : 503, state().Name())),
+        MetricsPath => MetricsAsync(),
+        StatusPath => new(AdminAnswer.Json(status.All(new StatusQuery(query)), StatusJsonContext.Plain.StatusJson)),
+        OneStatus + "ends" => new(AdminAnswer.Json(status.Ends(new StatusQuery(query)), StatusJsonContext.Plain.EndsJson)),
+        OneStatus + "history" => new(AdminAnswer.Json(history.After(new StatusQuery(query).After), StatusJsonContext.Plain.HistoryJson)),
+        _ when path.StartsWith(OneStatus, StringComparison.Ordinal) => new(One(path[OneStatus.Length..])),
+        _ => new(files.Find(path) is { } file ? new AdminAnswer(200, file.ContentType, file.Content, file.ETag) : AdminAnswer.Error(404, "not found")),
+    };
+
+    private async ValueTask<AdminAnswer> MetricsAsync() => new(200, PrometheusPage.ContentType, await metrics.WriteAsync());
+
+    private AdminAnswer One(string text)
+    {
+        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long id))
+            return AdminAnswer.Error(404, "not found: the number of a connection stands behind /status/");
+        if (status.Open(id) is { } open)
+            return AdminAnswer.Json(open, StatusJsonContext.Plain.ConnectionJson);
+        return status.Ended(id) is { } ended
+            ? AdminAnswer.Json(ended, StatusJsonContext.Plain.EndedConnectionJson)
+            : AdminAnswer.Error(404, $"#{id} is not open, and not among the last {EndLog.Length} ends");
+    }
+}

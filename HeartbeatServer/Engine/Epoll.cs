@@ -1,0 +1,224 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
+using Microsoft.Win32.SafeHandles;
+
+// libc is the system's, never a file beside the program.
+[assembly: DefaultDllImportSearchPaths(DllImportSearchPath.System32)]
+
+namespace HeartbeatServer.Engine;
+
+/// <summary>What a socket is ready for, or waited for, as <c>epoll_ctl(2)</c> has it.</summary>
+[Flags]
+internal enum Readiness : uint
+{
+    None = 0,
+    Read = 0x1,
+    Write = 0x4,
+    Error = 0x8,
+    HangUp = 0x10,
+}
+
+/// <summary>Whom a socket concerns that an <see cref="Epoll"/> watches.</summary>
+internal interface IReady
+{
+    /// <summary>The socket is ready. Called on the thread of the event loop.</summary>
+    public void OnReady(Readiness ready);
+}
+
+/// <summary>
+/// Tells which of many sockets are ready, level-triggered: as long as one is, it is told again, so that nothing is missed between two waits.
+/// docs/decisions/0005 says why it is ours and not the framework's.
+/// </summary>
+/// <remarks>One thread waits. Any thread may add, change and wake.</remarks>
+[SupportedOSPlatform("linux")]
+internal sealed unsafe partial class Epoll : IDisposable
+{
+    private const int MaxEvents = 128;
+    private const int Add = 1;
+    private const int Delete = 2;
+    private const int Modify = 3;
+    private const int CloseOnExec = 0x80000;
+    private const int NonBlocking = 0x800;
+    private const int Interrupted = 4;
+
+    /// <summary>For sockets of low priority between two looks at the others: a quarter of a tick.</summary>
+    private static readonly TimeSpan LowPriorityTime = TimingWheel.Tick / 4;
+
+    /// <summary>Token of the descriptor that only wakes.</summary>
+    private const int WakeToken = -1;
+
+    /// <summary>In bytes. <c>struct epoll_event</c> is packed on x86, and there only.</summary>
+    private static readonly int EventSize = RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.X86 ? 12 : 16;
+    private static readonly int TokenOffset = EventSize - sizeof(ulong);
+
+    private readonly SafeFileHandle _epoll = Created(EpollCreate(CloseOnExec));
+    private readonly SafeFileHandle _wake = Created(EventFd(0, CloseOnExec | NonBlocking));
+    private readonly byte[] _events = GC.AllocateArray<byte>(MaxEvents * EventSize, pinned: true);
+    private readonly Lock _gate = new();
+    private readonly Stack<int> _free = [];
+    private readonly Queue<EpollStream> _waiting = new();
+    private IReady?[] _targets = new IReady?[16];
+
+    /// <exception cref="IOException">No descriptor is left.</exception>
+    public Epoll()
+    {
+        if (!TryControl(Add, (int)_wake.DangerousGetHandle(), Readiness.Read, WakeToken))
+            throw Failed();
+        for (int token = _targets.Length - 1; token >= 0; token--)
+            _free.Push(token);
+    }
+
+    /// <summary>Those who have a token.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+                return _targets.Length - _free.Count;
+        }
+    }
+
+    /// <summary>Gives the token under which a socket is watched, to whom it concerns.</summary>
+    public int Enter(IReady target)
+    {
+        lock (_gate)
+        {
+            if (!_free.TryPop(out int token))
+            {
+                token = _targets.Length;
+                var larger = new IReady?[2 * token];
+                _targets.CopyTo(larger, 0);
+                for (int free = larger.Length - 1; free > token; free--)
+                    _free.Push(free);
+                Volatile.Write(ref _targets, larger);
+            }
+            _targets[token] = target;
+            return token;
+        }
+    }
+
+    /// <summary>Frees a token. What was still to be told of its socket is told to nobody, or in vain to its next owner.</summary>
+    public void Leave(int token)
+    {
+        lock (_gate)
+        {
+            _targets[token] = null;
+            _free.Push(token);
+        }
+    }
+
+    /// <summary>Watches a socket, until it is closed, or watches it for something else.</summary>
+    /// <param name="socket">Its descriptor.</param>
+    /// <param name="token">Of whom it concerns.</param>
+    /// <param name="before">What it is watched for; <see cref="Readiness.None"/> if it is not.</param>
+    /// <param name="wanted">Hang-ups and errors are told anyway, as long as it is watched at all.</param>
+    /// <exception cref="IOException">The kernel has no room for it.</exception>
+    public void Watch(int socket, int token, Readiness before, Readiness wanted)
+    {
+        bool done = wanted == Readiness.None
+            ? TryControl(Delete, socket, wanted, token)
+            : TryControl(before == Readiness.None ? Add : Modify, socket, wanted, token);
+        if (!done)
+            throw Failed();
+    }
+
+    /// <summary>
+    /// Waits, and tells of each socket that is ready, on this thread: of those with <see cref="SocketStream.IsLowPriority"/> last, and of some perhaps
+    /// the next time only.
+    /// </summary>
+    /// <param name="milliseconds">At most; -1 for no limit.</param>
+    /// <returns>How many were ready; 0 if the time was over.</returns>
+    public int Wait(int milliseconds)
+    {
+        fixed (byte* events = _events)
+        {
+            int count = EpollWait(_epoll, events, MaxEvents, _waiting.Count > 0 ? 0 : milliseconds);
+            if (count < 0)
+                return Marshal.GetLastPInvokeError() == Interrupted ? 0 : throw Failed();
+
+            for (int i = 0; i < count; i++)
+            {
+                byte* one = events + (i * EventSize);
+                long token = *(long*)(one + TokenOffset);
+                var ready = (Readiness)(*(uint*)one);
+                if (token == WakeToken)
+                    EventFdRead(_wake, out _);
+                else if (Volatile.Read(ref _targets)[token] is EpollStream { IsLowPriority: true } stream)
+                    Defer(stream, ready);
+                else
+                    Volatile.Read(ref _targets)[token]?.OnReady(ready);
+            }
+            TellOfDeferred();
+            return count;
+        }
+    }
+
+    /// <summary>Ends the wait in progress, or the next.</summary>
+    public void Wake() => EventFdWrite(_wake, 1);
+
+    public void Dispose()
+    {
+        _epoll.Dispose();
+        _wake.Dispose();
+    }
+
+    /// <summary>It is told again and again until somebody reads, and waits once.</summary>
+    private void Defer(EpollStream stream, Readiness ready)
+    {
+        if (stream.Deferred == Readiness.None)
+            _waiting.Enqueue(stream);
+        stream.Deferred |= ready;
+    }
+
+    [SuppressMessage("Reliability", "CA2000", Justification = "The streams are others'.")]
+    private void TellOfDeferred()
+    {
+        long start = _waiting.Count > 0 ? Stopwatch.GetTimestamp() : 0;
+        while (_waiting.TryDequeue(out EpollStream? stream))
+        {
+            Readiness ready = stream.Deferred;
+            stream.Deferred = Readiness.None;
+            stream.OnReady(ready);
+            if (Stopwatch.GetElapsedTime(start) >= LowPriorityTime)
+                return;
+        }
+    }
+
+    private bool TryControl(int operation, int socket, Readiness wanted, long token)
+    {
+        byte* one = stackalloc byte[EventSize];
+        *(uint*)one = (uint)wanted;
+        *(long*)(one + TokenOffset) = token;
+        return EpollControl((int)_epoll.DangerousGetHandle(), operation, socket, one) == 0;
+    }
+
+    private static SafeFileHandle Created(int descriptor) =>
+        descriptor >= 0 ? new SafeFileHandle(descriptor, ownsHandle: true) : throw Failed();
+
+    private static IOException Failed()
+    {
+        var error = new Win32Exception(Marshal.GetLastPInvokeError());
+        return new IOException($"epoll: {error.Message}", error);
+    }
+
+    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
+    private static partial int EpollCreate(int flags);
+
+    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
+    private static partial int EpollControl(int epoll, int operation, int descriptor, byte* one);
+
+    [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
+    private static partial int EpollWait(SafeFileHandle epoll, byte* events, int count, int milliseconds);
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    private static partial int EventFd(uint value, int flags);
+
+    [LibraryImport("libc", EntryPoint = "eventfd_read")]
+    private static partial int EventFdRead(SafeFileHandle descriptor, out ulong value);
+
+    [LibraryImport("libc", EntryPoint = "eventfd_write")]
+    private static partial int EventFdWrite(SafeFileHandle descriptor, ulong value);
+}

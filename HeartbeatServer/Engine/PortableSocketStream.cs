@@ -1,0 +1,99 @@
+using System.Net.Sockets;
+using System.Threading.Tasks.Sources;
+
+namespace HeartbeatServer.Engine;
+
+/// <summary>A socket that waits in the framework's own way, on its threads: where there is no <see cref="Epoll"/>.</summary>
+internal sealed class PortableSocketStream : SocketStream
+{
+    private readonly Receiver _receiver = new();
+    private int _turn;
+
+    /// <inheritdoc cref="SocketStream(Socket)"/>
+    public PortableSocketStream(Socket socket)
+        : base(socket)
+    {
+    }
+
+    public override void WhenReadable(Action ready)
+    {
+        _ = WaitAsync();
+
+        async Task WaitAsync()
+        {
+            await _receiver.Receive(Socket, Memory<byte>.Empty);
+            ready();
+        }
+    }
+
+    protected override SocketError ReceiveError => _receiver.Error;
+
+    protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
+    {
+        ValueTask<int> receive = _receiver.Receive(Socket, buffer);
+        _turn = receive.IsCompleted ? _turn + 1 : 0;
+        if (_turn <= ReadsInTurn)
+            return receive;
+        _turn = 0;
+        return LaterAsync(receive);
+
+        static async ValueTask<int> LaterAsync(ValueTask<int> receive)
+        {
+            await Task.Yield();
+            return await receive;
+        }
+    }
+
+    protected override async ValueTask SendRestAsync(ReadOnlyMemory<byte> rest)
+    {
+        while (!rest.IsEmpty)
+            rest = rest[await Socket.SendAsync(rest)..];
+    }
+
+    protected override void CloseSocket() => Socket.Dispose();
+
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (disposing)
+            _receiver.Dispose();
+    }
+
+    /// <summary>One receive at a time, without an allocation or an exception.</summary>
+    private sealed class Receiver() : SocketAsyncEventArgs(true /* no execution context: nobody reads one here */), IValueTaskSource<int>
+    {
+        private ManualResetValueTaskSourceCore<int> _completion;
+
+        public SocketError Error { get; private set; }
+
+        public ValueTask<int> Receive(Socket socket, Memory<byte> buffer)
+        {
+            SetBuffer(buffer);
+            _completion.Reset();
+            try
+            {
+                return socket.ReceiveAsync(this) ? new(this, _completion.Version) : new(Result());
+            }
+            catch (ObjectDisposedException)
+            {
+                Error = SocketError.OperationAborted;
+                return new(0);
+            }
+        }
+
+        protected override void OnCompleted(SocketAsyncEventArgs e) => _completion.SetResult(Result());
+
+        int IValueTaskSource<int>.GetResult(short token) => _completion.GetResult(token);
+
+        ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _completion.GetStatus(token);
+
+        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            _completion.OnCompleted(continuation, state, token, flags);
+
+        private int Result()
+        {
+            Error = SocketError;
+            return SocketError == SocketError.Success ? BytesTransferred : 0;
+        }
+    }
+}
