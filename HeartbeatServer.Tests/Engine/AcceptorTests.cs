@@ -26,7 +26,7 @@ public sealed class AcceptorTests(bool epoll)
         _listening = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _listening.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listening.Listen();
-        _acceptor = _loop.Acceptor(_listening, OnAccepted);
+        _acceptor = _loop.Accept(_listening, OnAccepted);
     }
 
     [TearDown]

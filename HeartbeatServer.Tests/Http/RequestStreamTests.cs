@@ -22,7 +22,7 @@ public sealed class RequestStreamTests(bool epoll)
         _loop = new EventLoop(new TestClock().Wheel, epoll);
         _loop.Start();
         (_peer, Socket accepted) = SocketPair.Connect();
-        _stream = new RequestStream(_loop.Stream(accepted), _loop, (goesOn, error) => _told.Add((goesOn, error)));
+        _stream = new RequestStream(_loop.Attach(accepted), _loop, (goesOn, error) => _told.Add((goesOn, error)));
     }
 
     [TearDown]
@@ -87,7 +87,7 @@ public sealed class RequestStreamTests(bool epoll)
     [Test]
     public void Only_one_takes_the_stream_below()
     {
-        using SocketStream? taken = _stream.Take();
+        using SocketTransport? taken = _stream.Take();
 
         Assert.That(taken, Is.Not.Null);
         Assert.That(taken!.IsLowPriority, Is.False);

@@ -213,7 +213,7 @@ internal sealed class Connection : WheelEntry
                         strikes = _heartbeat.Strike();
                         _metrics.CountStrike();
                         if (_heartbeat.IsDead)
-                            cut = Disconnect.ByTimeout(strikes, _options.Timings.Timeout, (_stream as SocketStream)?.Tcp);
+                            cut = Disconnect.ByTimeout(strikes, _options.Timings.Timeout, (_stream as SocketTransport)?.Tcp);
                     }
                 }
             }
@@ -376,7 +376,7 @@ internal sealed class Connection : WheelEntry
             _closeBy = _wheel.Now + CloseTimeout;
         _wheel.Schedule(this, _closeBy);
         await _sender.ControlSentAsync();
-        (_stream as SocketStream)?.ShutdownSend();
+        (_stream as SocketTransport)?.ShutdownSend();
         _received.Start = _received.End;
         while (true)
         {
@@ -405,7 +405,7 @@ internal sealed class Connection : WheelEntry
 
     private void Abort()
     {
-        if (_stream is SocketStream socket)
+        if (_stream is SocketTransport socket)
             socket.Abort();
         else
             _stream.Dispose();
@@ -415,7 +415,7 @@ internal sealed class Connection : WheelEntry
     {
         // A ping that is being sent at this moment may be told of the reset instead of us.
         _sender.LetCallReturn();
-        return (_stream as SocketStream)?.Error switch
+        return (_stream as SocketTransport)?.Error switch
         {
             null or SocketError.Success => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
             // Shutdown is EPIPE: a write after the reset.
@@ -428,7 +428,7 @@ internal sealed class Connection : WheelEntry
     private bool CouldBeHeard() => _sender.WriteDue == Heartbeat.Never && UnreadBytes == 0;
 
     /// <summary>Bytes that wait in the kernel, as far as it can be asked.</summary>
-    private int UnreadBytes => (_stream as SocketStream)?.UnreadBytes ?? 0;
+    private int UnreadBytes => (_stream as SocketTransport)?.UnreadBytes ?? 0;
 
     private static TimeSpan Earliest(TimeSpan a, TimeSpan b, TimeSpan c) => a < b ? a < c ? a : c : b < c ? b : c;
 }

@@ -45,6 +45,8 @@ internal sealed class EpollAcceptor : Acceptor, IReady
         _token = epoll.Enter(this);
     }
 
+    public bool IsLowPriority => false;
+
     public override void Accept() => Watch(true);
 
     public void OnReady(Readiness ready)

@@ -1,6 +1,4 @@
 using System.ComponentModel;
-using System.Diagnostics;
-using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using Microsoft.Win32.SafeHandles;
@@ -21,18 +19,21 @@ internal enum Readiness : uint
     HangUp = 0x10,
 }
 
-/// <summary>Whom a socket concerns that an <see cref="Epoll"/> watches.</summary>
+/// <summary>What an <see cref="EventLoop"/> calls when a socket is ready.</summary>
 internal interface IReady
 {
-    /// <summary>The socket is ready. Called on the thread of the event loop.</summary>
+    /// <summary>Whether others that are ready, too, come first.</summary>
+    public bool IsLowPriority { get; }
+
+    /// <summary>The socket is ready. The event loop calls this on its own thread.</summary>
     public void OnReady(Readiness ready);
 }
 
 /// <summary>
-/// Tells which of many sockets are ready, level-triggered: as long as one is, it is told again, so that nothing is missed between two waits.
-/// docs/decisions/0005 says why it is ours and not the framework's.
+/// Reports which of many sockets are ready. It is level-triggered: it reports a socket again and again as long as it is ready, so nothing is missed
+/// between two waits. docs/decisions/0005 says why it is ours and not the framework's.
 /// </summary>
-/// <remarks>One thread waits. Any thread may add, change and wake.</remarks>
+/// <remarks>One thread waits and reads the events. Any thread may add, change and wake.</remarks>
 [SupportedOSPlatform("linux")]
 internal sealed unsafe partial class Epoll : IDisposable
 {
@@ -43,9 +44,6 @@ internal sealed unsafe partial class Epoll : IDisposable
     private const int CloseOnExec = 0x80000;
     private const int NonBlocking = 0x800;
     private const int Interrupted = 4;
-
-    /// <summary>For sockets of low priority between two looks at the others: a quarter of a tick.</summary>
-    private static readonly TimeSpan LowPriorityTime = TimingWheel.Tick / 4;
 
     /// <summary>Token of the descriptor that only wakes.</summary>
     private const int WakeToken = -1;
@@ -59,7 +57,6 @@ internal sealed unsafe partial class Epoll : IDisposable
     private readonly byte[] _events = GC.AllocateArray<byte>(MaxEvents * EventSize, pinned: true);
     private readonly Lock _gate = new();
     private readonly Stack<int> _free = [];
-    private readonly Queue<EpollStream> _waiting = new();
     private IReady?[] _targets = new IReady?[16];
 
     /// <exception cref="IOException">No descriptor is left.</exception>
@@ -100,7 +97,9 @@ internal sealed unsafe partial class Epoll : IDisposable
         }
     }
 
-    /// <summary>Frees a token. What was still to be told of its socket is told to nobody, or in vain to its next owner.</summary>
+    /// <summary>
+    /// Frees a token. An event of its socket may already be on its way: it reaches nobody, or the token's next owner, which finds nothing to read.
+    /// </summary>
     public void Leave(int token)
     {
         lock (_gate)
@@ -125,35 +124,33 @@ internal sealed unsafe partial class Epoll : IDisposable
             throw Failed();
     }
 
-    /// <summary>
-    /// Waits, and tells of each socket that is ready, on this thread: of those with <see cref="SocketStream.IsLowPriority"/> last, and of some perhaps
-    /// the next time only.
-    /// </summary>
+    /// <summary>Waits until a socket is ready. <see cref="Event"/> then has the events.</summary>
     /// <param name="milliseconds">At most; -1 for no limit.</param>
-    /// <returns>How many were ready; 0 if the time was over.</returns>
+    /// <returns>How many events there are; 0 if the time was over.</returns>
     public int Wait(int milliseconds)
     {
         fixed (byte* events = _events)
         {
-            int count = EpollWait(_epoll, events, MaxEvents, _waiting.Count > 0 ? 0 : milliseconds);
-            if (count < 0)
-                return Marshal.GetLastPInvokeError() == Interrupted ? 0 : throw Failed();
-
-            for (int i = 0; i < count; i++)
-            {
-                byte* one = events + (i * EventSize);
-                long token = *(long*)(one + TokenOffset);
-                var ready = (Readiness)(*(uint*)one);
-                if (token == WakeToken)
-                    EventFdRead(_wake, out _);
-                else if (Volatile.Read(ref _targets)[token] is EpollStream { IsLowPriority: true } stream)
-                    Defer(stream, ready);
-                else
-                    Volatile.Read(ref _targets)[token]?.OnReady(ready);
-            }
-            TellOfDeferred();
-            return count;
+            int count = EpollWait(_epoll, events, MaxEvents, milliseconds);
+            if (count >= 0)
+                return count;
+            return Marshal.GetLastPInvokeError() == Interrupted ? 0 : throw Failed();
         }
+    }
+
+    /// <summary>One of the events that the last <see cref="Wait"/> brought.</summary>
+    /// <param name="index">From 0.</param>
+    /// <param name="ready">What the socket is ready for.</param>
+    /// <returns>Whom it concerns; null if that one has left meanwhile, or if the event was a <see cref="Wake"/>.</returns>
+    public IReady? Event(int index, out Readiness ready)
+    {
+        ReadOnlySpan<byte> one = _events.AsSpan(index * EventSize, EventSize);
+        ready = (Readiness)BitConverter.ToUInt32(one);
+        long token = BitConverter.ToInt64(one[TokenOffset..]);
+        if (token != WakeToken)
+            return Volatile.Read(ref _targets)[token];
+        EventFdRead(_wake, out _);
+        return null;
     }
 
     /// <summary>Ends the wait in progress, or the next.</summary>
@@ -163,28 +160,6 @@ internal sealed unsafe partial class Epoll : IDisposable
     {
         _epoll.Dispose();
         _wake.Dispose();
-    }
-
-    /// <summary>It is told again and again until somebody reads, and waits once.</summary>
-    private void Defer(EpollStream stream, Readiness ready)
-    {
-        if (stream.Deferred == Readiness.None)
-            _waiting.Enqueue(stream);
-        stream.Deferred |= ready;
-    }
-
-    [SuppressMessage("Reliability", "CA2000", Justification = "The streams are others'.")]
-    private void TellOfDeferred()
-    {
-        long start = _waiting.Count > 0 ? Stopwatch.GetTimestamp() : 0;
-        while (_waiting.TryDequeue(out EpollStream? stream))
-        {
-            Readiness ready = stream.Deferred;
-            stream.Deferred = Readiness.None;
-            stream.OnReady(ready);
-            if (Stopwatch.GetElapsedTime(start) >= LowPriorityTime)
-                return;
-        }
     }
 
     private bool TryControl(int operation, int socket, Readiness wanted, long token)

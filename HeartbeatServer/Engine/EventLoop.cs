@@ -1,7 +1,7 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using HeartbeatServer.Http;
 
 namespace HeartbeatServer.Engine;
 
@@ -15,7 +15,14 @@ namespace HeartbeatServer.Engine;
 /// </remarks>
 internal sealed class EventLoop : IDisposable
 {
+    /// <summary>For those of low priority between two looks at the others: a quarter of a tick.</summary>
+    private static readonly TimeSpan LowPriorityTime = TimingWheel.Tick / 4;
+
     private readonly ManualResetEventSlim _wanted = new();
+
+    // Those of low priority that are ready and have not had their turn, in the order in which they were reported.
+    private readonly Dictionary<IReady, Readiness> _deferred = [];
+    private readonly Queue<IReady> _turns = new();
     private readonly Thread _thread;
     private volatile bool _stopped;
 
@@ -42,24 +49,19 @@ internal sealed class EventLoop : IDisposable
     public void Start() => _thread.Start();
 
     /// <summary>Makes a socket one of this loop's.</summary>
-    /// <param name="socket">Connected, and waited for by nobody else. The stream owns it.</param>
-    public SocketStream Stream(Socket socket)
-    {
-        if (HasEpoll)
-            return new EpollStream(socket, Epoll);
-        HttpTakeover.PreferInlineCompletions(socket, true); // nothing of ours blocks the framework's thread
-        return new PortableSocketStream(socket);
-    }
+    /// <param name="socket">Connected, and waited for by nobody else. The transport owns it.</param>
+    public SocketTransport Attach(Socket socket) => HasEpoll ? new EpollTransport(socket, Epoll) : new PortableTransport(socket);
 
+    /// <summary>Accepts on this loop's thread the connections of a socket that listens.</summary>
     /// <inheritdoc cref="Engine.Acceptor(Socket, Func{Socket, SocketError, bool})"/>
-    public Acceptor Acceptor(Socket socket, Func<Socket?, SocketError, bool> accepted) =>
+    public Acceptor Accept(Socket socket, Func<Socket?, SocketError, bool> accepted) =>
         HasEpoll ? new EpollAcceptor(socket, Epoll, accepted) : new PortableAcceptor(socket, accepted);
 
     public void Dispose()
     {
         _stopped = true;
         Wake();
-        if (!_thread.ThreadState.HasFlag(ThreadState.Unstarted))
+        if (!_thread.ThreadState.HasFlag(System.Threading.ThreadState.Unstarted))
             _thread.Join();
         if (HasEpoll)
             Epoll.Dispose();
@@ -84,7 +86,7 @@ internal sealed class EventLoop : IDisposable
             int milliseconds = Wheel.UntilTick is { } until ? Math.Max(0, (int)Math.Ceiling(until.TotalMilliseconds)) : Timeout.Infinite;
             if (HasEpoll)
             {
-                Epoll.Wait(milliseconds);
+                Serve(milliseconds);
             }
             else
             {
@@ -93,5 +95,51 @@ internal sealed class EventLoop : IDisposable
             }
             Wheel.Advance();
         }
+    }
+
+    /// <summary>
+    /// One round: waits until sockets are ready, and calls whom they concern. Those of low priority come last, and some of them perhaps not before
+    /// the next round. The loop's own thread calls this.
+    /// </summary>
+    /// <param name="milliseconds">To wait at most; -1 for no limit.</param>
+    /// <returns>How many sockets were ready.</returns>
+    [SupportedOSPlatform("linux")]
+    public int Serve(int milliseconds)
+    {
+        int count = Epoll!.Wait(_deferred.Count > 0 ? 0 : milliseconds);
+        for (int i = 0; i < count; i++)
+        {
+            if (Epoll.Event(i, out Readiness ready) is not { } target)
+                continue;
+            if (target.IsLowPriority)
+                Defer(target, ready);
+            else
+                target.OnReady(ready);
+        }
+        ServeDeferred();
+        return count;
+    }
+
+    /// <summary>The epoll reports a socket in each round until somebody reads from it. Here it waits once.</summary>
+    private void Defer(IReady target, Readiness ready)
+    {
+        if (!_deferred.TryAdd(target, ready))
+            _deferred[target] |= ready;
+        else
+            _turns.Enqueue(target);
+    }
+
+    private void ServeDeferred()
+    {
+        if (_turns.Count == 0)
+            return;
+        long start = Stopwatch.GetTimestamp();
+        do
+        {
+            IReady target = _turns.Dequeue();
+            _deferred.Remove(target, out Readiness ready);
+            target.OnReady(ready);
+        }
+        while (_turns.Count > 0 && Stopwatch.GetElapsedTime(start) < LowPriorityTime);
     }
 }

@@ -93,7 +93,7 @@ internal sealed class Doorkeeper : IDisposable
         _requests.Start();
         if (_binding.Socket is null)
             return; // http.sys
-        _acceptor = _loops.First.Acceptor(_binding.Socket, OnAccepted);
+        _acceptor = _loops.First.Accept(_binding.Socket, OnAccepted);
         _acceptor.Accept();
     }
 
@@ -240,7 +240,7 @@ internal sealed class Doorkeeper : IDisposable
         public Request(Doorkeeper keeper, Socket socket, EventLoop loop)
         {
             _keeper = keeper;
-            _stream = new RequestStream(loop.Stream(socket), loop, OnRead);
+            _stream = new RequestStream(loop.Attach(socket), loop, OnRead);
             Deadline = loop.Wheel.Now + keeper._door.RequestTimeout;
         }
 
@@ -284,7 +284,7 @@ internal sealed class Doorkeeper : IDisposable
             Loop.Wheel.Remove(this);
             if (_connection is not null)
                 HttpTakeover.Forget(_connection);
-            using SocketStream? stream = _stream.Take();
+            using SocketTransport? stream = _stream.Take();
             try
             {
                 stream?.Send(response);

@@ -53,7 +53,6 @@ internal static class HttpTakeover
         Require("HttpEndPointListener.AddPrefix", static () => AddPrefix(null!, null!, null!));
         Require("HttpEndPointListener.Close", static () => CloseEndPoint(null!));
         Require("ListenerPrefix", static () => NewListenerPrefix("http://+:1/"));
-        Require("Socket.PreferInlineCompletions", static () => PreferInlineCompletions(null!, true));
 
         // On null, a member that exists answers with a NullReferenceException or its like, one that does not with a MissingMemberException.
         static void Require(string member, Action use)
@@ -184,7 +183,7 @@ internal static class HttpTakeover
             return await UpgradeOnWindowsAsync(context);
 
         object connection = ConnectionOf(context);
-        SocketStream stream = StreamOf(context)!.Take() ?? throw new IOException("the client has gone");
+        SocketTransport stream = StreamOf(context)!.Take() ?? throw new IOException("the client has gone");
         Forget(connection);
         // Frames that came along with the request, too early but not lost.
         MemoryStream? input = InputOf(connection);
@@ -269,10 +268,6 @@ internal static class HttpTakeover
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "AddPrefix")]
     private static extern void AddPrefix(
         [UnsafeAccessorType(EndPointListener)] object endPoint, [UnsafeAccessorType(ListenerPrefix)] object prefix, HttpListener listener);
-
-    /// <summary>Whether what waits for a socket goes on upon the thread that saw it ready.</summary>
-    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_PreferInlineCompletions")]
-    public static extern void PreferInlineCompletions(Socket socket, bool value);
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_innerStream")]
     private static extern ref Stream InnerStream([UnsafeAccessorType(WebSocketBase)] object webSocket);

@@ -15,14 +15,14 @@ internal sealed class RequestStream : Stream
     private readonly Action<bool, Exception?> _afterRead;
     private int _reads;
     private int _bytes;
-    private SocketStream? _stream;
+    private SocketTransport? _stream;
 
     /// <param name="stream">Of the accepted socket. Owned, until it is taken.</param>
     /// <param name="loop">That serves it.</param>
     /// <param name="afterRead">
     /// Called when HttpListener has seen what a read brought, on the thread that read; told whether it wants more, and over what it stumbled.
     /// </param>
-    public RequestStream(SocketStream stream, EventLoop loop, Action<bool, Exception?> afterRead)
+    public RequestStream(SocketTransport stream, EventLoop loop, Action<bool, Exception?> afterRead)
     {
         (_stream, Socket, Loop, _afterRead) = (stream, stream.Socket, loop, afterRead);
         // A request that does not end must not cost those who are in their beat.
@@ -48,21 +48,21 @@ internal sealed class RequestStream : Stream
     public override long Length => throw new NotSupportedException();
     public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
-    private SocketStream Inner => _stream ?? throw new IOException("the connection was closed");
+    private SocketTransport Inner => _stream ?? throw new IOException("the connection was closed");
 
     /// <summary>The stream below, which is the caller's from here on; null if it was taken or disposed of.</summary>
-    public SocketStream? Take()
+    public SocketTransport? Take()
     {
-        SocketStream? stream = Interlocked.Exchange(ref _stream, null);
+        SocketTransport? stream = Interlocked.Exchange(ref _stream, null);
         if (stream is not null)
             stream.IsLowPriority = false;
         return stream;
     }
 
-    /// <inheritdoc cref="SocketStream.WhenReadable(Action)"/>
+    /// <inheritdoc cref="SocketTransport.WhenReadable(Action)"/>
     public void WhenReadable(Action ready) => Inner.WhenReadable(ready);
 
-    /// <inheritdoc cref="SocketStream.StopWaiting"/>
+    /// <inheritdoc cref="SocketTransport.StopWaiting"/>
     public void StopWaiting() => _stream?.StopWaiting();
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)

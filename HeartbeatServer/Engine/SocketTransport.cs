@@ -5,33 +5,44 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Engine;
 
 /// <summary>
-/// A connected TCP socket that this stream owns. Writes are tried at once and without waiting: the usual one completes before the call
-/// returns. The end of the connection is no exception for a read: it returns 0, for a reset too, and <see cref="Error"/> tells them apart.
-/// A read may complete at once as well, but only <see cref="ReadsInTurn"/> in a row do, so that a peer that always has more to send leaves
-/// others their turn.
+/// A connected TCP socket. A write is tried at once and without waiting: the usual one completes before the call returns. A read may complete at
+/// once, too, but only <see cref="ReadsInTurn"/> in a row do, so that a peer that always has more to send leaves others their turn.
 /// </summary>
-internal abstract class SocketStream : Stream
+internal abstract class SocketTransport : Transport
 {
     /// <summary>Reads that may complete at once, one after the other.</summary>
     protected const int ReadsInTurn = 4;
 
     private byte[]? _unread;
     private SocketError _sendError;
+    private bool _sending;
 
     /// <param name="socket">Connected.</param>
-    protected SocketStream(Socket socket)
+    protected SocketTransport(Socket socket)
     {
         Socket = socket;
         socket.Blocking = false;
     }
 
-    /// <summary>
-    /// Why a read returned 0: <see cref="SocketError.Success"/> for FIN. The kernel tells a reset once, and it may have told the sender.
-    /// </summary>
-    public SocketError Error => ReceiveError == SocketError.Success ? _sendError : ReceiveError;
+    /// <inheritdoc/>
+    /// <remarks>
+    /// The kernel tells a reset once, and it may tell the sender: then the read finds a mere end. A send that is under way on another thread at
+    /// this moment has not told yet; it does not block, so this call waits for it.
+    /// </remarks>
+    public override SocketError Error
+    {
+        get
+        {
+            if (ReceiveError != SocketError.Success)
+                return ReceiveError;
+            var spin = new SpinWait();
+            while (Volatile.Read(ref _sending))
+                spin.SpinOnce(sleep1Threshold: -1);
+            return _sendError;
+        }
+    }
 
-    /// <summary>Bytes that the kernel has and nobody has read yet.</summary>
-    public int UnreadBytes
+    public override int UnreadBytes
     {
         get
         {
@@ -46,8 +57,7 @@ internal abstract class SocketStream : Stream
         }
     }
 
-    /// <summary>What the kernel knows of the connection; null where it cannot be asked.</summary>
-    public TcpInfo? Tcp
+    public override TcpInfo? Tcp
     {
         get
         {
@@ -72,12 +82,6 @@ internal abstract class SocketStream : Stream
     /// <summary>Whether others that are ready, too, come first.</summary>
     public bool IsLowPriority { get; set; }
 
-    public override bool CanRead => true;
-    public override bool CanWrite => true;
-    public override bool CanSeek => false;
-    public override long Length => throw new NotSupportedException();
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-
     /// <summary>Gives bytes back that were read too early: they come first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;
 
@@ -85,7 +89,7 @@ internal abstract class SocketStream : Stream
     /// <exception cref="IOException">The kernel has no room for it.</exception>
     public abstract void WhenReadable(Action ready);
 
-    /// <summary>Lets go of a socket that somebody else is going to close. Nothing may wait for it.</summary>
+    /// <summary>Lets go of a socket that somebody else is going to close. No read or write may be in progress.</summary>
     public virtual void StopWaiting()
     {
     }
@@ -118,6 +122,7 @@ internal abstract class SocketStream : Stream
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
+        Volatile.Write(ref _sending, true);
         try
         {
             int sent = Socket.Send(buffer.Span, SocketFlags.None, out SocketError error);
@@ -132,10 +137,13 @@ internal abstract class SocketStream : Stream
         {
             return ValueTask.FromException(Failed(e));
         }
+        finally
+        {
+            Volatile.Write(ref _sending, false);
+        }
     }
 
-    /// <summary>Sends FIN; reading goes on.</summary>
-    public void ShutdownSend()
+    public override void ShutdownSend()
     {
         try
         {
@@ -147,8 +155,7 @@ internal abstract class SocketStream : Stream
         }
     }
 
-    /// <summary>Closes at once with RST: what was not sent is dropped, nothing lingers in the kernel. A read in progress returns 0.</summary>
-    public void Abort()
+    public override void Abort()
     {
         try
         {
@@ -160,12 +167,6 @@ internal abstract class SocketStream : Stream
         }
         CloseSocket();
     }
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override void Flush() { }
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

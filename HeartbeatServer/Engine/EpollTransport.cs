@@ -9,7 +9,7 @@ namespace HeartbeatServer.Engine;
 /// the event loop, which goes on with whatever awaits it.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class EpollStream : SocketStream, IReady, IValueTaskSource<int>
+internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
 {
     private readonly Epoll _epoll;
     private readonly int _descriptor;
@@ -32,15 +32,12 @@ internal sealed class EpollStream : SocketStream, IReady, IValueTaskSource<int>
 
     /// <param name="socket">Connected, and known to no other epoll instance.</param>
     /// <param name="epoll">That watches it.</param>
-    public EpollStream(Socket socket, Epoll epoll)
+    public EpollTransport(Socket socket, Epoll epoll)
         : base(socket)
     {
         (_epoll, _descriptor) = (epoll, (int)socket.SafeHandle.DangerousGetHandle());
         _token = epoll.Enter(this);
     }
-
-    /// <summary>What the epoll has still to tell. Its own.</summary>
-    public Readiness Deferred { get; set; }
 
     protected override SocketError ReceiveError => _receiveError;
 

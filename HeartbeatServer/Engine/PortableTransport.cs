@@ -4,13 +4,13 @@ using System.Threading.Tasks.Sources;
 namespace HeartbeatServer.Engine;
 
 /// <summary>A socket that waits in the framework's own way, on its threads: where there is no <see cref="Epoll"/>.</summary>
-internal sealed class PortableSocketStream : SocketStream
+internal sealed class PortableTransport : SocketTransport
 {
     private readonly Receiver _receiver = new();
     private int _turn;
 
-    /// <inheritdoc cref="SocketStream(Socket)"/>
-    public PortableSocketStream(Socket socket)
+    /// <inheritdoc cref="SocketTransport(Socket)"/>
+    public PortableTransport(Socket socket)
         : base(socket)
     {
     }

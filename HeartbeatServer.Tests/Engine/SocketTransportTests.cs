@@ -7,12 +7,12 @@ namespace HeartbeatServer.Tests.Engine;
 /// <summary>On real sockets: what counts here is what the kernel does.</summary>
 [TestFixture(false)]
 [TestFixture(true)]
-public sealed class SocketStreamTests(bool epoll)
+public sealed class SocketTransportTests(bool epoll)
 {
     private EventLoop _loop = null!;
     private Socket _peer = null!;
     private Socket _socket = null!;
-    private SocketStream _stream = null!;
+    private SocketTransport _stream = null!;
 
     [SetUp]
     public void SetUp()
@@ -22,7 +22,7 @@ public sealed class SocketStreamTests(bool epoll)
         _loop = new EventLoop(new TestClock().Wheel, epoll);
         _loop.Start();
         (_peer, _socket) = SocketPair.Connect();
-        _stream = _loop.Stream(_socket);
+        _stream = _loop.Attach(_socket);
     }
 
     [TearDown]
@@ -82,7 +82,7 @@ public sealed class SocketStreamTests(bool epoll)
     [Test]
     public async Task Bytes_that_are_given_back_come_first()
     {
-        await using SocketStream stream = _loop.Stream(_socket);
+        await using SocketTransport stream = _loop.Attach(_socket);
         stream.Unread([1, 2, 3, 4, 5]);
         await _peer.SendAsync(new byte[] { 6, 7 });
         var received = new List<byte>();

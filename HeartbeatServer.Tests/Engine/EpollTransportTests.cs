@@ -5,23 +5,23 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Engine;
 
-/// <summary>The test waits itself, in the place of an event loop: so it sees what is told, and how often.</summary>
+/// <summary>The test runs the rounds of the event loop itself, so it sees what the epoll reports, and how often.</summary>
 [Platform("Linux")]
 [SupportedOSPlatform("linux")]
-public sealed class EpollTests
+public sealed class EpollTransportTests
 {
     private const int Forever = 30_000;
     private const int Much = 24 * 1024 * 1024;
 
-    private Epoll _epoll = null!;
+    private EventLoop _loop = null!;
     private Socket _peer = null!;
     private Socket _socket = null!;
-    private EpollStream _stream = null!;
+    private EpollTransport _stream = null!;
 
     [SetUp]
     public void SetUp()
     {
-        _epoll = new Epoll();
+        _loop = new EventLoop(new TestClock().Wheel);
         (_peer, _stream) = Connected();
     }
 
@@ -30,7 +30,7 @@ public sealed class EpollTests
     {
         _stream.Dispose();
         _peer.Dispose();
-        _epoll.Dispose();
+        _loop.Dispose();
     }
 
     [Test]
@@ -42,7 +42,7 @@ public sealed class EpollTests
         Task done = ContinueAsync();
         _peer.Send([1, 2, 3]);
 
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
 
         Assert.That(done.IsCompletedSuccessfully, Is.True);
         Assert.That(thread, Is.EqualTo(Environment.CurrentManagedThreadId));
@@ -56,17 +56,17 @@ public sealed class EpollTests
     }
 
     [Test]
-    public async Task Bytes_that_nobody_waits_for_are_told_once_and_kept_for_the_next_read()
+    public async Task Bytes_that_nobody_waits_for_are_reported_once_and_kept_for_the_next_read()
     {
         await ReadOneAsync();
         _peer.Send([7, 8]);
 
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
-        Assert.That(_epoll.Wait(0), Is.Zero, "told again, and again: a loop that never sleeps");
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
+        Assert.That(_loop.Serve(0), Is.Zero, "told again, and again: a loop that never sleeps");
 
         var buffer = new byte[10];
         ValueTask<int> read = _stream.ReadAsync(buffer);
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
         Assert.That(await read, Is.EqualTo(2));
         Assert.That(buffer[..2], Is.EqualTo(new byte[] { 7, 8 }));
     }
@@ -78,11 +78,11 @@ public sealed class EpollTests
         _peer.LingerState = new LingerOption(true, 0);
         _peer.Dispose();
 
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
-        Assert.That(_epoll.Wait(0), Is.Zero, "told again, and again: a loop that never sleeps");
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
+        Assert.That(_loop.Serve(0), Is.Zero, "told again, and again: a loop that never sleeps");
 
         ValueTask<int> read = _stream.ReadAsync(new byte[10]);
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
         Assert.That(await read, Is.Zero);
         Assert.That(_stream.Error, Is.EqualTo(SocketError.ConnectionReset));
     }
@@ -94,11 +94,11 @@ public sealed class EpollTests
         Task reading = Task.Run(ReadItAll);
 
         while (!write.IsCompleted)
-            _epoll.Wait(Forever);
+            _loop.Serve(Forever);
         await write;
         await reading.InTime();
 
-        Assert.That(_epoll.Wait(0), Is.Zero);
+        Assert.That(_loop.Serve(0), Is.Zero);
     }
 
     /// <summary>Told to read and to write, where the bytes have been taken since the loop asked: by a read on another thread, say.</summary>
@@ -116,7 +116,7 @@ public sealed class EpollTests
         Assert.That(read.IsCompleted, Is.False);
 
         _peer.Send([1, 2, 3]);
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1), "deaf");
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1), "deaf");
         Assert.That(await read, Is.EqualTo(3));
     }
 
@@ -129,7 +129,7 @@ public sealed class EpollTests
         _stream.OnReady(Readiness.Write);
 
         await Assert.ThatAsync(() => write.AsTask().InTime(), Throws.InstanceOf<IOException>());
-        Assert.That(_epoll.Count, Is.Zero);
+        Assert.That(_loop.Epoll!.Count, Is.Zero);
     }
 
     [Test]
@@ -137,7 +137,7 @@ public sealed class EpollTests
     {
         _peer.Send([1, 2, 3]);
         ValueTask<int> first = _stream.ReadAsync(new byte[2]);
-        _epoll.Wait(Forever);
+        _loop.Serve(Forever);
         Assert.That(await first, Is.EqualTo(2));
 
         ValueTask<int> second = _stream.ReadAsync(new byte[2]);
@@ -153,7 +153,7 @@ public sealed class EpollTests
     {
         _peer.Send(new byte[100]);
         ValueTask<int> told = _stream.ReadAsync(new byte[1]);
-        _epoll.Wait(Forever);
+        _loop.Serve(Forever);
         Assert.That(await told, Is.EqualTo(1));
 
         int inARow = 0;
@@ -166,7 +166,7 @@ public sealed class EpollTests
         }
 
         // It waits to be told, behind whoever else is ready, and goes on.
-        Assert.That(_epoll.Wait(Forever), Is.EqualTo(1));
+        Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
         Assert.That(await read, Is.EqualTo(1));
     }
 
@@ -183,15 +183,15 @@ public sealed class EpollTests
             peer.Dispose();
         }
 
-        Assert.That(_epoll.Wait(0), Is.Zero);
-        Assert.That(_epoll.Count, Is.EqualTo(1), "the stream of the set-up");
+        Assert.That(_loop.Serve(0), Is.Zero);
+        Assert.That(_loop.Epoll!.Count, Is.EqualTo(1), "the stream of the set-up");
         Assert.That(await Task.WhenAll(reads).InTime(), Is.All.Zero, "a close ends the read");
     }
 
     [Test]
     public async Task Many_streams_are_told_apart()
     {
-        var all = new List<(Socket Peer, EpollStream Stream)>();
+        var all = new List<(Socket Peer, EpollTransport Stream)>();
         for (int i = 0; i < 300; i++)
             all.Add(Connected());
         byte[][] buffers = [.. all.Select(_ => new byte[4])];
@@ -200,7 +200,7 @@ public sealed class EpollTests
             all[i].Peer.Send(BitConverter.GetBytes(i));
 
         while (!reads.All(read => read.IsCompleted))
-            _epoll.Wait(Forever);
+            _loop.Serve(Forever);
 
         for (int i = 0; i < all.Count; i++)
         {
@@ -212,14 +212,14 @@ public sealed class EpollTests
     }
 
     [Test]
-    public async Task Sockets_of_low_priority_are_told_of_last_and_none_is_forgotten()
+    public async Task Sockets_of_low_priority_come_last_and_none_is_forgotten()
     {
         const int each = 20;
-        var all = new List<(Socket Peer, EpollStream Stream)>();
+        var all = new List<(Socket Peer, EpollTransport Stream)>();
         var told = new List<bool>();
         for (int i = 0; i < 2 * each; i++)
         {
-            (Socket peer, EpollStream stream) = Connected();
+            (Socket peer, EpollTransport stream) = Connected();
             stream.IsLowPriority = i < each;
             all.Add((peer, stream));
         }
@@ -228,12 +228,12 @@ public sealed class EpollTests
             peer.Send([1]);
 
         while (told.Count < all.Count)
-            _epoll.Wait(Forever);
+            _loop.Serve(Forever);
 
         await Task.WhenAll(reads);
         Assert.That(told.Take(each), Is.All.False, "low priority");
         Assert.That(told.Skip(each), Is.All.True, "low priority");
-        foreach ((Socket peer, EpollStream stream) in all)
+        foreach ((Socket peer, EpollTransport stream) in all)
         {
             await stream.DisposeAsync();
             peer.Dispose();
@@ -241,7 +241,7 @@ public sealed class EpollTests
 
         async Task ReadAsync(int place)
         {
-            EpollStream stream = all[place].Stream;
+            EpollTransport stream = all[place].Stream;
             Assert.That(await stream.ReadAsync(new byte[10]).ConfigureAwait(false), Is.EqualTo(1));
             told.Add(stream.IsLowPriority);
         }
@@ -250,7 +250,7 @@ public sealed class EpollTests
     [Test]
     public async Task A_socket_of_low_priority_may_be_closed_by_one_of_those_before_it()
     {
-        (Socket peer, EpollStream low) = Connected();
+        (Socket peer, EpollTransport low) = Connected();
         using (peer)
         {
             low.IsLowPriority = true;
@@ -259,12 +259,12 @@ public sealed class EpollTests
             peer.Send([1]);
             _peer.Send([1]);
 
-            _epoll.Wait(Forever);
+            _loop.Serve(Forever);
 
             await closing.InTime();
             Assert.That(await read.InTime(), Is.Zero);
-            Assert.That(_epoll.Wait(0), Is.Zero);
-            Assert.That(_epoll.Count, Is.EqualTo(1), "the stream of the set-up");
+            Assert.That(_loop.Serve(0), Is.Zero);
+            Assert.That(_loop.Epoll!.Count, Is.EqualTo(1), "the stream of the set-up");
         }
 
         async Task CloseAsync()
@@ -277,12 +277,12 @@ public sealed class EpollTests
     [Test]
     public async Task Wake_ends_a_wait_and_only_one()
     {
-        Task<int> waiting = Task.Run(() => _epoll.Wait(Forever));
+        Task<int> waiting = Task.Run(() => _loop.Serve(Forever));
 
-        _epoll.Wake();
+        _loop.Epoll!.Wake();
 
         Assert.That(await waiting.InTime(), Is.EqualTo(1));
-        Assert.That(_epoll.Wait(0), Is.Zero);
+        Assert.That(_loop.Serve(0), Is.Zero);
     }
 
     /// <summary>More than the kernel takes while the peer does not read.</summary>
@@ -305,13 +305,13 @@ public sealed class EpollTests
     {
         _peer.Send([1]);
         ValueTask<int> read = _stream.ReadAsync(new byte[10]);
-        _epoll.Wait(Forever);
+        _loop.Serve(Forever);
         Assert.That(await read, Is.EqualTo(1));
     }
 
-    private (Socket Peer, EpollStream Stream) Connected()
+    private (Socket Peer, EpollTransport Stream) Connected()
     {
         (Socket peer, _socket) = SocketPair.Connect();
-        return (peer, new EpollStream(_socket, _epoll));
+        return (peer, (EpollTransport)_loop.Attach(_socket));
     }
 }
