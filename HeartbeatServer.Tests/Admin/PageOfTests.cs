@@ -104,10 +104,8 @@ public sealed class PageOfTests
     private Connection Make(long id) => new(
         id,
         new IPEndPoint(IPAddress.Loopback, 1),
-        Stream.Null,
-        new ConnectionOptions(new HeartbeatTimings(default, default, 1), Echo: true, MaxMessage: 1),
+        new PipeStream(),
+        new ConnectionContext(new HeartbeatTimings(default, default, 1), Echo: true, MaxMessage: 1, new ServerLog(_logger), _metrics),
         0,
-        _clock.Wheel,
-        new ServerLog(_logger),
-        _metrics);
+        _clock.Wheel);
 }

@@ -213,7 +213,7 @@ public sealed class ConnectionWriteTests
         rig.Pipe.HoldWrites();
         rig.Pipe.Send(ClientFrames.Frame(Opcode.Binary, Large));
 
-        for (int part = 0; part < (Large.Length / FrameSender.OutputLimit) + 1; part++)
+        for (int part = 0; part < (Large.Length / ConnectionWriter.OutputLimit) + 1; part++)
         {
             await rig.Pipe.UntilWritingAsync();
             rig.Clock.Advance(9900);

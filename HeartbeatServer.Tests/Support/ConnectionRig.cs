@@ -26,11 +26,9 @@ internal sealed class ConnectionRig : IAsyncDisposable
             id,
             new IPEndPoint(IPAddress.Parse("192.0.2.1"), 50123),
             Pipe,
-            new ConnectionOptions(timings, echo, maxMessage),
+            new ConnectionContext(timings, echo, maxMessage, new ServerLog(_logger), Metrics),
             phase,
-            Clock.Wheel,
-            new ServerLog(_logger),
-            Metrics);
+            Clock.Wheel);
         Running = Connection.RunAsync();
     }
 

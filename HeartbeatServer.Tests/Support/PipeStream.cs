@@ -1,4 +1,7 @@
+using System.Net.Sockets;
+using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
 
 
 namespace HeartbeatServer.Tests.Support;
@@ -7,7 +10,7 @@ namespace HeartbeatServer.Tests.Support;
 /// A connection in memory: the code under test has the stream, the test is the client. What the client sends is handled before
 /// <see cref="Send"/> returns, unless the reader lets others go first.
 /// </summary>
-internal sealed class PipeStream : Stream
+internal sealed class PipeStream : Transport
 {
     private readonly Lock _gate = new();
     private readonly Watch _watch = new();
@@ -27,6 +30,15 @@ internal sealed class PipeStream : Stream
     public bool ThrowsAtOnce { get; set; }
 
     public int Disposals { get; private set; }
+
+    /// <summary>Whether the server sent FIN.</summary>
+    public bool IsHalfClosed { get; private set; }
+
+    public override SocketError Error => SocketError.Success;
+
+    public override int UnreadBytes => 0;
+
+    public override TcpInfo? Tcp => null;
 
     /// <summary>Whether a second write began before the first was done.</summary>
     public bool WritesOverlapped { get; private set; }
@@ -76,11 +88,9 @@ internal sealed class PipeStream : Stream
         }
     }
 
-    public override bool CanRead => true;
-    public override bool CanWrite => true;
-    public override bool CanSeek => false;
-    public override long Length => throw new NotSupportedException();
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+    public override void ShutdownSend() => IsHalfClosed = true;
+
+    public override void Abort() => Dispose();
 
     /// <summary>The client sends bytes, which one receive sees together.</summary>
     public void Send(params byte[][] parts) => Deliver(() => _incoming.AddRange(parts.SelectMany(part => part)));
@@ -170,12 +180,6 @@ internal sealed class PipeStream : Stream
         _watch.Changed();
         return default;
     }
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override void Flush() { }
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

@@ -4,18 +4,19 @@ using System.Net.Sockets;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
-using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Connections;
 
 /// <summary>One WebSocket connection, from the 101 to its end.</summary>
 /// <remarks>
-/// Two parties work on it: the read loop (<see cref="RunAsync"/>), which also answers, and the timing wheel, which pings and judges
-/// (<see cref="OnDue"/>). Invariants:
+/// Two parties work on it. The read loop (<see cref="RunAsync"/>) reads and answers. The timing wheel pings and judges (<see cref="OnDue"/>), and the
+/// drain closes. Invariants:
 /// <list type="bullet">
-/// <item>Both write through the <see cref="FrameSender"/>. The lock on the heartbeat guards what they share: it, the write state, the figures.</item>
+/// <item>Both write through the <see cref="ConnectionWriter"/>. The <see cref="Outbox"/>, which says who may write, is also the lock of the
+/// connection: it guards itself, the heartbeat and the figures.</item>
 /// <item>The read loop waits for its own writes before it reads on, so a client that does not read is not read from.</item>
-/// <item>An idle connection has one receive in progress, into its own small buffer (or that of the last burst), and one entry in the wheel; nothing else.</item>
+/// <item>An idle connection has one receive in progress, into its own small buffer (or that of the last burst), and one entry in the wheel; nothing
+/// else.</item>
 /// </list>
 /// </remarks>
 [SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
@@ -24,43 +25,42 @@ internal sealed class Connection : WheelEntry
     /// <summary>How long a client has to finish the closing handshake that we began.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
-    private readonly Stream _stream;
-    private readonly ConnectionOptions _options;
+    private readonly Transport _transport;
+    private readonly ConnectionContext _context;
     private readonly TimingWheel _wheel;
-    private readonly ServerLog _log;
-    private readonly ServerMetrics _metrics;
+
+    // Under the lock, which is the outbox.
+    private readonly Outbox _outbox = new();
     private readonly Heartbeat _heartbeat;
-    private readonly MessageReader _reader;
-    private readonly FrameSender _sender;
+    private TimeSpan _closeBy = Heartbeat.Never;
+    private long _bytesIn;
+
+    private readonly ConnectionWriter _writer;
 
     // Read state: the read loop's own.
+    private readonly MessageReader _reader;
     private ReceiveBuffer _received = new();
     private ReplyBatch _replies;
     private int _strikesCleared;
-    private long _bytesIn;
     private long _messagesIn;
     private long _messagesOut;
 
-    // Close state. The end is set once.
+    /// <summary>Set once, by <see cref="End"/>.</summary>
     private Disconnect? _end;
-    private TimeSpan _closeBy = Heartbeat.Never;
 
     /// <param name="id">Its number, unique in this process.</param>
-    /// <param name="remote">Of the client, as seen by this machine.</param>
-    /// <param name="stream">Behind the 101 response. Disposed of at the end.</param>
-    /// <param name="options">What applies to every connection.</param>
+    /// <param name="remote">The client, as this machine sees it.</param>
+    /// <param name="transport">The bytes behind the 101 response. The connection owns it.</param>
+    /// <param name="context">What all connections share.</param>
     /// <param name="phase">See <see cref="Heartbeat"/>.</param>
-    /// <param name="wheel">That drives the heartbeat and the deadlines.</param>
-    /// <param name="log">For pings, pongs and strikes.</param>
-    /// <param name="metrics">Likewise.</param>
-    public Connection(
-        long id, EndPoint remote, Stream stream, ConnectionOptions options, double phase, TimingWheel wheel, ServerLog log, ServerMetrics metrics)
+    /// <param name="wheel">It drives the heartbeat and the deadlines.</param>
+    public Connection(long id, EndPoint remote, Transport transport, ConnectionContext context, double phase, TimingWheel wheel)
     {
-        (Id, Remote, _stream, _options, _wheel, _log, _metrics) = (id, remote, stream, options, wheel, log, metrics);
+        (Id, Remote, _transport, _context, _wheel) = (id, remote, transport, context, wheel);
         Opened = wheel.Now;
-        _heartbeat = new Heartbeat(options.Timings, Opened, phase);
-        _reader = new MessageReader(options.MaxMessage);
-        _sender = new FrameSender(this, stream, _heartbeat, wheel);
+        _heartbeat = new Heartbeat(context.Timings, Opened, phase);
+        _writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context.Log);
+        _reader = new MessageReader(context.MaxMessage);
     }
 
     public long Id { get; }
@@ -74,23 +74,23 @@ internal sealed class Connection : WheelEntry
     public ConnectionFigures Figures()
     {
         TimeSpan now = _wheel.Now;
-        lock (_heartbeat)
+        lock (_outbox)
         {
             return new ConnectionFigures(
-                now - Opened,
-                _heartbeat.Pings,
-                _heartbeat.Pongs,
-                _heartbeat.Missed,
-                _heartbeat.Late,
-                _heartbeat.Strikes,
-                _heartbeat.RoundTrips,
-                _bytesIn,
-                _sender.BytesOut,
-                _messagesIn,
-                _messagesOut,
-                now - _heartbeat.LastReceived,
-                _heartbeat.LastPongLate,
-                _sender.CloseSent);
+                Age: now - Opened,
+                Pings: _heartbeat.Pings,
+                Pongs: _heartbeat.Pongs,
+                Missed: _heartbeat.Missed,
+                Late: _heartbeat.Late,
+                Strikes: _heartbeat.Strikes,
+                RoundTrips: _heartbeat.RoundTrips,
+                BytesIn: _bytesIn,
+                BytesOut: _outbox.BytesOut,
+                MessagesIn: _messagesIn,
+                MessagesOut: _messagesOut,
+                SinceLastByte: now - _heartbeat.LastReceived,
+                LastPongLate: _heartbeat.LastPongLate,
+                CloseSent: _outbox.IsClosed);
         }
     }
 
@@ -105,7 +105,8 @@ internal sealed class Connection : WheelEntry
             {
                 // A long payload is received straight into the message; everything else into the receive buffer.
                 bool intoMessage = _received.Start == _received.End && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
-                int count = await _stream.ReadAsync(intoMessage ? _reader.PayloadTarget(UnreadBytes) : _received.Prepare(_reader.FrameRemaining > 0));
+                int count = await _transport.ReadAsync(
+                    intoMessage ? _reader.PayloadTarget(_transport.UnreadBytes) : _received.Prepare(_reader.FrameRemaining > 0));
                 open = await OnReceivedAsync(count, intoMessage);
             }
         }
@@ -122,8 +123,9 @@ internal sealed class Connection : WheelEntry
         finally
         {
             _wheel.Remove(this);
-            _sender.Finish();
-            await _stream.DisposeAsync();
+            // The figures are final: a beat in progress sends and counts nothing more.
+            _writer.Stop();
+            await _transport.DisposeAsync();
             _reader.Dispose();
             _received.Dispose();
         }
@@ -134,32 +136,14 @@ internal sealed class Connection : WheelEntry
     public void Close(Disconnect end, ushort code, string reason)
     {
         if (End(end))
-            _sender.Close(FrameWriter.Close(code, reason));
-    }
-
-    /// <summary>A ping left later than on its beat, behind a write that was in progress: it is to be judged before the next.</summary>
-    public void OnLatePing(ulong number, TimeSpan due)
-    {
-        _wheel.Schedule(this, due);
-        if (_log.IsDebug)
-            _log.PingSent(Id, number);
-    }
-
-    /// <summary>A control frame could not be written.</summary>
-    public void OnWriteFailed(Exception error)
-    {
-        if (error is IOException)
-            End(new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {error.Message}"));
-        else
-            EndByBug(error);
-        Abort();
+            _writer.SendClose(code, reason);
     }
 
     /// <summary>Ends the connection at once.</summary>
     public void Cut(Disconnect end)
     {
         End(end);
-        Abort();
+        _transport.Abort();
     }
 
     protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
@@ -173,7 +157,7 @@ internal sealed class Connection : WheelEntry
 #pragma warning restore CA1031
         {
             EndByBug(e);
-            Abort();
+            _transport.Abort();
             return Heartbeat.Never;
         }
     }
@@ -181,59 +165,71 @@ internal sealed class Connection : WheelEntry
     private TimeSpan Beat(TimeSpan now, TimeSpan stall)
     {
         int strikes = 0;
-        Disconnect? cut = null;
-        bool ping = false;
-        lock (_heartbeat)
+        var next = Outgoing.None;
+        TimeSpan due, silence;
+        Disconnect? end;
+        lock (_outbox)
         {
-            if (now >= _closeBy)
-            {
-                cut = _end;
-            }
-            else if (now >= _sender.WriteDue)
-            {
-                cut = new Disconnect(
-                    DisconnectCause.SlowConsumer,
-                    $"did not take {FrameSender.OutputLimit / 1024} KiB, or the rest of a reply, within {FrameSender.WriteTimeout.TotalSeconds}s");
-            }
-            else if (!_sender.CloseSent)
-            {
-                HeartbeatStep step;
-                while (cut is null && (step = _heartbeat.Advance(now, stall)) != HeartbeatStep.None)
-                {
-                    if (step == HeartbeatStep.Ping)
-                    {
-                        ping = true;
-                    }
-                    else if (!CouldBeHeard())
-                    {
-                        // Its bytes wait for us, not we for them.
-                    }
-                    else
-                    {
-                        strikes = _heartbeat.Strike();
-                        _metrics.CountStrike();
-                        if (_heartbeat.IsDead)
-                            cut = Disconnect.ByTimeout(strikes, _options.Timings.Timeout, (_stream as SocketTransport)?.Tcp);
-                    }
-                }
-            }
+            end = CloseOverdue(now) ?? WriteOverdue(now) ?? Judge(now, stall, out strikes);
+            if (end is null)
+                next = _writer.TakeOwed();
+            due = NextDue();
+            silence = now - _heartbeat.LastReceived;
         }
-
-        // Not under the lock: see FrameSender.
-        if (ping && _sender.TryPing() && _log.IsDebug)
-            _log.PingSent(Id, _heartbeat.Pings);
         if (strikes > 0)
-            _log.Suspect(Id, Remote, strikes, _options.Timings.MaxMissed, _options.Timings.Timeout, now - _heartbeat.LastReceived);
-        if (cut is null)
+            _context.Log.Suspect(Id, Remote, strikes, _context.Timings.MaxMissed, _context.Timings.Timeout, silence);
+        if (end is null)
         {
-            lock (_heartbeat)
-                return Earliest(_sender.CloseSent ? Heartbeat.Never : _heartbeat.NextDue, _closeBy, _sender.WriteDue);
+            _ = _writer.SendOwedAsync(next);
+            return due;
         }
-
-        if (cut.Cause == DisconnectCause.PongTimeout && End(cut))
-            _sender.Close(FrameWriter.Close(CloseCode.InternalError, "pong timeout"));
-        Cut(cut);
+        if (End(end) && end.Cause == DisconnectCause.PongTimeout)
+            _writer.SendClose(CloseCode.InternalError, "pong timeout");
+        _transport.Abort();
         return Heartbeat.Never;
+    }
+
+    /// <summary>The client had its time for the closing handshake that we began.</summary>
+    private Disconnect? CloseOverdue(TimeSpan now) => now >= _closeBy ? _end : null;
+
+    private Disconnect? WriteOverdue(TimeSpan now) => now < _outbox.WriteDue ? null : new Disconnect(
+        DisconnectCause.SlowConsumer,
+        $"did not take {ConnectionWriter.OutputLimit / 1024} KiB, or the rest of a reply, within {ConnectionWriter.WriteTimeout.TotalSeconds}s");
+
+    /// <summary>Does what the heartbeat wants: a ping is owed, or a missing pong is a strike.</summary>
+    /// <param name="now">The time.</param>
+    /// <param name="stall">How late we are ourselves.</param>
+    /// <param name="strikes">In a row, if there was one; else 0.</param>
+    /// <returns>The end, after too many strikes.</returns>
+    private Disconnect? Judge(TimeSpan now, TimeSpan stall, out int strikes)
+    {
+        strikes = 0;
+        HeartbeatStep step;
+        while (!_outbox.IsClosed && (step = _heartbeat.Advance(now, stall)) != HeartbeatStep.None)
+        {
+            if (step == HeartbeatStep.Ping)
+            {
+                _outbox.OwePing();
+            }
+            else if (CouldBeHeard())
+            {
+                strikes = _heartbeat.Strike();
+                _context.Metrics.CountStrike();
+                if (_heartbeat.IsDead)
+                    return Disconnect.ByTimeout(strikes, _context.Timings.Timeout, _transport.Tcp);
+            }
+        }
+        return null;
+    }
+
+    /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
+    private bool CouldBeHeard() => _outbox.WriteDue == Heartbeat.Never && _transport.UnreadBytes == 0;
+
+    private TimeSpan NextDue()
+    {
+        TimeSpan due = _outbox.IsClosed ? Heartbeat.Never : _heartbeat.NextDue;
+        due = _closeBy < due ? _closeBy : due;
+        return _outbox.WriteDue < due ? _outbox.WriteDue : due;
     }
 
     /// <summary>Reads and answers what one receive brought.</summary>
@@ -262,7 +258,7 @@ internal sealed class Connection : WheelEntry
             await FlushAsync();
             // A late pong has told so already.
             if (_strikesCleared > 0)
-                _log.AliveAgain(Id, Remote, _strikesCleared);
+                _context.Log.AliveAgain(Id, Remote, _strikesCleared);
             return true;
         }
         catch (WebSocketProtocolException violation)
@@ -270,7 +266,7 @@ internal sealed class Connection : WheelEntry
             End(Disconnect.ByViolation(violation));
             // The replies to what came before are still due.
             await FlushAsync();
-            _sender.Close(FrameWriter.Close(violation.CloseCode, violation.Rule));
+            _writer.SendClose(violation.CloseCode, violation.Rule);
             await DiscardAsync();
             return false;
         }
@@ -295,13 +291,13 @@ internal sealed class Connection : WheelEntry
                 ushort code = inbound.Code;
                 End(Disconnect.ByClient(code, inbound.Reason));
                 await FlushAsync();
-                _sender.Close(FrameWriter.Close(code));
-                await _sender.ControlSentAsync();
+                _writer.SendClose(code, "");
+                await _writer.UntilIdleAsync();
                 return false;
 
             default:
                 _messagesIn++;
-                if (_options.Echo && !_sender.CloseSent)
+                if (_context.Echo && !_outbox.IsClosed)
                 {
                     _messagesOut++;
                     await ReplyAsync(inbound, inbound.Opcode);
@@ -312,7 +308,7 @@ internal sealed class Connection : WheelEntry
 
     private void OnBytes(int count)
     {
-        lock (_heartbeat)
+        lock (_outbox)
         {
             _bytesIn += count;
             _strikesCleared = _heartbeat.BytesReceived(_wheel.Now);
@@ -323,22 +319,22 @@ internal sealed class Connection : WheelEntry
     {
         TimeSpan? roundTrip;
         bool isLate;
-        lock (_heartbeat)
+        lock (_outbox)
         {
             TimeSpan now = _heartbeat.LastReceived;
             roundTrip = _heartbeat.PongReceived(payload, now, _wheel.StallAt(now), out isLate);
         }
         if (roundTrip is { } time)
-            _metrics.CountRoundTrip(time);
+            _context.Metrics.CountRoundTrip(time);
         if (isLate)
         {
-            _metrics.CountLatePong();
-            _log.LatePong(Id, Remote, roundTrip!.Value, _strikesCleared);
+            _context.Metrics.CountLatePong();
+            _context.Log.LatePong(Id, Remote, roundTrip!.Value, _strikesCleared);
             _strikesCleared = 0;
         }
-        else if (_log.IsDebug)
+        else if (_context.Log.IsDebug)
         {
-            _log.PongReceived(Id, roundTrip);
+            _context.Log.PongReceived(Id, roundTrip);
         }
     }
 
@@ -354,7 +350,7 @@ internal sealed class Connection : WheelEntry
         int header = FrameWriter.HeaderSize(inbound.Count);
         int start = inbound.Offset - header;
         FrameWriter.WriteHeader(inbound.Buffer.AsSpan(start), opcode, inbound.Count);
-        await _sender.WriteAsync(inbound.Buffer.AsMemory(start, header + inbound.Count));
+        await _writer.WriteAsync(inbound.Buffer.AsMemory(start, header + inbound.Count));
     }
 
     private ValueTask FlushAsync()
@@ -363,72 +359,52 @@ internal sealed class Connection : WheelEntry
             return default;
         ReadOnlyMemory<byte> frames = _received.Array.AsMemory(_replies.Start, _replies.End - _replies.Start);
         _replies.Clear();
-        return _sender.WriteAsync(frames);
+        return _writer.WriteAsync(frames);
     }
 
     /// <summary>
-    /// After a violation nothing that comes can be trusted. Closing the socket now, while the client still sends, would make the kernel
-    /// answer RST, which may destroy our Close frame on the client's side: so half-close, and read on for a while.
+    /// After a violation nothing that comes can be trusted. If we closed the socket now, while the client still sends, the kernel would answer RST,
+    /// which may destroy our Close frame on the client's side. So we half-close, and read on for a while.
     /// </summary>
     private async ValueTask DiscardAsync()
     {
-        lock (_heartbeat)
-            _closeBy = _wheel.Now + CloseTimeout;
-        _wheel.Schedule(this, _closeBy);
-        await _sender.ControlSentAsync();
-        (_stream as SocketTransport)?.ShutdownSend();
+        TimeSpan closeBy = _wheel.Now + CloseTimeout;
+        lock (_outbox)
+            _closeBy = closeBy;
+        _wheel.Schedule(this, closeBy);
+        await _writer.UntilIdleAsync();
+        _transport.ShutdownSend();
         _received.Start = _received.End;
         while (true)
         {
-            int count = await _stream.ReadAsync(_received.Array);
+            int count = await _transport.ReadAsync(_received.Array);
             if (count == 0)
                 return;
             OnBytes(count);
         }
     }
 
-    private void EndByBug(Exception bug)
-    {
-        End(new Disconnect(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug));
-        try
-        {
-            _sender.Close(FrameWriter.Close(CloseCode.InternalError, "internal error"));
-        }
-#pragma warning disable CA1031 // Then there is no goodbye.
-        catch (Exception)
-#pragma warning restore CA1031
-        {
-        }
-    }
-
+    /// <summary>Sets the cause, unless there is one: the first counts.</summary>
+    /// <returns>Whether it was the first.</returns>
     private bool End(Disconnect end) => Interlocked.CompareExchange(ref _end, end, null) is null;
 
-    private void Abort()
+    private void EndByBug(Exception bug)
     {
-        if (_stream is SocketTransport socket)
-            socket.Abort();
-        else
-            _stream.Dispose();
+        End(ByBug(bug));
+        _writer.SendClose(CloseCode.InternalError, "internal error");
     }
 
-    private Disconnect ByNetwork()
+    /// <summary>A read found the end: because the client is gone, or because a write failed and closed the transport.</summary>
+    private Disconnect ByNetwork() => (_writer.Failure, _transport.Error) switch
     {
-        // A ping that is being sent at this moment may be told of the reset instead of us.
-        _sender.LetCallReturn();
-        return (_stream as SocketTransport)?.Error switch
-        {
-            null or SocketError.Success => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
-            // Shutdown is EPIPE: a write after the reset.
-            SocketError.ConnectionReset or SocketError.Shutdown => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
-            { } error => new Disconnect(DisconnectCause.ConnectionReset, error.ToString()),
-        };
-    }
+        (IOException failure, _) => new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {failure.Message}"),
+        ({ } bug, _) => ByBug(bug),
+        (_, SocketError.Success) => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
+        // Shutdown is EPIPE: a write after the reset.
+        (_, SocketError.ConnectionReset or SocketError.Shutdown) => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
+        (_, var error) => new Disconnect(DisconnectCause.ConnectionReset, error.ToString()),
+    };
 
-    /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
-    private bool CouldBeHeard() => _sender.WriteDue == Heartbeat.Never && UnreadBytes == 0;
-
-    /// <summary>Bytes that wait in the kernel, as far as it can be asked.</summary>
-    private int UnreadBytes => (_stream as SocketTransport)?.UnreadBytes ?? 0;
-
-    private static TimeSpan Earliest(TimeSpan a, TimeSpan b, TimeSpan c) => a < b ? a < c ? a : c : b < c ? b : c;
+    private static Disconnect ByBug(Exception bug) =>
+        new(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug);
 }

@@ -25,7 +25,7 @@ internal sealed class Server : IAsyncDisposable
     private static readonly TimeSpan LimitLineEvery = TimeSpan.FromSeconds(10);
 
     private readonly ServerOptions _options;
-    private readonly ConnectionOptions _connectionOptions;
+    private readonly ConnectionContext _context;
     private readonly TimeProvider _time;
     private readonly EventLoops _loops;
     private readonly ConnectionTable _table;
@@ -57,7 +57,7 @@ internal sealed class Server : IAsyncDisposable
     {
         _ended = ended;
         (_options, _time, _loops, _table, _metrics, _log) = (options, time, loops, table, metrics, log);
-        _connectionOptions = new ConnectionOptions(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage);
+        _context = new ConnectionContext(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage, log, metrics);
         _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);
@@ -219,7 +219,7 @@ internal sealed class Server : IAsyncDisposable
     {
         EndPoint remote = RemoteOf(context.Request.RemoteEndPoint, address);
         EventLoop loop = HttpTakeover.StreamOf(context)?.Loop ?? _loops.Next();
-        Stream stream;
+        Transport stream;
         try
         {
             stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!);
@@ -230,8 +230,7 @@ internal sealed class Server : IAsyncDisposable
             return false;
         }
 
-        var connection = new Connection(
-            _table.NextId(), remote, stream, _connectionOptions, Random.Shared.NextDouble(), loop.Wheel, _log, _metrics);
+        var connection = new Connection(_table.NextId(), remote, stream, _context, Random.Shared.NextDouble(), loop.Wheel);
         int count = _table.Add(connection);
         _metrics.CountOpened(count);
         _log.Connected(connection.Id, remote, count);

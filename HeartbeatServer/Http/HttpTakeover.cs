@@ -177,10 +177,10 @@ internal static class HttpTakeover
     /// <param name="key">Its Sec-WebSocket-Key.</param>
     /// <returns>The bytes that follow the upgrade, both ways. Owns the connection.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
-    public static async ValueTask<Stream> UpgradeAsync(HttpListenerContext context, string key)
+    public static async ValueTask<Transport> UpgradeAsync(HttpListenerContext context, string key)
     {
         if (OperatingSystem.IsWindows())
-            return await UpgradeOnWindowsAsync(context);
+            throw new PlatformNotSupportedException("Windows comes with the plain requests");
 
         object connection = ConnectionOf(context);
         SocketTransport stream = StreamOf(context)!.Take() ?? throw new IOException("the client has gone");
@@ -202,16 +202,6 @@ internal static class HttpTakeover
             await stream.DisposeAsync();
             throw;
         }
-    }
-
-    /// <summary>http.sys owns the socket; its WebSocket has a stream of the raw bytes inside. Compiled here, not tested.</summary>
-    [SupportedOSPlatform("windows")]
-    private static async ValueTask<Stream> UpgradeOnWindowsAsync(HttpListenerContext context)
-    {
-        // An offered subprotocol would be answered with an empty one, which browsers refuse.
-        context.Request.Headers.Remove("Sec-WebSocket-Protocol");
-        HttpListenerWebSocketContext upgraded = await context.AcceptWebSocketAsync(null, Timeout.InfiniteTimeSpan);
-        return InnerStream(upgraded.WebSocket);
     }
 
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_Connection")]
