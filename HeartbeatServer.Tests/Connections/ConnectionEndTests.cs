@@ -88,6 +88,7 @@ public sealed class ConnectionEndTests
         rig.Pipe.WriteError = new IOException("broken pipe");
 
         rig.Clock.Advance(2000);
+        rig.Pipe.SendFin();
 
         Disconnect end = await rig.Running.InTime();
         Assert.That((end.Cause, end.Detail), Is.EqualTo((DisconnectCause.ConnectionReset, "write failed: broken pipe")));
@@ -100,8 +101,41 @@ public sealed class ConnectionEndTests
         rig.Pipe.WriteError = new IOException("broken pipe");
 
         rig.Pipe.Send(ClientFrames.Text("a"));
+        rig.Pipe.SendFin();
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.ConnectionReset));
+    }
+
+    [Test]
+    public async Task What_the_client_sent_before_a_write_failed_is_read_and_explains_the_end([Values] bool aPing)
+    {
+        await using var rig = new ConnectionRig(pingMs: 2000);
+        rig.Pipe.WriteError = new IOException("broken pipe");
+
+        if (aPing)
+            rig.Clock.Advance(2000);
+        else
+            rig.Pipe.Send(ClientFrames.Text("a"));
+        rig.Pipe.Send(ClientFrames.Close(4001, "enough"));
+
+        Disconnect end = await rig.Running.InTime();
+        Assert.That((end.Cause, end.Detail), Is.EqualTo((DisconnectCause.ClientClosed, "Close 4001 \"enough\"")));
+    }
+
+    [Test]
+    public async Task After_a_write_that_failed_a_client_that_does_not_end_has_3_seconds()
+    {
+        await using var rig = new ConnectionRig(pingMs: 0);
+        rig.Pipe.WriteError = new IOException("no buffers");
+        rig.Pipe.Send(ClientFrames.Text("a"));
+
+        rig.Clock.Advance(2992);
+        rig.Pipe.Send(ClientFrames.Text("b"));
+        Assert.That(rig.Running.IsCompleted, Is.False);
+        rig.Clock.Advance(16);
+
+        Disconnect end = await rig.Running.InTime();
+        Assert.That((end.Cause, end.Detail), Is.EqualTo((DisconnectCause.ConnectionReset, "write failed: no buffers")));
     }
 
     [Test]

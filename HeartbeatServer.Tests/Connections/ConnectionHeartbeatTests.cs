@@ -111,10 +111,14 @@ public sealed class ConnectionHeartbeatTests
         Assert.That(rig.Connection.Figures().Strikes, Is.EqualTo(2));
         Assert.That(rig.Running.IsCompleted, Is.False);
         rig.Clock.Advance(1992);
-        Assert.That(rig.Running.IsCompleted, Is.False, "not before the third deadline");
+        Assert.That(rig.Pipe.Count(Opcode.Close), Is.Zero, "not before the third deadline");
         rig.Clock.Advance(8);
+        Assert.That(rig.Pipe.Count(Opcode.Close), Is.EqualTo(1));
+        TimeSpan age = rig.Connection.Figures().Age;
+        rig.Clock.Advance(3000);
 
         Disconnect end = await rig.Running.InTime();
+        Assert.That(rig.Connection.Figures().Age, Is.EqualTo(age), "it ended when that was decided");
         Assert.That(end.Cause, Is.EqualTo(DisconnectCause.PongTimeout));
         Assert.That(end.Detail, Does.Contain("3 ping(s)").And.Contain("500ms"));
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Ping, Opcode.Ping, Opcode.Ping, Opcode.Close }));
@@ -125,14 +129,36 @@ public sealed class ConnectionHeartbeatTests
         Assert.That(warnings[1], Does.StartWith("Warning #7 192.0.2.1:50123 is suspect").And.Contain("500ms").And.Contain("strike 2 of 3"));
     }
 
+    /// <summary>A proxy on the way throws away what it has for the client when a reset comes.</summary>
+    [Test]
+    public async Task Behind_Close_1011_comes_FIN_and_what_the_client_still_says_is_thrown_away()
+    {
+        await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 1);
+        rig.Clock.Advance(2504);
+        Assert.That(rig.Pipe.Frames[^1].Close, Is.EqualTo("1011 pong timeout"));
+        Assert.That(rig.Pipe.IsHalfClosed, Is.True);
+        Assert.That(rig.Running.IsCompleted, Is.False, "no reset yet");
+
+        rig.Pipe.Send(ClientFrames.Text("too late"));
+        rig.Pipe.Send([0xFF, 0xFF, 0xFF]);
+        rig.Pipe.SendFin();
+
+        Disconnect end = await rig.Running.InTime();
+        Assert.That(end.Cause, Is.EqualTo(DisconnectCause.PongTimeout));
+        Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Ping, Opcode.Close }));
+        Assert.That(rig.Connection.Figures().MessagesIn, Is.Zero);
+    }
+
     [Test]
     public async Task With_max_missed_1_the_first_missed_pong_cuts()
     {
         await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 1);
 
         rig.Clock.Advance(2496);
-        Assert.That(rig.Running.IsCompleted, Is.False);
+        Assert.That(rig.Pipe.Count(Opcode.Close), Is.Zero);
         rig.Clock.Advance(8);
+        Assert.That(rig.Pipe.Count(Opcode.Close), Is.EqualTo(1));
+        rig.Pipe.SendFin();
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.PongTimeout));
         Assert.That(rig.Pipe.Count(Opcode.Ping), Is.EqualTo(1));
@@ -144,8 +170,10 @@ public sealed class ConnectionHeartbeatTests
         await using var rig = new ConnectionRig(pingMs: 1000, timeoutMs: 1000, maxMissed: 3);
 
         rig.Clock.Advance(3992);
-        Assert.That(rig.Running.IsCompleted, Is.False);
+        Assert.That(rig.Pipe.Count(Opcode.Close), Is.Zero);
         rig.Clock.Advance(16);
+        Assert.That(rig.Pipe.Count(Opcode.Close), Is.EqualTo(1));
+        rig.Pipe.SendFin();
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.PongTimeout));
         Assert.That(rig.Connection.Figures().Missed, Is.EqualTo(3));
@@ -277,6 +305,7 @@ public sealed class ConnectionHeartbeatTests
 
         rig.Clock.Stall(800);
         rig.Clock.Advance(1200);
+        rig.Pipe.SendFin();
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.PongTimeout));
     }

@@ -7,6 +7,8 @@ namespace HeartbeatServer.Tests.Protocol;
 [TestFixture]
 public sealed class DisconnectTests
 {
+    private static readonly HeartbeatTimings Timings = new(TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(500), 3);
+
     [TestCase(1000, "", "Close 1000")]
     [TestCase(1001, "going away", "Close 1001 \"going away\"")]
     [TestCase(4999, "größe 😀", "Close 4999 \"größe 😀\"")]
@@ -42,5 +44,48 @@ public sealed class DisconnectTests
 
         Assert.That(end.Cause, Is.EqualTo((DisconnectCause)cause));
         Assert.That(end.Detail, Is.EqualTo($"sent Close {code}: some rule (RFC 6455 section 5.2)"));
+    }
+
+    [Test]
+    public void Without_the_kernel_the_verdict_of_a_timeout_is_unknown()
+    {
+        Disconnect end = Disconnect.ByTimeout(3, Timings, null);
+
+        Assert.That(end.Cause, Is.EqualTo(DisconnectCause.PongTimeout));
+        Assert.That(end.Verdict, Is.EqualTo(PathVerdict.Unknown));
+        Assert.That(end.Detail, Is.EqualTo("3 ping(s) in a row without a sign of life within 500ms, unknown: the kernel could not be asked"));
+    }
+
+    [TestCase(11.0, 1u, 0u, 2u, false, PathVerdict.PathDead, "the peer's kernel has not acknowledged the ping")]
+    [TestCase(11.0, 1u, 0u, 2u, true, PathVerdict.PathDead, "the proxy's kernel has not acknowledged the ping")]
+    [TestCase(0.5, 0u, 0u, 0u, false, PathVerdict.PeerFrozen, "the peer's kernel acknowledged the ping, its program did not answer")]
+    [TestCase(0.5, 0u, 0u, 4u, false, PathVerdict.PeerFrozen, "the peer's kernel acknowledged, its program did not answer, or its pong was lost")]
+    [TestCase(0.9, 1u, 0u, 0u, false, PathVerdict.PeerFrozen, "the peer's kernel is alive, its program did not answer")]
+    [TestCase(45.0, 0u, 900u, 0u, false, PathVerdict.PeerFrozen, "the peer's kernel is alive, its program did not answer")]
+    [TestCase(0.5, 0u, 0u, 0u, true, PathVerdict.BehindProxy, "the proxy's kernel acknowledged: what lies behind it is not known from here")]
+    public void The_verdict_of_a_timeout_is_what_the_kernel_knows(
+        double sinceAck, uint unacknowledged, uint notSent, uint retransmissions, bool behindProxy, object verdict, string meaning)
+    {
+        var tcp = new TcpInfo
+        {
+            SinceAck = TimeSpan.FromSeconds(sinceAck),
+            Unacknowledged = unacknowledged,
+            NotSent = notSent,
+            Retransmissions = retransmissions,
+        };
+
+        Disconnect end = Disconnect.ByTimeout(3, Timings, tcp, behindProxy);
+
+        Assert.That((end.Cause, end.Verdict, end.Tcp), Is.EqualTo((DisconnectCause.PongTimeout, (PathVerdict?)verdict, (TcpInfo?)tcp)));
+        Assert.That(end.Detail, Does.EndWith($"{end.Verdict!.Value.Name()}: {meaning}"));
+    }
+
+    [Test]
+    public void A_path_that_is_dead_behind_a_queue_says_for_how_long()
+    {
+        Disconnect end = Disconnect.ByDeadPath(TimeSpan.FromSeconds(30.52), new TcpInfo());
+
+        Assert.That((end.Cause, end.Verdict), Is.EqualTo((DisconnectCause.PongTimeout, PathVerdict.PathDead)));
+        Assert.That(end.Detail, Is.EqualTo("path_dead: the peer's kernel has acknowledged nothing for 30.5s, and bytes wait for it"));
     }
 }

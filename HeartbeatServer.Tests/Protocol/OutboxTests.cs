@@ -74,16 +74,16 @@ public sealed class OutboxTests
     }
 
     [Test]
-    public void A_write_that_waits_is_due_until_it_is_done()
+    public void A_write_that_waits_is_looked_after_until_it_is_done()
     {
         _outbox.TryBegin(10);
-        Assert.That(_outbox.WriteDue, Is.EqualTo(Heartbeat.Never));
+        Assert.That(_outbox.LookDue, Is.EqualTo(Heartbeat.Never));
 
         _outbox.Wait(TimeSpan.FromSeconds(10));
-        Assert.That(_outbox.WriteDue, Is.EqualTo(TimeSpan.FromSeconds(10)));
+        Assert.That((_outbox.IsWaiting, _outbox.LookDue), Is.EqualTo((true, TimeSpan.FromSeconds(10))));
 
         _outbox.Written();
-        Assert.That(_outbox.WriteDue, Is.EqualTo(Heartbeat.Never));
+        Assert.That((_outbox.IsWaiting, _outbox.LookDue), Is.EqualTo((false, Heartbeat.Never)));
     }
 
     [Test]
@@ -118,7 +118,7 @@ public sealed class OutboxTests
 
         Assert.That(Next(), Is.EqualTo(Outgoing.None));
         Assert.That(_outbox.TryBegin(10), Is.False);
-        Assert.That((_outbox.IsWriting, _outbox.IsClosed, _outbox.WriteDue), Is.EqualTo((false, true, Heartbeat.Never)));
+        Assert.That((_outbox.IsWriting, _outbox.IsClosed, _outbox.LookDue), Is.EqualTo((false, true, Heartbeat.Never)));
     }
 
     private Outgoing Next() => _outbox.Next(FrameWriter.PingSize);

@@ -26,7 +26,7 @@ internal sealed class ConnectionRig : IAsyncDisposable
             id,
             new IPEndPoint(IPAddress.Parse("192.0.2.1"), 50123),
             Pipe,
-            new ConnectionContext(timings, echo, maxMessage, new ServerLog(_logger), Metrics),
+            new ConnectionContext(timings, echo, maxMessage, TimeSpan.FromSeconds(30), new ServerLog(_logger), Metrics),
             phase,
             Clock.Wheel);
         Running = Connection.RunAsync();

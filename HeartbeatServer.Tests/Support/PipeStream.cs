@@ -38,7 +38,10 @@ internal sealed class PipeStream : Transport
 
     public override int UnreadBytes => 0;
 
-    public override TcpInfo? Tcp => null;
+    public override TcpInfo? Tcp => Kernel;
+
+    /// <summary>What the kernel is to say of the connection.</summary>
+    public TcpInfo? Kernel { get; set; }
 
     /// <summary>Whether a second write began before the first was done.</summary>
     public bool WritesOverlapped { get; private set; }

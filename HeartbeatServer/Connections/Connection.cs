@@ -22,7 +22,7 @@ namespace HeartbeatServer.Connections;
 [SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
 internal sealed class Connection : WheelEntry
 {
-    /// <summary>How long a client has to finish the closing handshake that we began.</summary>
+    /// <summary>How long a client has to end a connection that is over for us.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
     private readonly Transport _transport;
@@ -32,10 +32,9 @@ internal sealed class Connection : WheelEntry
     // Under the lock, which is the outbox.
     private readonly Outbox _outbox = new();
     private readonly Heartbeat _heartbeat;
-    private TimeSpan _closeBy = Heartbeat.Never;
-    private long _bytesIn;
-
     private readonly ConnectionWriter _writer;
+    private Deadline _endBy = new(Heartbeat.Never);
+    private long _bytesIn;
 
     // Read state: the read loop's own.
     private readonly MessageReader _reader;
@@ -45,8 +44,12 @@ internal sealed class Connection : WheelEntry
     private long _messagesIn;
     private long _messagesOut;
 
-    /// <summary>Set once, by <see cref="End"/>.</summary>
+    /// <summary>Whether bytes are read only to be thrown away: the cause is known, and the client is told.</summary>
+    private volatile bool _discards;
+
+    // Set once, by End.
     private Disconnect? _end;
+    private TimeSpan _endedAt = Heartbeat.Never;
 
     /// <param name="id">Its number, unique in this process.</param>
     /// <param name="remote">The client, as this machine sees it.</param>
@@ -59,7 +62,7 @@ internal sealed class Connection : WheelEntry
         (Id, Remote, _transport, _context, _wheel) = (id, remote, transport, context, wheel);
         Opened = wheel.Now;
         _heartbeat = new Heartbeat(context.Timings, Opened, phase);
-        _writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context.Log);
+        _writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context);
         _reader = new MessageReader(context.MaxMessage);
     }
 
@@ -67,15 +70,19 @@ internal sealed class Connection : WheelEntry
 
     public EndPoint Remote { get; }
 
+    /// <summary>Whether the other end of the TCP connection is a proxy: then the kernel knows the proxy, and not the client.</summary>
+    public bool IsBehindProxy { get; init; }
+
     /// <summary>When, as <see cref="TimingWheel.Now"/>.</summary>
     public TimeSpan Opened { get; }
 
-    /// <summary>What it did so far.</summary>
+    /// <summary>What it did so far, or until its end was decided.</summary>
     public ConnectionFigures Figures()
     {
         TimeSpan now = _wheel.Now;
         lock (_outbox)
         {
+            now = _endedAt < now ? _endedAt : now;
             return new ConnectionFigures(
                 Age: now - Opened,
                 Pings: _heartbeat.Pings,
@@ -88,7 +95,7 @@ internal sealed class Connection : WheelEntry
                 BytesOut: _outbox.BytesOut,
                 MessagesIn: _messagesIn,
                 MessagesOut: _messagesOut,
-                SinceLastByte: now - _heartbeat.LastReceived,
+                SinceLastByte: now > _heartbeat.LastReceived ? now - _heartbeat.LastReceived : TimeSpan.Zero,
                 LastPongLate: _heartbeat.LastPongLate,
                 CloseSent: _outbox.IsClosed);
         }
@@ -104,7 +111,9 @@ internal sealed class Connection : WheelEntry
             while (open)
             {
                 // A long payload is received straight into the message; everything else into the receive buffer.
-                bool intoMessage = _received.Start == _received.End && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
+                bool intoMessage = !_discards
+                    && _received.Start == _received.End
+                    && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
                 int count = await _transport.ReadAsync(
                     intoMessage ? _reader.PayloadTarget(_transport.UnreadBytes) : _received.Prepare(_reader.FrameRemaining > 0));
                 open = await OnReceivedAsync(count, intoMessage);
@@ -170,7 +179,7 @@ internal sealed class Connection : WheelEntry
         Disconnect? end;
         lock (_outbox)
         {
-            end = CloseOverdue(now) ?? WriteOverdue(now) ?? Judge(now, stall, out strikes);
+            end = EndOverdue(now, stall) ?? WriteOverdue(now, stall) ?? Judge(now, stall, out strikes);
             if (end is null)
                 next = _writer.TakeOwed();
             due = NextDue();
@@ -183,24 +192,53 @@ internal sealed class Connection : WheelEntry
             _ = _writer.SendOwedAsync(next);
             return due;
         }
-        if (End(end) && end.Cause == DisconnectCause.PongTimeout)
-            _writer.SendClose(CloseCode.InternalError, "pong timeout");
-        _transport.Abort();
+        // Whether its program is frozen or slow, as long as the client's kernel is there it gets a Close frame and FIN.
+        if (end.Verdict is not null and not PathVerdict.PathDead && End(end))
+        {
+            SayGoodbye(CloseCode.InternalError, "pong timeout");
+            return now + CloseTimeout;
+        }
+        Cut(end);
         return Heartbeat.Never;
     }
 
-    /// <summary>The client had its time for the closing handshake that we began.</summary>
-    private Disconnect? CloseOverdue(TimeSpan now) => now >= _closeBy ? _end : null;
+    /// <summary>The client had its time for the end of a connection that is over for us.</summary>
+    private Disconnect? EndOverdue(TimeSpan now, TimeSpan stall) => _endBy.IsOver(now, stall) ? _end ?? ByNetwork() : null;
 
-    private Disconnect? WriteOverdue(TimeSpan now) => now < _outbox.WriteDue ? null : new Disconnect(
-        DisconnectCause.SlowConsumer,
-        $"did not take {ConnectionWriter.OutputLimit / 1024} KiB, or the rest of a reply, within {ConnectionWriter.WriteTimeout.TotalSeconds}s");
+    /// <summary>
+    /// Bytes wait for the client, and it is time to look whether it takes any: what its kernel acknowledges counts. Where the kernel cannot be asked, the
+    /// write itself has to be done in time.
+    /// </summary>
+    private Disconnect? WriteOverdue(TimeSpan now, TimeSpan stall)
+    {
+        if (now < _outbox.LookDue || _writer.Progress is not { } progress)
+            return null;
+        progress.Forgive(stall);
+        TcpInfo? tcp = _transport.Tcp;
+        bool isPending = tcp is not { } info || progress.Look(info, now);
+        if (DeadPath(tcp) is { } dead)
+            return dead;
+        if (progress.LastMove + _context.WriteTimeout <= now)
+            return Disconnect.BySlowness(_context.WriteTimeout);
+        _outbox.LookAt(isPending || _outbox.IsWaiting ? NextLook(now, progress, tcp) : Heartbeat.Never);
+        return null;
+    }
+
+    /// <summary>Not after the moment at which a peer that goes on like this is cut.</summary>
+    private TimeSpan NextLook(TimeSpan now, SendProgress progress, TcpInfo? tcp)
+    {
+        TimeSpan next = now + _context.LookEvery;
+        TimeSpan slow = progress.LastMove + _context.WriteTimeout;
+        TimeSpan dead = tcp?.WhenSilent(now, _context.Timings.Patience) ?? Heartbeat.Never;
+        next = slow < next ? slow : next;
+        return dead < next ? dead : next;
+    }
 
     /// <summary>Does what the heartbeat wants: a ping is owed, or a missing pong is a strike.</summary>
     /// <param name="now">The time.</param>
     /// <param name="stall">How late we are ourselves.</param>
     /// <param name="strikes">In a row, if there was one; else 0.</param>
-    /// <returns>The end, after too many strikes.</returns>
+    /// <returns>The end, if it has come.</returns>
     private Disconnect? Judge(TimeSpan now, TimeSpan stall, out int strikes)
     {
         strikes = 0;
@@ -210,26 +248,42 @@ internal sealed class Connection : WheelEntry
             if (step == HeartbeatStep.Ping)
             {
                 _outbox.OwePing();
+                // It cannot leave, so nobody will judge it. A path that is dead is found all the same.
+                if (_outbox.IsWaiting && DeadPath(_transport.Tcp) is { } dead)
+                    return dead;
             }
             else if (CouldBeHeard())
             {
+                TcpInfo? tcp = _transport.Tcp;
+                if (tcp is { } info && (_writer.Progress ??= new SendProgress()).Judge(info, now, _context.Timings.Ping) == Silence.Queued)
+                {
+                    // Whoever takes nothing of what is before the ping is found by the looks that begin here.
+                    if (_outbox.LookDue == Heartbeat.Never)
+                        _outbox.LookAt(NextLook(now, _writer.Progress, tcp));
+                    continue;
+                }
                 strikes = _heartbeat.Strike();
                 _context.Metrics.CountStrike();
                 if (_heartbeat.IsDead)
-                    return Disconnect.ByTimeout(strikes, _context.Timings.Timeout, _transport.Tcp);
+                    return Disconnect.ByTimeout(strikes, _context.Timings, tcp, IsBehindProxy);
             }
         }
         return null;
     }
 
+    /// <summary>The peer's kernel is silent for longer than a dead peer may stay unnoticed.</summary>
+    private Disconnect? DeadPath(TcpInfo? tcp) => tcp is { } info && info.IsSilent(_context.Timings.Patience)
+        ? Disconnect.ByDeadPath(info.SinceAck, tcp, IsBehindProxy)
+        : null;
+
     /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
-    private bool CouldBeHeard() => _outbox.WriteDue == Heartbeat.Never && _transport.UnreadBytes == 0;
+    private bool CouldBeHeard() => !_outbox.IsWaiting && _transport.UnreadBytes == 0;
 
     private TimeSpan NextDue()
     {
         TimeSpan due = _outbox.IsClosed ? Heartbeat.Never : _heartbeat.NextDue;
-        due = _closeBy < due ? _closeBy : due;
-        return _outbox.WriteDue < due ? _outbox.WriteDue : due;
+        due = _endBy.Due < due ? _endBy.Due : due;
+        return _outbox.LookDue < due ? _outbox.LookDue : due;
     }
 
     /// <summary>Reads and answers what one receive brought.</summary>
@@ -242,6 +296,11 @@ internal sealed class Connection : WheelEntry
             return false;
         }
         OnBytes(count);
+        if (_discards)
+        {
+            _received.Start = _received.End;
+            return true;
+        }
 
         try
         {
@@ -266,9 +325,9 @@ internal sealed class Connection : WheelEntry
             End(Disconnect.ByViolation(violation));
             // The replies to what came before are still due.
             await FlushAsync();
-            _writer.SendClose(violation.CloseCode, violation.Rule);
-            await DiscardAsync();
-            return false;
+            SayGoodbye(violation.CloseCode, violation.Rule);
+            _received.Start = _received.End;
+            return true;
         }
     }
 
@@ -363,30 +422,41 @@ internal sealed class Connection : WheelEntry
     }
 
     /// <summary>
-    /// After a violation nothing that comes can be trusted. If we closed the socket now, while the client still sends, the kernel would answer RST,
-    /// which may destroy our Close frame on the client's side. So we half-close, and read on for a while.
+    /// The cause is known: tells the client with a Close frame and FIN, and throws away what it still sends, until its own FIN or for
+    /// <see cref="CloseTimeout"/>.
     /// </summary>
-    private async ValueTask DiscardAsync()
+    private void SayGoodbye(ushort code, string reason)
     {
-        TimeSpan closeBy = _wheel.Now + CloseTimeout;
+        _discards = true;
+        ExpectEnd();
+        _writer.SendClose(code, reason, endsWithFin: true);
+    }
+
+    /// <summary>The connection is over for us; the client has <see cref="CloseTimeout"/> to end it, too.</summary>
+    public void ExpectEnd()
+    {
+        TimeSpan due = _wheel.Now + CloseTimeout;
         lock (_outbox)
-            _closeBy = closeBy;
-        _wheel.Schedule(this, closeBy);
-        await _writer.UntilIdleAsync();
-        _transport.ShutdownSend();
-        _received.Start = _received.End;
-        while (true)
         {
-            int count = await _transport.ReadAsync(_received.Array);
-            if (count == 0)
+            if (_endBy.Due != Heartbeat.Never)
                 return;
-            OnBytes(count);
+            _endBy = new Deadline(due);
         }
+        _wheel.Schedule(this, due);
     }
 
     /// <summary>Sets the cause, unless there is one: the first counts.</summary>
     /// <returns>Whether it was the first.</returns>
-    private bool End(Disconnect end) => Interlocked.CompareExchange(ref _end, end, null) is null;
+    private bool End(Disconnect end)
+    {
+        lock (_outbox)
+        {
+            if (_end is not null)
+                return false;
+            (_end, _endedAt) = (end, _wheel.Now);
+            return true;
+        }
+    }
 
     private void EndByBug(Exception bug)
     {
@@ -394,14 +464,16 @@ internal sealed class Connection : WheelEntry
         _writer.SendClose(CloseCode.InternalError, "internal error");
     }
 
-    /// <summary>A read found the end: because the client is gone, or because a write failed and closed the transport.</summary>
+    /// <summary>The end that a read found, or that a failed write brings about.</summary>
     private Disconnect ByNetwork() => (_writer.Failure, _transport.Error) switch
     {
-        (IOException failure, _) => new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {failure.Message}"),
-        ({ } bug, _) => ByBug(bug),
-        (_, SocketError.Success) => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
+        ({ } bug and not IOException, _) => ByBug(bug),
+        // The kernel gave up: it has retransmitted, or probed, for as long as it does.
+        (_, SocketError.TimedOut) => Disconnect.ByDeadPath(_wheel.Now - _heartbeat.LastReceived, null, IsBehindProxy),
         // Shutdown is EPIPE: a write after the reset.
         (_, SocketError.ConnectionReset or SocketError.Shutdown) => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
+        ({ } failure, SocketError.Success) => new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {failure.Message}"),
+        (_, SocketError.Success) => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),
         (_, var error) => new Disconnect(DisconnectCause.ConnectionReset, error.ToString()),
     };
 

@@ -1,7 +1,6 @@
 using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
-using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Connections;
 
@@ -16,15 +15,12 @@ namespace HeartbeatServer.Connections;
 /// <param name="outbox">What is owed. It is the lock.</param>
 /// <param name="heartbeat">Learns when a ping leaves. Under the lock.</param>
 /// <param name="wheel">Knows the time.</param>
-/// <param name="log">Tells of each ping, at debug.</param>
+/// <param name="context">What all connections share.</param>
 internal sealed class ConnectionWriter(
-    Connection connection, Transport transport, Outbox outbox, Heartbeat heartbeat, TimingWheel wheel, ServerLog log)
+    Connection connection, Transport transport, Outbox outbox, Heartbeat heartbeat, TimingWheel wheel, ConnectionContext context)
 {
-    /// <summary>Most bytes given to the transport at once, and so what a client must take within <see cref="WriteTimeout"/>.</summary>
+    /// <summary>Most bytes given to the transport at once.</summary>
     public const int OutputLimit = 128 * 1024;
-
-    /// <summary>A client that has not taken <see cref="OutputLimit"/> bytes by then, while they wait, is a slow consumer.</summary>
-    public static readonly TimeSpan WriteTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>Where this thread puts its next ping. The ping leaves at once, as a rule, and the array is free again.</summary>
     [ThreadStatic]
@@ -33,11 +29,19 @@ internal sealed class ConnectionWriter(
     /// <summary>The read loop waits here until nothing is being written. Under the lock.</summary>
     private TaskCompletionSource? _turn;
 
-    /// <summary>Why a ping or the Close frame could not be written. The transport was closed then, and the read loop finds its end.</summary>
+    /// <summary>Whether FIN follows the Close frame. Under the lock.</summary>
+    private bool _endsWithFin;
+
+    /// <summary>
+    /// Why a write failed, if one did. Nothing leaves any more then, but the connection goes on: what the client sent before is still to be read, and it
+    /// may explain the end.
+    /// </summary>
     public Exception? Failure { get; private set; }
 
+    /// <summary>How the peer takes what waits for it. Under the lock; null as long as nobody had to ask.</summary>
+    public SendProgress? Progress { get; set; }
+
     /// <summary>Writes whole data frames, and waits as long as the client takes. The read loop's.</summary>
-    /// <exception cref="IOException">The connection is lost.</exception>
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> frames)
     {
         while (!TryBegin(frames.Length))
@@ -46,24 +50,39 @@ internal sealed class ConnectionWriter(
                 return;
             await UntilIdleAsync();
         }
-        while (!frames.IsEmpty)
+        try
         {
-            ReadOnlyMemory<byte> part = frames[..Math.Min(frames.Length, OutputLimit)];
-            frames = frames[part.Length..];
-            ValueTask write = transport.WriteAsync(part);
-            if (!write.IsCompleted)
-                WaitForClient();
-            await write;
+            while (!frames.IsEmpty)
+            {
+                ReadOnlyMemory<byte> part = frames[..Math.Min(frames.Length, OutputLimit)];
+                frames = frames[part.Length..];
+                ValueTask write = transport.WriteAsync(part);
+                if (!write.IsCompleted)
+                    WaitForClient();
+                await write;
+            }
+        }
+        catch (IOException e)
+        {
+            Fail(e);
+            return;
         }
         _ = SendOwedAsync(Written());
     }
 
     /// <summary>Writes a Close frame now, or owes it. Only the first counts.</summary>
-    public void SendClose(ushort code, string reason)
+    /// <param name="code">Of RFC 6455 section 7.4.</param>
+    /// <param name="reason">May be empty.</param>
+    /// <param name="endsWithFin">
+    /// Whether FIN follows: the client is told that nothing more comes, and may still send. If we closed the socket while it does, the kernel would answer
+    /// RST, which may destroy our Close frame on the client's side.
+    /// </param>
+    public void SendClose(ushort code, string reason, bool endsWithFin = false)
     {
         Outgoing next;
         lock (outbox)
         {
+            _endsWithFin |= endsWithFin;
             outbox.OweClose(FrameWriter.Close(code, reason));
             next = TakeOwed();
         }
@@ -80,8 +99,8 @@ internal sealed class ConnectionWriter(
     }
 
     /// <summary>
-    /// Sends what was taken, and then what is owed by that time: every ping and the Close frame leave here. Nobody has to wait for it; what goes wrong
-    /// closes the transport.
+    /// Sends what was taken, and then what is owed by that time: every ping and the Close frame leave here. Nobody has to wait for it: what goes wrong is
+    /// kept in <see cref="Failure"/>.
     /// </summary>
     public async Task SendOwedAsync(Outgoing next)
     {
@@ -98,8 +117,10 @@ internal sealed class ConnectionWriter(
                     WaitForClient();
                 }
                 await write;
-                if (next == Outgoing.Ping && log.IsDebug)
-                    log.PingSent(connection.Id, heartbeat.Pings);
+                if (next == Outgoing.Ping && context.Log.IsDebug)
+                    context.Log.PingSent(connection.Id, heartbeat.Pings);
+                if (next == Outgoing.Close && _endsWithFin)
+                    transport.ShutdownSend();
                 next = Written();
             }
         }
@@ -107,9 +128,7 @@ internal sealed class ConnectionWriter(
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            Failure ??= e;
-            Stop();
-            transport.Abort();
+            Fail(e);
         }
     }
 
@@ -139,6 +158,17 @@ internal sealed class ConnectionWriter(
             (turn, _turn) = (_turn, null);
         }
         turn?.SetResult();
+    }
+
+    /// <summary>A bug of ours ends the connection at once. Of a lost connection the read loop finds the end, and soon.</summary>
+    private void Fail(Exception error)
+    {
+        Failure ??= error;
+        Stop();
+        if (error is not IOException)
+            transport.Abort();
+        else
+            connection.ExpectEnd();
     }
 
     private bool TryBegin(int bytes)
@@ -177,12 +207,16 @@ internal sealed class ConnectionWriter(
         return next;
     }
 
-    /// <summary>The write in progress waits for the client, and its time runs.</summary>
+    /// <summary>The write in progress waits for the client, which owes progress from here on.</summary>
     private void WaitForClient()
     {
-        TimeSpan due = wheel.Now + WriteTimeout;
+        TimeSpan now = wheel.Now;
+        TimeSpan due = now + context.LookEvery;
         lock (outbox)
+        {
+            (Progress ??= new SendProgress()).Begin(now);
             outbox.Wait(due);
+        }
         wheel.Schedule(connection, due);
     }
 }

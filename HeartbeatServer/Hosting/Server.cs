@@ -57,7 +57,7 @@ internal sealed class Server : IAsyncDisposable
     {
         _ended = ended;
         (_options, _time, _loops, _table, _metrics, _log) = (options, time, loops, table, metrics, log);
-        _context = new ConnectionContext(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage, log, metrics);
+        _context = new ConnectionContext(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage, options.WriteTimeout, log, metrics);
         _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);

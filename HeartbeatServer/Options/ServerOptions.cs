@@ -29,6 +29,8 @@ internal sealed record ServerOptions
     /// <summary>In bytes.</summary>
     public int MaxMessage { get; init; } = 1024 * 1024;
 
+    public TimeSpan WriteTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Zero for no limit.</summary>
     public int MaxConnections { get; init; }
 

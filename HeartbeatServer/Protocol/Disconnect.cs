@@ -24,23 +24,39 @@ internal sealed record Disconnect(
 
     /// <summary>No pong came.</summary>
     /// <param name="strikes">In a row.</param>
-    /// <param name="timeout">Of each.</param>
-    /// <param name="tcp">What the kernel knows, before our Close frame goes out.</param>
-    public static Disconnect ByTimeout(int strikes, TimeSpan timeout, TcpInfo? tcp)
+    /// <param name="timings">Of the heartbeat.</param>
+    /// <param name="tcp">What the kernel knows, before our Close frame goes out; null if it cannot be asked.</param>
+    /// <param name="behindProxy">Whether the peer is a proxy, and the client stands behind it.</param>
+    public static Disconnect ByTimeout(int strikes, in HeartbeatTimings timings, TcpInfo? tcp, bool behindProxy = false)
     {
-        PathVerdict verdict = tcp?.Verdict ?? PathVerdict.Unknown;
-        string meaning = verdict switch
+        string silence = $"{strikes} ping(s) in a row without a sign of life within {timings.Timeout.TotalMilliseconds}ms";
+        string peer = behindProxy ? "proxy" : "peer";
+        (PathVerdict verdict, string meaning) = tcp switch
         {
-            PathVerdict.PathDead => "the peer's kernel has not acknowledged the ping",
-            PathVerdict.PeerFrozen => "the peer's kernel acknowledged the ping, its program did not answer",
-            _ => "the kernel could not be asked",
+            null => (PathVerdict.Unknown, "the kernel could not be asked"),
+            { } info when info.IsSilent(timings.Ping) => (PathVerdict.PathDead, $"the {peer}'s kernel has not acknowledged the ping"),
+            { } when behindProxy => (PathVerdict.BehindProxy, "the proxy's kernel acknowledged: what lies behind it is not known from here"),
+            { Retransmissions: > 0 } => (PathVerdict.PeerFrozen, "the peer's kernel acknowledged, its program did not answer, or its pong was lost"),
+            { Unacknowledged: 0, NotSent: 0 } => (PathVerdict.PeerFrozen, "the peer's kernel acknowledged the ping, its program did not answer"),
+            _ => (PathVerdict.PeerFrozen, "the peer's kernel is alive, its program did not answer"),
         };
-        return new Disconnect(
-            DisconnectCause.PongTimeout,
-            $"{strikes} ping(s) in a row without a sign of life within {timeout.TotalMilliseconds}ms, {verdict.Name()}: {meaning}",
-            Verdict: verdict,
-            Tcp: tcp);
+        return new Disconnect(DisconnectCause.PongTimeout, $"{silence}, {verdict.Name()}: {meaning}", Verdict: verdict, Tcp: tcp);
     }
+
+    /// <summary>The peer's kernel acknowledges nothing any more, while bytes of ours wait for it.</summary>
+    /// <param name="time">For so long.</param>
+    /// <param name="tcp">What the kernel knows; null if the connection is gone already.</param>
+    /// <param name="behindProxy">Whether the peer is a proxy, and the client stands behind it.</param>
+    public static Disconnect ByDeadPath(TimeSpan time, TcpInfo? tcp, bool behindProxy = false) => new(
+        DisconnectCause.PongTimeout,
+        $"{PathVerdict.PathDead.Name()}: the {(behindProxy ? "proxy" : "peer")}'s kernel has acknowledged nothing for {time.TotalSeconds:0.0}s, and bytes wait for it",
+        Verdict: PathVerdict.PathDead,
+        Tcp: tcp);
+
+    /// <summary>The client does not take what is sent to it.</summary>
+    /// <param name="time">For so long its kernel has taken nothing.</param>
+    public static Disconnect BySlowness(TimeSpan time) =>
+        new(DisconnectCause.SlowConsumer, $"took no byte for {time.TotalSeconds:0.###}s, though bytes wait for it");
 
     /// <summary>We closed, because the client broke a rule.</summary>
     public static Disconnect ByViolation(WebSocketProtocolException violation) => new(

@@ -15,7 +15,7 @@ internal enum Outgoing
 /// <remarks>
 /// <code>
 ///            TryBegin, Next                    Wait
-///   idle ---------------------> writing ---------------> the client has to read, until WriteDue
+///   idle ---------------------> writing ---------------> the client has to read: whoever looks does so at LookDue
 ///     ^                            |                           |
 ///     +---------- Written ---------+---------------------------+
 /// </code>
@@ -29,8 +29,11 @@ internal sealed class Outbox
     /// <summary>Whether a write is in progress.</summary>
     public bool IsWriting { get; private set; }
 
-    /// <summary>When the write that waits for the client has taken too long; <see cref="Heartbeat.Never"/> if none waits.</summary>
-    public TimeSpan WriteDue { get; private set; } = Heartbeat.Never;
+    /// <summary>Whether the write in progress waits for the client to read.</summary>
+    public bool IsWaiting { get; private set; }
+
+    /// <summary>When to look whether the client takes what waits for it, here or in our kernel; <see cref="Heartbeat.Never"/> if nothing does.</summary>
+    public TimeSpan LookDue { get; private set; } = Heartbeat.Never;
 
     /// <summary>Whether nothing may leave any more: the Close frame has left, or is leaving, or the connection is over.</summary>
     public bool IsClosed { get; private set; }
@@ -79,12 +82,16 @@ internal sealed class Outbox
     }
 
     /// <summary>The write in progress waits for the client.</summary>
-    /// <param name="due">When that has taken too long.</param>
-    public void Wait(TimeSpan due) => WriteDue = due;
+    /// <param name="look">When to look whether it takes anything.</param>
+    public void Wait(TimeSpan look) => (IsWaiting, LookDue) = (true, look);
+
+    /// <summary>Bytes wait for the client, and somebody looks again then.</summary>
+    /// <param name="look"><see cref="Heartbeat.Never"/> if nothing waits any more.</param>
+    public void LookAt(TimeSpan look) => LookDue = look;
 
     /// <summary>The write in progress is done.</summary>
-    public void Written() => (IsWriting, WriteDue) = (false, Heartbeat.Never);
+    public void Written() => (IsWriting, IsWaiting, LookDue) = (false, false, Heartbeat.Never);
 
     /// <summary>Nothing may leave any more: a write failed, or the connection is over.</summary>
-    public void Stop() => (IsWriting, IsClosed, WriteDue) = (false, true, Heartbeat.Never);
+    public void Stop() => (IsWriting, IsWaiting, IsClosed, LookDue) = (false, false, true, Heartbeat.Never);
 }
