@@ -11,7 +11,8 @@ internal sealed class Report(IReadOnlyList<Target> targets, IReadOnlyDictionary<
     public string ToMarkdown()
     {
         var text = new StringBuilder();
-        text.AppendLine(string.Join("; ", machine.Select(pair => $"{pair.Key}: {pair.Value}")) + ".");
+        foreach ((string name, string value) in machine)
+            text.AppendLine(CultureInfo.InvariantCulture, $"- {name}: {value}");
         int most = results.Count == 0 ? 0 : results.GroupBy(result => (result.Server, result.Phase)).Max(runs => runs.Count());
         text.AppendLine();
         text.AppendLine(most == 1
