@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="HeartbeatServer" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/HeartbeatServer /app/HeartbeatServer
-# This is the user "app" of Microsoft's images. It is a number here, because of a name Kubernetes cannot see that it is not root.
+# This is the user "app" of Microsoft's images. It is given as a number, because Kubernetes cannot see from a name that it is not root.
 USER 1654:1654
 # Options are HEARTBEAT_PING, HEARTBEAT_DRAIN and so on. The server writes no file: a read-only root file system will do.
 ENV HEARTBEAT_PORT=8080
