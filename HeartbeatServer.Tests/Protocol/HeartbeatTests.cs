@@ -288,6 +288,20 @@ public sealed class HeartbeatTests
     }
 
     [Test]
+    public void Pongs_with_another_payload_than_a_pings_are_counted_apart()
+    {
+        Heartbeat heartbeat = New();
+        Ping(heartbeat, 3);
+        heartbeat.PongReceived([], At(3.1), TimeSpan.Zero, out _);
+        heartbeat.PongReceived("hello"u8, At(3.1), TimeSpan.Zero, out _);
+        heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 9], At(3.1), TimeSpan.Zero, out _);
+        heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(3.1), TimeSpan.Zero, out _);
+        heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(3.1), TimeSpan.Zero, out _);
+
+        Assert.That((heartbeat.Pongs, heartbeat.OtherPongs), Is.EqualTo((1, 3)), "a repeated pong is none of the others");
+    }
+
+    [Test]
     public void The_deadline_runs_from_the_writing_of_the_ping_and_not_from_the_beat()
     {
         Heartbeat heartbeat = New();

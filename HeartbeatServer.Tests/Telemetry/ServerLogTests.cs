@@ -99,6 +99,17 @@ public sealed class ServerLogTests
     }
 
     [Test]
+    public void An_end_says_of_a_client_that_it_answers_with_another_payload()
+    {
+        var end = new Disconnect(DisconnectCause.ClientVanished, "FIN");
+        _log.Ended(7, Remote, end, new ConnectionFigures { Pings = 5, OtherPongs = 4 });
+        _log.Ended(8, Remote, end, new ConnectionFigures { Pings = 5, Pongs = 5, OtherPongs = 4 });
+
+        Assert.That(_sink.Lines[0], Does.Contain("late 0 | answers pings with another payload, 4 times | "));
+        Assert.That(_sink.Lines[1], Does.Not.Contain("another payload"));
+    }
+
+    [Test]
     public void An_end_without_a_round_trip_says_so()
     {
         _log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), Figures(default));

@@ -97,7 +97,8 @@ internal sealed class Connection : WheelEntry
                 MessagesOut: _messagesOut,
                 SinceLastByte: now > _heartbeat.LastReceived ? now - _heartbeat.LastReceived : TimeSpan.Zero,
                 LastPongLate: _heartbeat.LastPongLate,
-                CloseSent: _outbox.IsClosed);
+                CloseSent: _outbox.IsClosed,
+                OtherPongs: _heartbeat.OtherPongs);
         }
     }
 

@@ -49,7 +49,15 @@ internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKe
             throw Broken($"{opcode} frame with a payload of more than {MaxControlPayload} bytes", "5.5");
         // 5.1: "The server MUST close the connection upon receiving a frame that is not masked."
         if ((source[1] & 0x80) == 0)
-            throw Broken("frame from a client is not masked", "5.1");
+        {
+            // Some proxies write a Close frame of their own to both sides when they stop, in the form for clients: its code says so.
+            bool hasCode = opcode == Opcode.Close && shortLength >= sizeof(ushort);
+            if (hasCode && source.Length < 2 + sizeof(ushort))
+                return false;
+            throw Broken(
+                hasCode ? $"unmasked Close {BinaryPrimitives.ReadUInt16BigEndian(source[2..])}: a proxy that stops, not the client" : "frame from a client is not masked",
+                "5.1");
+        }
 
         int lengthEnd = shortLength switch { 126 => 4, 127 => 10, _ => 2 };
         // 5.2: "the most significant bit MUST be 0".

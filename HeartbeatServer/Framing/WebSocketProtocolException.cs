@@ -7,8 +7,9 @@ namespace HeartbeatServer.Framing;
 /// <param name="closeCode">1002, 1007 or 1009.</param>
 /// <param name="rule">The rule, in words that fit a log line.</param>
 /// <param name="section">The section of RFC 6455 that has the rule.</param>
-internal sealed class WebSocketProtocolException(ushort closeCode, string rule, string section)
-    : Exception($"{rule} (RFC 6455 section {section})")
+/// <param name="detail">What the peer sent, for the log alone; printable.</param>
+internal sealed class WebSocketProtocolException(ushort closeCode, string rule, string section, string detail = "")
+    : Exception($"{rule}{detail} (RFC 6455 section {section})")
 {
     public ushort CloseCode { get; } = closeCode;
 

@@ -230,7 +230,10 @@ internal sealed class Server : IAsyncDisposable
             return false;
         }
 
-        var connection = new Connection(_table.NextId(), remote, stream, _context, Random.Shared.NextDouble(), loop.Wheel);
+        var connection = new Connection(_table.NextId(), remote, stream, _context, Random.Shared.NextDouble(), loop.Wheel)
+        {
+            IsBehindProxy = remote is ForwardedEndPoint,
+        };
         int count = _table.Add(connection);
         _metrics.CountOpened(count);
         _log.Connected(connection.Id, remote, count);

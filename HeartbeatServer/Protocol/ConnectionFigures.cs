@@ -15,6 +15,7 @@ namespace HeartbeatServer.Protocol;
 /// <param name="SinceLastByte">Since the last byte from the client, or the upgrade.</param>
 /// <param name="LastPongLate">Whether its last pong came after its deadline.</param>
 /// <param name="CloseSent">Whether our Close frame was sent.</param>
+/// <param name="OtherPongs">With another payload than one of our pings has.</param>
 internal readonly record struct ConnectionFigures(
     TimeSpan Age,
     ulong Pings,
@@ -29,8 +30,12 @@ internal readonly record struct ConnectionFigures(
     long MessagesOut,
     TimeSpan SinceLastByte,
     bool LastPongLate = false,
-    bool CloseSent = false)
+    bool CloseSent = false,
+    int OtherPongs = 0)
 {
+    /// <summary>Whether it answers, but not as RFC 6455 section 5.5.3 has it: a pong carries the payload of its ping.</summary>
+    public bool AnswersOtherwise => Pings > 0 && Pongs == 0 && OtherPongs > 0;
+
     /// <summary>In a word: <c>healthy</c>, <c>late</c>, <c>suspect</c> or <c>closing</c>.</summary>
     public string State => CloseSent ? "closing" : Strikes > 0 ? "suspect" : LastPongLate ? "late" : "healthy";
 }

@@ -19,7 +19,7 @@ internal sealed record Disconnect(
         {
             (CloseCode.NoStatus, _) => "Close without a code",
             (_, "") => $"Close {code}",
-            _ => $"Close {code} \"{string.Concat(reason.Select(Printable))}\"",
+            _ => $"Close {code} {Quoted(reason)}",
         });
 
     /// <summary>No pong came.</summary>
@@ -68,7 +68,9 @@ internal sealed record Disconnect(
         },
         $"sent Close {violation.CloseCode}: {violation.Message}");
 
-    /// <summary>The client chose the reason: it must not break the line of the log that shows it, turn it round, nor drive the terminal.</summary>
+    /// <summary>A text that a client chose, in quotes: it must not break the line of the log that shows it, turn it round, nor drive the terminal.</summary>
+    public static string Quoted(string text) => $"\"{string.Concat(text.Select(Printable))}\"";
+
     private static string Printable(char c) => char.GetUnicodeCategory(c) switch
     {
         UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator => $"\\u{(int)c:x4}",

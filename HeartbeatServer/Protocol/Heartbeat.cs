@@ -74,6 +74,9 @@ internal sealed class Heartbeat
     /// <summary>Pongs that came after their deadline.</summary>
     public int Late { get; private set; }
 
+    /// <summary>Pongs with another payload than one of our pings has: unsolicited, which is legal, or the answers of a client that does not copy the payload.</summary>
+    public int OtherPongs { get; private set; }
+
     /// <summary>Whether the last pong came after its deadline.</summary>
     public bool LastPongLate { get; private set; }
 
@@ -159,10 +162,13 @@ internal sealed class Heartbeat
     public TimeSpan? PongReceived(ReadOnlySpan<byte> payload, TimeSpan now, TimeSpan stall, out bool isLate)
     {
         isLate = false;
-        if (payload.Length != sizeof(ulong))
+        ulong number = payload.Length == sizeof(ulong) ? BinaryPrimitives.ReadUInt64BigEndian(payload) : 0;
+        if (number == 0 || number > Pings)
+        {
+            OtherPongs++;
             return null;
-        ulong number = BinaryPrimitives.ReadUInt64BigEndian(payload);
-        if (number == 0 || number > Pings || Pings - number >= SentTimes.Length)
+        }
+        if (Pings - number >= SentTimes.Length)
             return null;
         ref TimeSpan sent = ref _sent[(int)(number % SentTimes.Length)];
         if (sent == Never)

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Text;
 using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Protocol;
@@ -185,7 +186,11 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
             return;
         ushort code = BinaryPrimitives.ReadUInt16BigEndian(payload);
         if (!CloseCode.MayBeSent(code))
-            throw new WebSocketProtocolException(CloseCode.ProtocolError, $"Close code {code} must not be sent", "7.4");
+        {
+            string reason = Encoding.UTF8.GetString(payload[sizeof(ushort)..]);
+            throw new WebSocketProtocolException(
+                CloseCode.ProtocolError, $"Close code {code} must not be sent", "7.4", reason.Length == 0 ? "" : $", its reason is {Disconnect.Quoted(reason)}");
+        }
         if (!System.Text.Unicode.Utf8.IsValid(payload[sizeof(ushort)..]))
             throw new WebSocketProtocolException(CloseCode.InvalidPayload, "reason of a Close frame is not valid UTF-8", "5.5.1");
     }

@@ -48,6 +48,8 @@ internal sealed class ServerLog(ILogger logger)
             figures.Age.TotalSeconds,
             end.Detail);
         Add("pings {Pings} pongs {Pongs} missed {Missed} late {Late} | ", figures.Pings, figures.Pongs, figures.Missed, figures.Late);
+        if (figures.AnswersOtherwise)
+            Add("answers pings with another payload, {OtherPongs} times | ", figures.OtherPongs);
         RoundTrips times = figures.RoundTrips;
         if (times.Count > 0)
         {

@@ -111,6 +111,7 @@ test("the advice of a pong timeout is that of its verdict", () => {
     const advice = (verdict, change) => Object.values(explainEnd(end(1, { cause: "pong_timeout", verdict, ...change }), OPTIONS)).join(" ");
     assert.match(advice("peer_frozen"), /kernel answered, its program did not.*event loop is blocked/);
     assert.match(explainEnd(end(1, { cause: "pong_timeout", verdict: "peer_frozen" }), { ...OPTIONS, "max-missed": "1" }).what, /: 1 ping was acknowledged/);
+    assert.match(advice("behind_proxy"), /behind a proxy, and the proxy's kernel answered.*The proxy's log/);
     assert.match(advice("path_dead"), /out of reach.*A NAT or firewall forgot/);
     assert.match(advice("unknown"), /could not be asked/);
     assert.match(advice("path_dead", { late: 5, round_trip_ms: { max: 800 } }), /may be slow, not dead; then raise --timeout above 800 ms/);

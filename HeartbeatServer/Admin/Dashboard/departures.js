@@ -151,6 +151,7 @@ const ago = (at, now) => `${duration(Math.max(0, (now - at) / 1000))} ago`;
 const WORDS = {
     "pong_timeout peer_frozen": ["client was frozen and is cut", "clients were frozen and are cut"],
     "pong_timeout path_dead": ["client was out of reach and is cut", "clients were out of reach and are cut"],
+    "pong_timeout behind_proxy": ["client behind a proxy was silent and is cut", "clients behind a proxy were silent and are cut"],
     "pong_timeout unknown": ["client was silent and is cut", "clients were silent and are cut"],
     client_vanished: ["client left without a goodbye", "clients left without a goodbye"],
     connection_reset: ["connection was reset", "connections were reset"],

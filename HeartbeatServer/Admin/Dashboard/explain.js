@@ -126,6 +126,12 @@ const EXPLANATIONS = {
                     + `A shorter --ping (now ${options.ping}) keeps a NAT's memory fresh; otherwise the client has to reconnect.${slow}`,
             };
         }
+        if (end.verdict === "behind_proxy") {
+            return {
+                what: `No answer came to ${pings}. The client is behind a proxy, and the proxy's kernel answered. ${lastByte(end)}`,
+                advice: `What lies behind the proxy is not known from here: it may be the client or its network. The proxy's log may know more.${slow}`,
+            };
+        }
         return {
             what: `No answer came to ${pings}. ${lastByte(end)}`,
             advice: `The kernel could not be asked whether the network or the program is to blame.${slow}`,
