@@ -1,84 +1,46 @@
-"""Runs the cases, each in a process of its own, prints a line for each and the totals."""
+"""What pytest has to know to run the suite: its options, when a case has its turn, what it gets, and what is printed at the end."""
 
-import argparse
-import contextlib
-import json
+import faulthandler
+import fcntl
+import functools
 import os
-import signal
+import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-import time
-import traceback
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
-from . import (  # noqa: F401 (importing registers the cases)
-    admin,
-    conformance,
-    conformance_text,
-    container,
-    dashboard,
-    deploy,
-    figures,
-    hostile_clients,
-    hostile_requests,
-    proxies,
-    real_clients,
-    rolling,
-    shipped,
-    storms,
-    verdicts,
-)
-from .case import CASES, Case, Failure, OutOfTime, Skip
-from .lab import REPOSITORY, Lab
+import pytest
 
-PARALLEL = 6
-GRACE = 20
+from harness.clients import build_gorilla
+from harness.expect import expect_that
+from harness.lab import Lab
+from harness.paths import REPOSITORY
+
+GRACE = 40
 """Seconds that a case may take to clean up after its limit."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="run.sh", description="The end-to-end suite.")
-    parser.add_argument("--server", type=Path, help="executable to test; without it, a Release build of the repository")
-    parser.add_argument("--only", metavar="TEXT", help="only cases whose name has the text")
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the memory figures of the hostile cases there, as Markdown")
-    parser.add_argument("--list", action="store_true", help="print the names of the cases")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--tools", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def pytest_addoption(parser: pytest.Parser) -> None:
+    suite = parser.getgroup("the end-to-end suite")
+    suite.addoption("--server", metavar="PATH", help="executable to test; without it, a Release build of the repository")
+    suite.addoption("--only", metavar="TEXT", default="", help="only cases whose name has the text")
+    suite.addoption("--figures", metavar="FILE", help="write the memory figures of the hostile cases there, as Markdown")
 
-    chosen = [case for case in CASES.values() if (options.only or "").lower() in case.name.lower()]
-    if options.list:
-        print(*(case.name for case in chosen), sep="\n")
-        return 0
-    if options.case:
-        print(json.dumps(run_here(CASES[options.case], Lab(options.server, options.tools))))
-        return 0
-    if not chosen:
-        parser.error(f"no case has {options.only!r} in its name; --list shows them")
 
-    server = (options.server or build()).resolve()
-    results: dict[str, dict] = {}
-    with tempfile.TemporaryDirectory(prefix="heartbeat-e2e-tools-") as tools:
-        real_clients.build_gorilla(Path(tools))
-
-        def run(case: Case) -> None:
-            result = run_apart(case, server, Path(tools))
-            results[case.name] = result
-            show(case, result)
-
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            list(pool.map(run, [case for case in chosen if not case.alone]))
-        for case in chosen:
-            if case.alone:
-                run(case)
-
-    figures.show({case.name: results[case.name] for case in chosen}, options.figures)
-    counts = {status: sum(result["status"] == status for result in results.values()) for status in ("ok", "FAIL", "skip")}
-    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
-    return 1 if counts["FAIL"] else 0
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Prepares what all cases share, once, before pytest-xdist starts its workers. They inherit the environment."""
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    server = Path(session.config.option.server or build()).resolve()
+    if not server.is_file():
+        raise pytest.UsageError(f"--server: there is no {server}")
+    shared = tempfile.mkdtemp(prefix="heartbeat-e2e-")
+    session.config.add_cleanup(functools.partial(shutil.rmtree, shared, ignore_errors=True))
+    build_gorilla(Path(shared))
+    os.environ.update(E2E_SHARED=shared, E2E_SERVER=str(server))
 
 
 def build() -> Path:
@@ -87,70 +49,65 @@ def build() -> Path:
     return project / "bin/Release/net10.0/HeartbeatServer"
 
 
-def run_apart(case: Case, server: Path, tools: Path) -> dict:
-    """In a process of its own: a case that hangs or leaks does it alone."""
-    start = time.monotonic()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "endtoend", "--case", case.name, "--server", server, "--tools", tools],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        output, errors = child.communicate(timeout=case.limit + GRACE)
-        result = json.loads(output)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.communicate()
-        result = {"status": "FAIL", "reason": f"still running {GRACE}s after its limit of {case.limit}s"}
-    except ValueError:
-        result = {"status": "FAIL", "reason": f"the case's process ended with {child.returncode}: {errors.decode()[-2000:]}"}
-    return {**result, "seconds": time.monotonic() - start}
+def runs_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
-def run_here(case: Case, lab: Lab) -> dict:
-    def out_of_time(*_: object) -> None:
-        raise OutOfTime(f"not done after {case.limit}s, at {where()}")
-
-    signal.signal(signal.SIGALRM, out_of_time)
-    signal.alarm(case.limit)
-    result = {"status": "ok"}
-    try:
-        with lab:
-            case.run(lab)
-    except Skip as e:
-        result = {"status": "skip", "reason": str(e)}
-    except (Failure, OutOfTime) as e:
-        result = {"status": "FAIL", "reason": f"{e}\n{log_tail(lab)}"}
-    except Exception:
-        result = {"status": "FAIL", "reason": f"{traceback.format_exc()}{log_tail(lab)}"}
-    finally:
-        signal.alarm(0)
-    return {**result, "figures": lab.figures}
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those that run alone come last."""
+    wanted = config.option.only.lower().replace(" ", "_")
+    chosen = [item for item in items if wanted in item.nodeid.lower().replace(" ", "_")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = sorted(chosen, key=runs_alone)
 
 
-def where() -> str:
-    """The line of the case that it hangs in."""
-    frames = [frame for frame in traceback.extract_stack() if "endtoend" in frame.filename]
-    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-6:-2]))
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Waits for the case's turn, and ends the worker if the case hangs so that pytest-timeout cannot end it.
+
+    The programs of a worker that ends are killed by the kernel. pytest-xdist reports the case as failed, and starts another worker.
+    """
+    limit = item.get_closest_marker("timeout")
+    seconds = limit.args[0] if limit else float(item.config.getini("timeout"))
+    with open(Path(os.environ["E2E_SHARED"]) / "turn", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX if runs_alone(item) else fcntl.LOCK_SH)
+        faulthandler.dump_traceback_later(seconds + GRACE, exit=True)
+        yield
+        faulthandler.cancel_dump_traceback_later()
+        fcntl.flock(turn, fcntl.LOCK_UN)
 
 
-def log_tail(lab: Lab) -> str:
-    """The last lines of each server's log, and errors from before."""
-    return "\n".join(
-        f"server: {line['@m'][:300]}"
-        for server in lab.servers[-2:]
-        for place, line in enumerate(server.log)
-        if place >= len(server.log) - 4 or line.get("@l") in ("Error", "Fatal"))
+@pytest.fixture
+def door() -> str:
+    """How requests come in: "default" or "plain". Cases marked with on_both_doors are run with each."""
+    return "default"
 
 
-_printing = threading.Lock()
+@pytest.fixture
+def lab(door: str, record_property) -> Iterator[Lab]:
+    before = set(threading.enumerate())
+    with Lab(Path(os.environ["E2E_SERVER"]), Path(os.environ["E2E_SHARED"]), door, record_property) as lab:
+        yield lab
+        print(lab.log_tail())  # pytest shows it of a case that failed
+    # What a case leaves behind would run beside the next one.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        expect_that("the threads of the case to have ended", not thread.is_alive(), thread)
 
 
-def show(case: Case, result: dict) -> None:
-    reason = result.get("reason", "").strip().replace("\n", "\n        ")
-    with _printing:
-        print(f"{result['status']:<4}  {case.name}  ({result['seconds']:.1f}s){'  ' + reason if reason else ''}", flush=True)
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
-    os._exit(130)
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    """The memory of the server before, at the worst of, and after each hostile case, and what a healthy client felt of it."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    figures = {report.nodeid: dict(report.user_properties)["figures"] for report in reports if dict(report.user_properties).get("figures")}
+    if not figures:
+        return
+    table = [
+        "| hostile case | RSS before, MiB | at the worst | after | longest wait of a healthy client for an echo, ms |",
+        "|---|---|---|---|---|"]
+    for nodeid, (before, peak, after, echo) in sorted(figures.items()):
+        name = nodeid.partition("::test_")[2].replace("_", " ")
+        table.append(f"| {name} | {before:.1f} | {peak:.1f} | {after:.1f} | {echo:.0f} |")
+    terminalreporter.section("memory")
+    terminalreporter.write_line("\n".join(table))
+    if config.option.figures:
+        Path(config.option.figures).write_text("\n".join(table) + "\n")

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end suite runs against: clients and proxies, from Debian and npm. Needs root.
+# Installs pytest, and what the end-to-end suite runs against: clients and proxies, from Debian and npm. Needs root.
 # On a machine with systemd Debian starts nginx, haproxy and prometheus as services; the suite does not need those: it starts its own proxies, and
 # of prometheus it only runs promtool.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-packages=(iproute2 nginx haproxy prometheus systemd chromium openssl buildah python3-websockets python3-wsproto golang-go golang-github-gorilla-websocket-dev)
+packages=(python3-pytest python3-pytest-xdist python3-pytest-timeout iproute2 nginx haproxy prometheus systemd chromium openssl buildah python3-websockets
+    python3-wsproto golang-go golang-github-gorilla-websocket-dev)
 command -v node >/dev/null || packages+=(nodejs npm)
 
 missing=()

@@ -1,4 +1,4 @@
-"""Size, time from start to listening, and memory at rest of an executable: /usr/bin/python3 -m endtoend.startup FILE (with run.sh's PYTHONPATH)."""
+"""Size, time from start to listening, and memory at rest of an executable: /usr/bin/python3 startup.py FILE."""
 
 import statistics
 import subprocess
@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from .case import Failure
-from .peer import Peer
-from .server import free_port
+from harness.expect import Failure
+from harness.peer import Peer
+from harness.server import free_port
 
 STARTS = 20
 

@@ -5,11 +5,13 @@ import http.client
 import json
 import subprocess
 
-from .case import case, eventually, expect, expect_that
-from .lab import Lab, need
-from .peer import Peer, frame
-from .server import Server, free_port
-from .storms import Swarm, knock
+import pytest
+
+from harness.crowd import Swarm, knock
+from harness.expect import eventually, expect, expect_that
+from harness.lab import Lab, need, on_both_doors
+from harness.peer import Peer, close_body, frame
+from harness.server import Server, free_port
 
 
 class Admin:
@@ -49,8 +51,7 @@ def start(lab: Lab, *arguments: str, descriptors: int | None = None) -> tuple[Se
     return lab.server("--admin", str(port), *arguments, descriptors=descriptors), Admin(port)
 
 
-@case("admin/promtool has nothing to complain about")
-def promtool(lab: Lab) -> None:
+def test_promtool_accepts_the_metrics(lab: Lab) -> None:
     tool = need("promtool")
     server, admin = start(lab, "--ping", "100ms", "--timeout", "100ms")
     with server, Peer(server.port) as peer:
@@ -59,8 +60,8 @@ def promtool(lab: Lab) -> None:
         expect("what promtool check metrics says", (checked.returncode, checked.stdout + checked.stderr), (0, ""))
 
 
-@case("admin/the numbers are those of the clients")
-def numbers(lab: Lab) -> None:
+@on_both_doors
+def test_the_numbers_are_those_of_the_clients(lab: Lab) -> None:
     server, admin = start(lab, "--ping", "1s", "--timeout", "200ms", "--max-missed", "2")
     with server:
         echoing, mute, leaving = (Peer(server.port) for _ in range(3))
@@ -105,8 +106,8 @@ def numbers(lab: Lab) -> None:
         echoing.goodbye()
 
 
-@case("admin/it outlives the drain")
-def drain(lab: Lab) -> None:
+@on_both_doors
+def test_it_outlives_the_drain(lab: Lab) -> None:
     server, admin = start(lab, "--drain", "4s")
     with server, Peer(server.port) as peer:
         expect("readiness", admin.get("/readyz"), (200, "serving\n"))
@@ -117,11 +118,12 @@ def drain(lab: Lab) -> None:
         expect("draining in /metrics", admin.figures()["heartbeat_draining"], 1)
         expect("the client's state", admin.json("/status/1")["state"], "closing")
         peer.receive()
-        peer.send(frame("close", b"\x03\xe9"))
+        peer.send(frame("close", close_body(1001)))
 
 
-@case("admin/a page of thousands of connections is short and cheap", alone=True, limit=120)
-def crowd(lab: Lab) -> None:
+@pytest.mark.alone
+@pytest.mark.timeout(120)
+def test_a_page_of_thousands_of_connections_is_short_and_cheap(lab: Lab) -> None:
     count, looks = 8_000, 20
     server, admin = start(lab, "--ping", "0")
     with server:
@@ -139,15 +141,15 @@ def crowd(lab: Lab) -> None:
         server.expect_empty()
 
 
-@case("admin/not ready while there is no descriptor to spare")
-def no_descriptor(lab: Lab) -> None:
+@pytest.mark.door
+def test_not_ready_while_there_is_no_descriptor_to_spare(lab: Lab) -> None:
     limit = 128
     server, admin = start(lab, "--ping", "0", descriptors=limit)
     with server:
         expect("/readyz of an empty server", admin.get("/readyz")[0], 200)
         with contextlib.ExitStack() as stack:
             for _ in range(limit):
-                if (peer := knock(server)) is None:
+                if (peer := knock(server.port)) is None:
                     break
                 stack.enter_context(peer)
             status, body = admin.get("/readyz")

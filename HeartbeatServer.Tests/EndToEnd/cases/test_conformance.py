@@ -1,72 +1,14 @@
-"""RFC 6455 over the socket: what is sent, and exactly what has to come back, frame by frame, to the end of the connection.
-
-A row is (name, chunks that are sent, frames that must come). Where the last frame is a Close, the connection must end with it; where not, it
-must still be alive.
-"""
+"""RFC 6455 over the socket: framing, control frames, reserved bits and fragments."""
 
 from collections.abc import Iterable
 
-from .case import case, expect, report, row
-from .lab import Lab
-from .peer import EOF, Item, Peer, close_body, frame
-
-Row = tuple[str, list[bytes], list[Item]]
-
-BYE = frame("close", close_body(1000))
+from harness.exchange import Row, chops, closed, echo_of_close, run
+from harness.lab import Lab, on_both_doors
+from harness.peer import close_body, frame
 
 
-def closed(code: int) -> Item:
-    """A Close that the server began: the code, and some reason that is the server's business."""
-    return ("closed with", code)
-
-
-def echo_of_close(body: bytes) -> Item:
-    return ("close", body)
-
-
-CAUSES = {1002: "protocol_error", 1007: "invalid_payload", 1009: "message_too_big"}
-
-
-def run(lab: Lab, rows: Iterable[Row], *options: str) -> None:
-    failures: list[str] = []
-    causes: dict[str, tuple[str, str]] = {}
-    with lab.server("--ping", "0", *options) as server:
-        for name, chunks, wanted in rows:
-            with row(name, failures), Peer(server.port) as peer:
-                causes["%s:%d" % peer.address] = name, CAUSES[wanted[-1][1]] if wanted and wanted[-1][0] == "closed with" else "client_closed"
-                check(peer, chunks, wanted)
-        server.expect_empty()
-        for end in server.ends():
-            name, cause = causes[end["Remote"]]
-            with row(name, failures):
-                expect(f"cause in the log ({end['Detail']})", end["Cause"], cause)
-    report(failures)
-
-
-def check(peer: Peer, chunks: list[bytes], wanted: list[Item]) -> None:
-    peer.send(*chunks)
-    for place, item in enumerate(wanted):
-        expect(f"frame {place + 1} of {len(wanted)}", told(peer.receive(), item), item)
-    if wanted and wanted[-1][0] in ("close", "closed with"):
-        expect("after the Close", peer.transcript(), [EOF])
-    else:
-        peer.goodbye()
-
-
-def told(item: Item, wanted: Item) -> Item:
-    """A Close with a reason for people, as closed() says it. The reason has to be UTF-8, and there."""
-    if wanted[0] == "closed with" and item[0] == "close" and len(item[1]) > 2:
-        item[1][2:].decode()
-        return closed(int.from_bytes(item[1][:2], "big"))
-    return item
-
-
-def chops(data: bytes, size: int = 1) -> list[bytes]:
-    return [data[i:i + size] for i in range(0, len(data), size)]
-
-
-@case("conformance/framing: sizes of text and binary")
-def sizes(lab: Lab) -> None:
+@on_both_doors
+def test_sizes_of_text_and_binary(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for size in (0, 1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 124, 125, 126, 127, 128, 153, 154, 155, 160, 161, 4096, 16383, 16384, 65534, 65535,
                      65536, 65537, 131072, 1 << 20):
@@ -84,8 +26,8 @@ def sizes(lab: Lab) -> None:
     run(lab, rows())
 
 
-@case("conformance/framing: lengths and masks that are wrong")
-def bad_lengths(lab: Lab) -> None:
+@on_both_doors
+def test_lengths_and_masks_that_are_wrong(lab: Lab) -> None:
     run(lab, [
         ("not masked", [frame("text", b"hello", masked=False)], [closed(1002)]),
         ("not masked, empty", [frame("binary", masked=False)], [closed(1002)]),
@@ -107,8 +49,8 @@ def bad_lengths(lab: Lab) -> None:
     ])
 
 
-@case("conformance/pings and pongs")
-def pings(lab: Lab) -> None:
+@on_both_doors
+def test_pings_and_pongs(lab: Lab) -> None:
     longest = bytes(range(125))
     flood = [frame("ping", b"%d" % i) for i in range(500)]
     run(lab, [
@@ -135,8 +77,7 @@ def pings(lab: Lab) -> None:
     ])
 
 
-@case("conformance/reserved bits and opcodes")
-def reserved(lab: Lab) -> None:
+def test_reserved_bits_and_opcodes(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for bits in range(1, 8):
             for opcode in ("text", "binary", "ping", "pong", "close"):
@@ -155,8 +96,8 @@ def reserved(lab: Lab) -> None:
     run(lab, rows())
 
 
-@case("conformance/fragmentation")
-def fragmentation(lab: Lab) -> None:
+@on_both_doors
+def test_fragmentation(lab: Lab) -> None:
     first, middle, last = frame("text", b"one ", fin=False), frame("continuation", b"two ", fin=False), frame("continuation", b"three")
     whole = ("text", b"one two three")
     run(lab, [
@@ -174,7 +115,7 @@ def fragmentation(lab: Lab) -> None:
         ("a ping between, in one write", [first + frame("ping", b"p") + middle + frame("ping", b"q") + last], [("pong", b"p"), ("pong", b"q"), whole]),
         ("a ping between, in single bytes", chops(first + frame("ping", b"p") + last), [("pong", b"p"), ("text", b"one three")]),
         ("a pong between", [first, frame("pong", b"p"), last], [("text", b"one three")]),
-        ("a Close between", [first, BYE], [echo_of_close(close_body(1000))]),
+        ("a Close between", [first, frame("close", close_body(1000))], [echo_of_close(close_body(1000))]),
         ("two messages, one after the other", [first, last, first, last], [("text", b"one three"), ("text", b"one three")]),
         ("continuation at the very start", [last], [closed(1002)]),
         ("continuation without FIN at the very start", [middle, last], [closed(1002)]),

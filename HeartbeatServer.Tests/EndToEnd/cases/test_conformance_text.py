@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
-from .case import case, expect, report, row
-from .conformance import Row, check, chops, closed, echo_of_close, run
-from .lab import Lab
-from .peer import EOF, RESET, Peer, close_body, frame
+import pytest
+
+from harness.exchange import Row, check, chops, closed, echo_of_close, run
+from harness.expect import Table, expect
+from harness.lab import Lab, on_both_doors
+from harness.peer import EOF, RESET, Peer, close_body, frame
 
 KOSME = "κόσμε".encode()
 
@@ -38,8 +40,7 @@ CUT_OFF = {name: start for name, (start, _) in COMPLETED.items()}
 """Right so far, but not to the end of the message."""
 
 
-@case("conformance/UTF-8: valid")
-def valid(lab: Lab) -> None:
+def test_valid_utf8(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for name, text in VALID.items():
             yield name, [frame("text", text)], [("text", text)]
@@ -53,8 +54,7 @@ def valid(lab: Lab) -> None:
     run(lab, rows())
 
 
-@case("conformance/UTF-8: invalid")
-def invalid(lab: Lab) -> None:
+def test_invalid_utf8(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for name, text in (INVALID | CUT_OFF).items():
             yield name, [frame("text", text)], [closed(1007)]
@@ -70,35 +70,32 @@ def invalid(lab: Lab) -> None:
     run(lab, rows())
 
 
-@case("conformance/UTF-8: fails as soon as a byte is wrong")
-def fails_fast(lab: Lab) -> None:
+def test_utf8_fails_as_soon_as_a_byte_is_wrong(lab: Lab) -> None:
     """The Close comes while the frame or the message is still incomplete; and does not come while all is still possible."""
-    failures: list[str] = []
-    with lab.server("--ping", "0") as server:
+    with lab.server("--ping", "0") as server, Table() as table:
         for name, text in INVALID.items():
             for before in (0, 20, 5000):
                 start = frame("text", b"x" * before + text, length=10_000)
-                with row(f"{name}, {before} bytes into a frame of 10000", failures), Peer(server.port) as peer:
+                with table.row(f"{name}, {before} bytes into a frame of 10000"), Peer(server.port) as peer:
                     check(peer, [start], [closed(1007)])
-            with row(f"{name}, in a first fragment", failures), Peer(server.port) as peer:
+            with table.row(f"{name}, in a first fragment"), Peer(server.port) as peer:
                 check(peer, [frame("text", text, fin=False)], [closed(1007)])
         for name, (text, rest) in COMPLETED.items():
             sent = frame("text", text + rest)
-            with row(f"{name}, completed later", failures), Peer(server.port) as peer:
+            with table.row(f"{name}, completed later"), Peer(server.port) as peer:
                 peer.send(sent[:-len(rest)])
                 peer.silence(0.1)
                 peer.send(sent[-len(rest):])
                 expect("echo", peer.receive(), ("text", text + rest))
                 peer.goodbye()
-    report(failures)
 
 
 MAY_BE_SENT = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
 MUST_NOT_BE_SENT = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 65535]
 
 
-@case("conformance/closing: codes and reasons")
-def close_codes(lab: Lab) -> None:
+@on_both_doors
+def test_close_codes_and_reasons(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         yield "no body", [frame("close")], [echo_of_close(b"")]
         for code in MAY_BE_SENT:
@@ -118,8 +115,8 @@ def close_codes(lab: Lab) -> None:
     run(lab, rows())
 
 
-@case("conformance/closing: what comes after a Close")
-def after_close(lab: Lab) -> None:
+@on_both_doors
+def test_what_comes_after_a_close(lab: Lab) -> None:
     bye = frame("close", close_body(1000))
     echo = echo_of_close(close_body(1000))
     run(lab, [
@@ -130,10 +127,9 @@ def after_close(lab: Lab) -> None:
         ("a message before it", [frame("text", b"first") + bye + frame("text", b"last")], [("text", b"first"), echo]),
         ("inside a frame that is cut short", [frame("text", b"", length=5) + bye], [closed(1007)]),
     ])
-    failures: list[str] = []
-    with lab.server("--ping", "0") as server:
+    with lab.server("--ping", "0") as server, Table() as table:
         for name, late in {"data": frame("binary", bytes(1000)) * 500, "Closes": bye * 1000}.items():
-            with row(f"much {name} right after it", failures), Peer(server.port) as peer:
+            with table.row(f"much {name} right after it"), Peer(server.port) as peer:
                 try:
                     peer.send(bye + late)
                 except (BrokenPipeError, ConnectionResetError):
@@ -142,46 +138,43 @@ def after_close(lab: Lab) -> None:
                 expect("answer", items[:-1], [echo])
                 expect("end", items[-1] in (EOF, RESET), True)
         for code, sent in {1002: frame("text", b"", rsv=4), 1007: frame("text", b"\xff"), 1009: frame("binary", b"", length=1 << 40)}.items():
-            with row(f"our Close {code} arrives although 8 MiB follow", failures), Peer(server.port) as peer:
+            with table.row(f"our Close {code} arrives although 8 MiB follow"), Peer(server.port) as peer:
                 peer.send(sent)
                 for _ in range(128):
                     peer.send(bytes(65536))
                 check(peer, [], [closed(code)])
-    report(failures)
 
 
-@case("conformance/messages up to 16 MiB", limit=120)
-def large_messages(lab: Lab) -> None:
-    failures: list[str] = []
+@pytest.mark.timeout(120)
+def test_messages_up_to_16_mib(lab: Lab) -> None:
     most = 16 << 20
     payload = (b"0123456789abcdef" * (most // 16))
     key = b"\x12\x9a\x00\xff"
-    with lab.server("--ping", "0", "--max-message", "16MiB") as server:
+    with lab.server("--ping", "0", "--max-message", "16MiB") as server, Table() as table:
         with Peer(server.port, timeout=30) as peer:
             for size in (1 << 20, 4 << 20, most):
                 for opcode in ("text", "binary"):
-                    with row(f"{opcode} of {size} whole", failures):
+                    with table.row(f"{opcode} of {size} whole"):
                         peer.send(frame(opcode, payload[:size]))
                         expect("echo", peer.receive(), (opcode, payload[:size]))
             sent = frame("binary", payload, key=key)
             for chop in (997, 1460, 65536):
-                with row(f"{most} in chops of {chop}", failures):
+                with table.row(f"{most} in chops of {chop}"):
                     peer.send(*chops(sent, chop))
                     expect("echo", peer.receive(), ("binary", payload))
             # A million small sends would only measure Python.
-            with row("1 MiB in chops of 64", failures):
+            with table.row("1 MiB in chops of 64"):
                 peer.send(*chops(frame("text", payload[:1 << 20]), 64))
                 expect("echo", peer.receive(), ("text", payload[:1 << 20]))
             for fragment in (64, 256, 4096, 65536, 4 << 20):
-                with row(f"{most} in fragments of {fragment}", failures):
+                with table.row(f"{most} in fragments of {fragment}"):
                     pieces = chops(payload, fragment)
                     peer.send(b"".join([
                         frame("text", pieces[0], fin=False), *[frame("continuation", piece, fin=False) for piece in pieces[1:-1]],
                         frame("continuation", pieces[-1])]))
                     expect("echo", peer.receive(), ("text", payload))
             peer.goodbye()
-        with row("one byte more in fragments", failures), Peer(server.port) as peer:
+        with table.row("one byte more in fragments"), Peer(server.port) as peer:
             check(peer, [frame("binary", payload, fin=False), frame("continuation", b"x")], [closed(1009)])
-        with row("one byte more, whole", failures), Peer(server.port) as peer:
+        with table.row("one byte more, whole"), Peer(server.port) as peer:
             check(peer, [frame("binary", payload + b"x")], [closed(1009)])
-    report(failures)

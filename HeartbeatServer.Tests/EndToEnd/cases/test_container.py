@@ -1,4 +1,4 @@
-"""The Dockerfile, built by buildah on stand-ins for its base images (standins.sh), and its image run as it says that it wants to be run."""
+"""The Dockerfile, built by buildah on stand-ins for its base images (harness/standins.sh), and its image run as it says that it wants to be run."""
 
 import contextlib
 import json
@@ -8,11 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from .case import Skip, case, eventually, expect, expect_that
-from .lab import HERE, REPOSITORY, Lab, need
-from .peer import Peer
-from .real_clients import start
-from .server import die_together, free_port
+import pytest
+
+from harness.clients import start
+from harness.expect import eventually, expect, expect_that
+from harness.lab import Lab, need
+from harness.paths import REPOSITORY, SUITE
+from harness.peer import Peer, close_body
+from harness.server import free_port
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -64,13 +67,13 @@ class Image:
 @contextlib.contextmanager
 def image(lab: Lab) -> Iterator[Image]:
     if os.geteuid() != 0:
-        raise Skip("root is needed for mounts and chroot")
+        pytest.skip("root is needed for mounts and chroot")
     if (lab.executable.parent / "HeartbeatServer.dll").exists():
-        raise Skip("a build, not a published file")
+        pytest.skip("a build, not a published file")
     environment = store(lab)
     need("buildah")
     done = subprocess.run(
-        [HERE / "standins.sh", "localhost/sdk", "localhost/runtime", lab.executable], env=environment, capture_output=True, text=True, timeout=120)
+        [SUITE / "harness/standins.sh", "localhost/sdk", "localhost/runtime", lab.executable], env=environment, capture_output=True, text=True, timeout=120)
     expect(f"exit code of standins.sh; it said: {done.stderr[-1000:]}", done.returncode, 0)
     try:
         yield Image(lab)
@@ -78,8 +81,9 @@ def image(lab: Lab) -> Iterator[Image]:
         buildah(lab, "umount", "--all")
 
 
-@case("container/built, not root, read-only, pings, health, drain", alone=True, limit=500)
-def container(lab: Lab) -> None:
+@pytest.mark.alone
+@pytest.mark.timeout(500)
+def test_it_is_built_not_root_read_only_pings_tells_its_health_and_drains(lab: Lab) -> None:
     with image(lab) as built:
         config = built.config
         expect("user", config["User"], "1654:1654")
@@ -97,9 +101,10 @@ def container(lab: Lab) -> None:
         expect_that("bad health without a server", built.health(port)[0] == 1, built.health(port))
         log = lab.scratch / "container.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                built.command(*config["Entrypoint"]), env=built.environment(HEARTBEAT_PORT=str(port), HEARTBEAT_PING="300ms", HEARTBEAT_DRAIN="3s"),
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_together)
+            environment = built.environment(HEARTBEAT_PORT=str(port), HEARTBEAT_PING="300ms", HEARTBEAT_DRAIN="3s")
+            process = lab.start(
+                ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), *built.command(*config["Entrypoint"])],
+                stdout=output, stderr=output)
         eventually("the line that it listens", lambda: "Listening on" in log.read_text(), 10)
         status = Path(f"/proc/{process.pid}/status").read_text()
         expect_that("user 1654 and no capabilities", "Uid:\t1654\t1654\t1654\t1654" in status and "CapEff:\t0000000000000000" in status, status)
@@ -115,7 +120,7 @@ def container(lab: Lab) -> None:
             process.send_signal(15)
             while (item := slow.receive())[0] == "ping":
                 pass
-            expect("goodbye", (item[0], item[1][:2]), ("close", b"\x03\xe9"))
+            expect("goodbye", (item[0], item[1][:2]), ("close", close_body(1001)))
             expect_that("bad health while draining", built.health(port)[0] == 1, built.health(port))
             # No answer to the Close: it is cut when the time is over.
             process.wait(3 + 5)

@@ -8,12 +8,15 @@ import subprocess
 import threading
 import time
 
-from .browser import Page, page
-from .case import case, eventually, expect, expect_that
-from .lab import HERE, REPOSITORY, Lab, need
-from .peer import EOF, RESET, Peer, frame, upgrade_request
-from .server import Server, free_port
-from .verdicts import waiting_client
+import pytest
+
+from harness.browser import Page, page
+from harness.clients import waiting_client
+from harness.expect import eventually, expect, expect_that
+from harness.lab import Lab, need
+from harness.paths import DASHBOARD, SUITE
+from harness.peer import EOF, RESET, Peer, frame, upgrade_request
+from harness.server import Server, free_port
 
 PING = ("--ping", "2s", "--timeout", "1s")
 SLOW = 1.3
@@ -35,11 +38,7 @@ def stays(server: Server, source: str, delay: float = 0.0) -> int:
                     peer.send(frame("pong", item[1]))
 
     threading.Thread(target=run, daemon=True).start()
-    return number(server, f"{peer.address[0]}:{peer.address[1]}")
-
-
-def number(server: Server, remote: str) -> int:
-    return server.wait_for(f"{remote} connected")["Connection"]
+    return server.number_of(peer.address)
 
 
 def flap(server: Server, source: str) -> None:
@@ -58,14 +57,13 @@ def expect_to_fit(shown: Page) -> None:
     expect_that("a page that is not wider than its window", widths[0] <= widths[1], widths)
 
 
-@case("dashboard/healthy, slow, frozen, flapping and gone are told apart", limit=120)
-def told_apart(lab: Lab) -> None:
+@pytest.mark.timeout(120)
+def test_healthy_slow_frozen_flapping_and_gone_are_told_apart(lab: Lab) -> None:
     port = free_port()
     origin = f"http://localhost:{port}"
-    with contextlib.ExitStack() as stack:
-        server = lab.server("--admin", str(port), "--log-level", "debug", *PING).__enter__()
-        stack.callback(server.kill)
-        shown = stack.enter_context(page(lab))
+    server = lab.server("--admin", str(port), "--log-level", "debug", *PING)
+    server.wait_until_it_listens()
+    with page(lab) as shown:
         shown.look(1400, "light")
         shown.open(origin)
         shown.wait_for_text("#situation", "Nobody is connected.")
@@ -165,8 +163,7 @@ def ended_details(shown: Page, ended: int) -> None:
     shown.press("Escape")
 
 
-@case("dashboard/a crowd that leaves at once, and a request that is refused", limit=60)
-def crowd(lab: Lab) -> None:
+def test_a_crowd_that_leaves_at_once_and_a_request_that_is_refused(lab: Lab) -> None:
     """Nobody of the crowd comes back: it does not flap, though each address left many times."""
     port = free_port()
     with lab.server("--admin", str(port), "--ping", "0") as server, page(lab) as shown:
@@ -187,12 +184,11 @@ def crowd(lab: Lab) -> None:
         shown.expect_quiet_console()
 
 
-@case("dashboard/texts and patterns")
-def texts(lab: Lab) -> None:
+def test_texts_and_patterns(lab: Lab) -> None:
     """The pure modules of the page, by Node's test runner. A folder of their own says that they are modules."""
     folder = lab.scratch / "dashboard"
-    shutil.copytree(REPOSITORY / "HeartbeatServer/Admin/Dashboard", folder)
-    for test in (HERE / "dashboard").glob("*.test.js"):
+    shutil.copytree(DASHBOARD, folder)
+    for test in (SUITE / "dashboard").glob("*.test.js"):
         shutil.copy(test, folder)
     (folder / "package.json").write_text('{"type": "module"}')
     ran = subprocess.run([need("node"), "--test", "--test-reporter=tap", *sorted(folder.glob("*.test.js"))], cwd=folder, capture_output=True, text=True, timeout=50)

@@ -9,87 +9,81 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-from .case import Skip, case, eventually, expect, expect_that
-from .lab import CLIENTS, REPOSITORY, Lab, need
-from .peer import Peer, upgrade_request
-from .proxies import certificate
-from .server import free_port
+import pytest
 
-DEPLOY = REPOSITORY / "deploy"
+from harness.crowd import knock
+from harness.expect import eventually, expect, expect_that
+from harness.lab import Lab, need
+from harness.paths import (
+    ALERTS,
+    CLIENTS,
+    COMPOSE,
+    COMPOSE_HAPROXY,
+    KUBERNETES,
+    PROMETHEUS,
+    SEVERAL_SERVERS_HAPROXY,
+    SEVERAL_SERVERS_NGINX,
+    SYSTEMD_UNIT,
+)
+from harness.peer import Peer, close_body, frame, upgrade_request
+from harness.proxies import certificate, derive, haproxy, nginx
+from harness.server import free_port
 
 
 def checked(what: str, *arguments: object) -> str:
+    """Runs a program that has to end with 0. Returns what it said."""
     done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=60)
     expect(f"exit code of {what}; it said: {(done.stdout + done.stderr)[-1500:]}", done.returncode, 0)
     return done.stdout + done.stderr
 
 
-def adapted(lab: Lab, file: str, **addresses: str) -> str:
-    """The file with certificates that exist. Nothing else is changed, but for the addresses."""
-    pem, key = certificate(lab.scratch)
-    both = lab.scratch / "both.pem"
-    both.write_text(pem.read_text() + key.read_text())
-    text = (DEPLOY / file).read_text()
-    for old, new in {
-            "/etc/haproxy/heartbeat.pem": str(both), "/etc/ssl/certs/heartbeat.pem": str(pem),
-            "/etc/ssl/private/heartbeat.key": str(key), **addresses}.items():
-        text = text.replace(old, new)
-    return text
-
-
-@case("deploy/haproxy.cfg is what haproxy accepts")
-def haproxy(lab: Lab) -> None:
-    config = lab.scratch / "haproxy.cfg"
-    config.write_text(adapted(lab, "haproxy.cfg"))
-    said = checked("haproxy -c", need("haproxy"), "-c", "-f", config)
+def accepted_by_haproxy(config: Path, *before: str) -> None:
+    """`before`: the program, with its arguments, that starts haproxy."""
+    said = checked("haproxy -c", *before, need("haproxy"), "-c", "-f", config)
     expect_that("no warning", "WARNING" not in said.upper(), said)
+
+
+def test_haproxy_accepts_its_configuration(lab: Lab) -> None:
+    config = lab.scratch / "haproxy.cfg"
+    config.write_text(derive(SEVERAL_SERVERS_HAPROXY, {"/etc/haproxy/heartbeat.pem": certificate(lab.scratch).both}))
+    accepted_by_haproxy(config)
 
 
 def compose_proxy(lab: Lab, **addresses: str) -> Path:
     """The configuration of compose's proxy, on the certificate that compose.yaml tells people to make."""
-    command = re.search(r"(?m)^#   (mkdir (?:.*\\\n)*.*)", (REPOSITORY / "compose.yaml").read_text())[1].replace("\n#", "\n")
+    command = re.search(r"(?m)^#   (mkdir (?:.*\\\n)*.*)", COMPOSE.read_text())[1].replace("\n#", "\n")
     # Under the strictest umask that people have.
     checked("the command in compose.yaml", "sh", "-c", f'cd "{lab.scratch}" && umask 077 && {command}')
-    text = (DEPLOY / "compose/haproxy.cfg").read_text()
-    for old, new in {"/certificates/": f"{lab.scratch}/certificates/", **addresses}.items():
-        expect_that(f"{old!r} to be in it", old in text, text)
-        text = text.replace(old, new)
     config = lab.scratch / "haproxy.cfg"
-    config.write_text(text)
+    config.write_text(derive(COMPOSE_HAPROXY, {"/certificates/": f"{lab.scratch}/certificates/", **addresses}))
     return config
 
 
-@case("deploy/compose/haproxy.cfg is what haproxy accepts, as the user of its image")
-def compose_haproxy(lab: Lab) -> None:
+def test_haproxy_accepts_the_configuration_of_compose_as_the_user_of_its_image(lab: Lab) -> None:
     if os.geteuid() != 0:
-        raise Skip("root is needed to become another user")
+        pytest.skip("root is needed to become another user")
     # The name is one of compose's network.
     config = compose_proxy(lab, **{" server:8080": " 127.0.0.1:8080"})
     # In the container the folder is a mount, which nothing stands in front of.
+    lab.shared.chmod(0o755)
     lab.scratch.chmod(0o755)
-    said = checked("haproxy -c", need("setpriv"), "--reuid=99", "--regid=99", "--clear-groups", need("haproxy"), "-c", "-f", config)
-    expect_that("no warning", "WARNING" not in said.upper(), said)
+    accepted_by_haproxy(config, need("setpriv"), "--reuid=99", "--regid=99", "--clear-groups")
 
 
-@case("deploy/compose/haproxy.cfg finds a server that starts after it")
-def late_server(lab: Lab) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names, lab.server() as server:
-        names.bind(("127.0.0.1", 0))
-        known = threading.Event()
-        threading.Thread(target=answer_names, args=(names, known), daemon=True).start()
+def test_haproxy_of_compose_finds_a_server_that_starts_after_it(lab: Lab) -> None:
+    with name_server() as (names, known), lab.server() as server:
         port = free_port()
         config = compose_proxy(lab, **{
-            "127.0.0.11:53": f"127.0.0.1:{names.getsockname()[1]}", " server:8080": f" server.invalid:{server.port}",
+            "127.0.0.11:53": f"127.0.0.1:{names}", " server:8080": f" server.invalid:{server.port}",
             "bind :8443": f"bind 127.0.0.1:{port}", "maxconn 20000": "maxconn 1000"})
         trusted = ssl.create_default_context(cafile=lab.scratch / "certificates/heartbeat.pem")
         # The machine's own resolver need not be waited for, which does not know the name either.
-        proxy = lab.start([need("haproxy"), "-f", config, "-db"], env={"RES_OPTIONS": "attempts:1 timeout:1"}, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        lab.start(haproxy(config), env={"RES_OPTIONS": "attempts:1 timeout:1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def status() -> int | None:
             with contextlib.suppress(ConnectionRefusedError), Peer(port, upgrade=False, tls=trusted) as peer:
@@ -99,34 +93,46 @@ def late_server(lab: Lab) -> None:
         expect("status before the name is known", eventually("haproxy to listen", status, 10), 503)
         known.set()
         eventually("an upgrade when it is", lambda: status() == 101, 10)
-        proxy.terminate()
-        proxy.wait(10)
 
 
-def answer_names(names: socket.socket, known: threading.Event) -> None:
-    """A name server: no name exists until they are known, and then each of them is 127.0.0.1."""
-    with contextlib.suppress(OSError):  # closed when the case ends
+@contextlib.contextmanager
+def name_server() -> Iterator[tuple[int, threading.Event]]:
+    """A name server, by its port. No name exists until they are known, and then each of them is 127.0.0.1."""
+    known = threading.Event()
+
+    def answer() -> None:
         while True:
             query, client = names.recvfrom(512)
+            if not query:
+                return
             end = query.index(b"\0", 12) + 5  # of the question: the name, its type and its class
             is_address = known.is_set() and query[end - 4:end - 2] == b"\0\1"
             head = query[:2] + (b"\x81\x80" if known.is_set() else b"\x81\x83") + b"\0\1" + (b"\0\1" if is_address else b"\0\0") + bytes(4)
             names.sendto(head + query[12:end] + (b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1" if is_address else b""), client)
 
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names:
+        names.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield names.getsockname()[1], known
+        finally:
+            names.sendto(b"", names.getsockname())
+            thread.join()
 
-@case("deploy/nginx.conf is what nginx accepts, and spreads over the servers that live")
-def nginx(lab: Lab) -> None:
+
+def test_nginx_accepts_its_configuration_and_spreads_over_the_servers_that_live(lab: Lab) -> None:
     with lab.server() as first, lab.server() as second:
         port, gone = free_port(), free_port()
-        config = lab.scratch / "nginx.conf"
-        config.write_text(adapted(lab, "nginx.conf", **{
+        config, made = lab.scratch / "nginx.conf", certificate(lab.scratch)
+        config.write_text(derive(SEVERAL_SERVERS_NGINX, {
+            "/etc/ssl/certs/heartbeat.pem": made.pem, "/etc/ssl/private/heartbeat.key": made.key,
             "listen 80;": f"listen 127.0.0.1:{port};", "listen 443 ssl;": f"listen 127.0.0.1:{free_port()} ssl;", "192.0.2.11:8080": f"127.0.0.1:{gone}",
             "192.0.2.12:8080": f"127.0.0.1:{first.port}", "192.0.2.13:8080": f"127.0.0.1:{second.port}",
             "worker_connections 100000;": "worker_connections 1000;", "worker_rlimit_nofile 200000;": ""}))
-        common = [need("nginx"), "-p", lab.scratch, "-c", config, "-e", lab.scratch / "nginx.log", "-g", f"daemon off; pid {lab.scratch}/nginx.pid;"]
-        checked("nginx -t", *common, "-t")
-        process = lab.start([*map(str, common)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        peers = [connected(port) for _ in range(20)]
+        checked("nginx -t", *nginx(config), "-t")
+        process = lab.start(nginx(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        peers = [eventually("nginx to listen", lambda: knock(port)), *(Peer(port) for _ in range(19))]
         logs = (first, second)
         eventually("20 lines in the logs", lambda: sum(len(server.lines(" connected, ")) for server in logs) == 20)
         expect("share of each of the two that live", [len(server.lines(" connected, ")) for server in logs], [10, 10])
@@ -136,19 +142,8 @@ def nginx(lab: Lab) -> None:
         process.wait(10)
 
 
-def connected(port: int) -> Peer:
-    """Waits for nginx to listen."""
-    for _ in range(200):
-        try:
-            return Peer(port)
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-    return Peer(port)
-
-
-@case("deploy/the systemd unit verifies, and is as hardened as it says")
-def systemd(lab: Lab) -> None:
-    text = (DEPLOY / "heartbeat-server.service").read_text()
+def test_the_systemd_unit_verifies_and_is_as_hardened_as_it_says(lab: Lab) -> None:
+    text = (SYSTEMD_UNIT).read_text()
     unit = lab.scratch / "heartbeat-server.service"
     unit.write_text(text.replace("/usr/local/bin/HeartbeatServer", str(lab.executable)))
     said = checked("systemd-analyze verify", need("systemd-analyze"), "verify", unit)
@@ -160,17 +155,16 @@ def systemd(lab: Lab) -> None:
     expect("exit code after which it is not started again", re.search(r"RestartPreventExitStatus=(\d+)", text)[1], str(bad))
 
 
-@case("deploy/Kubernetes' schemas accept the manifest")
-def kubernetes(lab: Lab) -> None:
+def test_the_schemas_of_kubernetes_accept_the_manifest(lab: Lab) -> None:
     if not (CLIENTS / "ws/node_modules/kubernetes-models").exists():
-        raise Skip("kubernetes-models is not installed: run install.sh")
+        pytest.skip("kubernetes-models is not installed: run install.sh")
     check = [need("node"), CLIENTS / "ws/kubernetes.mjs"]
-    said = checked("the check", *check, DEPLOY / "kubernetes.yaml")
+    said = checked("the check", *check, KUBERNETES)
     kinds = ["Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"]
     expect("what was checked", re.findall(r"ok (\w+)", said), kinds)
     # And the check does tell right from wrong.
     wrong = lab.scratch / "wrong.yaml"
-    wrong.write_text((DEPLOY / "kubernetes.yaml").read_text().replace("periodSeconds: 2\n", "periodSeconds: often\n"))
+    wrong.write_text((KUBERNETES).read_text().replace("periodSeconds: 2\n", "periodSeconds: often\n"))
     expect("exit code for a wrong one", subprocess.run([*map(str, check), str(wrong)], capture_output=True).returncode, 1)
 
 
@@ -185,12 +179,11 @@ def parsed(file: Path) -> list[dict]:
     return json.loads(done.stdout)
 
 
-@case("deploy/kubernetes.yaml's options and probes, on a server that serves, drains and hangs")
-def probes(lab: Lab) -> None:
-    kinds = {document["kind"]: document for document in parsed(DEPLOY / "kubernetes.yaml")}
+def test_the_options_and_probes_of_kubernetes_on_a_server_that_serves_drains_and_hangs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {document["kind"]: document for document in parsed(KUBERNETES)}
     container = kinds["Deployment"]["spec"]["template"]["spec"]["containers"][0]
-    # A case has a process of its own, and so an environment.
-    os.environ.update({variable["name"]: variable["value"] for variable in container["env"]})
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
     admin = free_port()
     with lab.server("--admin", f"127.0.0.1:{admin}") as server, Peer(server.port) as peer:
         ports = {"http": server.port, "admin": admin}
@@ -218,12 +211,11 @@ def probes(lab: Lab) -> None:
         expect("the goodbye", peer.data()[0], "close")
         eventually("not ready while draining", lambda: probe("readinessProbe") == 503)
         expect("liveness while draining", probe("livenessProbe"), 200)
-        peer.send(peer.frame("close", b"\x03\xe9"))
+        peer.send(frame("close", close_body(1001)))
 
 
-@case("deploy/kubernetes.yaml's ingress: what haproxy accepts, and a slot for every pod")
-def ingress(lab: Lab) -> None:
-    kinds = {document["kind"]: document for document in parsed(DEPLOY / "kubernetes.yaml")}
+def test_haproxy_accepts_the_ingress_of_kubernetes_and_has_a_slot_for_every_pod(lab: Lab) -> None:
+    kinds = {document["kind"]: document for document in parsed(KUBERNETES)}
     annotations = kinds["Ingress"]["metadata"]["annotations"]
     # Its controller puts them into a backend.
     config = lab.scratch / "haproxy.cfg"
@@ -231,22 +223,19 @@ def ingress(lab: Lab) -> None:
         "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\nfrontend web\n bind 127.0.0.1:80\n default_backend heartbeat\n"
         f"backend heartbeat\n balance {annotations['haproxy.org/load-balance']}\n option forwardfor\n{annotations['haproxy.org/backend-config-snippet']}\n"
         " server one 127.0.0.1:8080\n")
-    said = checked("haproxy -c", need("haproxy"), "-c", "-f", config)
-    expect_that("no warning", "WARNING" not in said.upper(), said)
+    accepted_by_haproxy(config)
     slots, most = int(annotations["haproxy.org/scale-server-slots"]), kinds["HorizontalPodAutoscaler"]["spec"]["maxReplicas"]
     expect_that(f"slots for {most} pods, and one more in a rolling update", slots > most, slots)
 
 
-@case("deploy/compose.yaml, prometheus.yml and the alerts")
-def compose(lab: Lab) -> None:
-    folder = DEPLOY / "compose"
-    checked("promtool check config", need("promtool"), "check", "config", folder / "prometheus.yml")
-    rules = checked("promtool check rules", need("promtool"), "check", "rules", folder / "alerts.yml")
+def test_compose_prometheus_and_the_alerts(lab: Lab) -> None:
+    checked("promtool check config", need("promtool"), "check", "config", PROMETHEUS)
+    rules = checked("promtool check rules", need("promtool"), "check", "rules", ALERTS)
     expect_that("four rules", "4 rules found" in rules, rules)
-    services = parsed(REPOSITORY / "compose.yaml")[0]["services"]
+    services = parsed(COMPOSE)[0]["services"]
     expect("services", sorted(services), ["prometheus", "proxy", "server"])
     expect("ports that the server publishes", services["server"].get("ports", []), [])
-    for service in services.values():
-        for mount in service.get("volumes", []):
-            if (path := mount.split(":")[0]).startswith("./deploy"):
-                expect_that(f"{path} to be there", os.path.exists(REPOSITORY / path), path)
+    mounted = [mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])]
+    files = [path for path in mounted if path.startswith(".") and path != "./certificates"]  # which people make themselves
+    expect("files that are mounted and not there", [path for path in files if not (COMPOSE.parent / path).exists()], [])
+    expect("number of files that are mounted", len(files), 3)

@@ -7,10 +7,13 @@ import socket
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from .case import Failure, case, eventually, expect, expect_that, report, row
-from .lab import Lab, Watch, elsewhere
-from .peer import EOF, Peer, close_body, frame, upgrade_request
+import pytest
+
+from harness.expect import Failure, Table, eventually, expect, expect_that
+from harness.lab import WATCHING, Lab, elsewhere
+from harness.peer import EOF, Peer, close_body, frame, upgrade_request
 
 WRITE_TIMEOUT = 10.0
 """Seconds after which the server gives up a client that does not read."""
@@ -45,7 +48,8 @@ def stuff(port: int, clients: int, seconds: float, bytes_a_second: int, payload:
         thread.join()
 
 
-def slow_readers(lab: Lab, bytes_a_second: int) -> None:
+@pytest.mark.parametrize("bytes_a_second", [0, 1], ids=["nothing", "a byte a second"])
+def test_20_clients_that_hardly_read_their_echoes(lab: Lab, bytes_a_second: int) -> None:
     clients = 20
     with lab.hostile("--ping", "1s") as server:
         before = len(server.ends())
@@ -57,18 +61,7 @@ def slow_readers(lab: Lab, bytes_a_second: int) -> None:
         expect("missed pongs: a client that cannot be written to is not mute", {end["Missed"] for end in ends}, {0})
 
 
-@case("hostile/20 clients that never read their echoes")
-def never_reading(lab: Lab) -> None:
-    slow_readers(lab, 0)
-
-
-@case("hostile/20 clients that read one byte a second")
-def reading_bytes(lab: Lab) -> None:
-    slow_readers(lab, 1)
-
-
-@case("hostile/200 headers of 16 MiB and nothing else")
-def promises(lab: Lab) -> None:
+def test_200_headers_of_16_mib_and_nothing_else(lab: Lab) -> None:
     with lab.hostile("--ping", "0", "--max-message", "16MiB", at_worst=64) as server:
         before = len(server.ends())
         peers = [Peer(server.port) for _ in range(200)]
@@ -98,8 +91,7 @@ def crumbs(port: int, seconds: float) -> None:
         peer.goodbye()
 
 
-@case("hostile/fragments of a byte and of none, for ever")
-def tiny_fragments(lab: Lab) -> None:
+def test_fragments_of_a_byte_and_of_none_for_ever(lab: Lab) -> None:
     with lab.hostile("--ping", "1s", at_worst=64) as server:
         with Peer(server.port, timeout=20) as peer:
             peer.send(frame("binary", b"x", fin=False))
@@ -128,8 +120,7 @@ def flood(port: int, pings: int) -> None:
         peer.goodbye()
 
 
-@case("hostile/ping floods")
-def ping_floods(lab: Lab) -> None:
+def test_ping_floods(lab: Lab) -> None:
     with lab.hostile("--ping", "10s") as server:
         before = len(server.ends())
         elsewhere(flood, server.port, 200_000)
@@ -158,12 +149,10 @@ def deafen(peer: Peer) -> None:
     peer.socket.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
 
 
-@case("hostile/gone without FIN, mute, deaf, or never closing")
-def no_fin(lab: Lab) -> None:
-    failures: list[str] = []
+def test_gone_without_fin_mute_deaf_or_never_closing(lab: Lab) -> None:
     ping, timeout, missed = 0.5, 0.2, 3
     worst = ping * missed + timeout
-    with lab.hostile("--ping", "500ms", "--timeout", "200ms", "--max-missed", "3") as server:
+    with lab.hostile("--ping", "500ms", "--timeout", "200ms", "--max-missed", "3") as server, Table() as table:
         mute, deaf, gone = ([Peer(server.port) for _ in range(20)] for _ in range(3))
         for peer in deaf:
             deafen(peer)
@@ -177,14 +166,14 @@ def no_fin(lab: Lab) -> None:
         for what, peers, cause, verdict in (
                 ("mute", mute, "pong_timeout", "peer_frozen"), ("deaf", deaf, "pong_timeout", "path_dead"),
                 ("gone", gone, "client_vanished" if powerless else "connection_reset", None)):
-            with row(what, failures):
+            with table.row(what):
                 ends = [server.end_of(peer.address, worst + 5) for peer in peers]
                 expect("causes and verdicts", {(end["Cause"], end.get("Verdict")) for end in ends}, {(cause, verdict)})
                 if verdict is not None:
                     lives = sorted(end["AgeSeconds"] for end in ends)
                     expect_that(f"a life of {worst - ping:.1f}s to {worst:.1f}s", worst - ping - 0.1 <= lives[0] and lives[-1] <= worst + 0.5, lives)
                     expect("missed pongs", {end["Missed"] for end in ends}, {missed})
-        with row("goodbye to the mute", failures):
+        with table.row("goodbye to the mute"):
             items = mute[0].transcript()
             expect("last frame", items[-2], ("close", close_body(1011, "pong timeout")))
         # They closed, or have to, and hold their end of the TCP connection open.
@@ -192,7 +181,7 @@ def no_fin(lab: Lab) -> None:
         for what, sent, answer, cause in (
                 ("closed", frame("close", close_body(1000)), ("close", close_body(1000)), "client_closed"),
                 ("violated", frame("text", b"", rsv=4), None, "protocol_error")):
-            with row(what, failures):
+            with table.row(what):
                 peer = Peer(server.port)
                 holding.append(peer)
                 peer.send(sent)
@@ -202,11 +191,10 @@ def no_fin(lab: Lab) -> None:
                 expect("what follows", peer.transcript(), [EOF])
                 end = server.end_of(peer.address, 6)
                 expect("cause", end["Cause"], cause)
-        report(failures)
 
 
-@case("hostile/2,000 RSTs at once", alone=True)
-def resets(lab: Lab) -> None:
+@pytest.mark.alone
+def test_2000_resets_at_once(lab: Lab) -> None:
     with lab.hostile() as server:
         before = len(server.ends())
         upgraded = [Peer(server.port) for _ in range(2000)]
@@ -264,22 +252,22 @@ def mutate(chance: random.Random, data: bytes, rate: float) -> bytes:
     return bytes(bytes_)
 
 
-@case("hostile/seeded fuzzer for 20s")
-def fuzzer(lab: Lab) -> None:
+def test_seeded_fuzzer_for_20_seconds(lab: Lab) -> None:
     with lab.hostile("--ping", "1s", "--handshake-timeout", "2s") as server:
         connections = elsewhere(fuzz, server.port, 20.0, 20261122)
         expect_that("some hundred connections", connections > 200, connections)
         eventually(
             "an end for every connection but the healthy ones",
-            lambda: len(server.ends()) >= len(server.lines(" connected, ")) - Watch.CLIENTS, 10)
+            lambda: len(server.ends()) >= len(server.lines(" connected, ")) - WATCHING, 10)
         causes = {end["Cause"] for end in server.ends()}
         allowed = {"client_closed", "client_vanished", "connection_reset", "protocol_error", "invalid_payload", "message_too_big"}
         expect("causes other than the client's doing", causes - allowed, set())
         expect("violations found", {"protocol_error", "invalid_payload"} <= causes, True)
 
 
-@case("hostile/SIGTERM in the middle of a storm", alone=True)
-def drained_storm(lab: Lab) -> None:
+@pytest.mark.alone
+@pytest.mark.door
+def test_sigterm_in_the_middle_of_a_storm(lab: Lab) -> None:
     """Whoever got its 101 gets a Close 1001 too; the others a 503 or no connection at all. And the log has an end for each."""
     outcomes: list[str] = []
     stop = threading.Event()
@@ -302,16 +290,17 @@ def drained_storm(lab: Lab) -> None:
                 time.sleep(0.01)
 
     with lab.server("--ping", "0") as server:
-        clients = [threading.Thread(target=come_and_come, args=(server.port,), daemon=True) for _ in range(50)]
-        for client in clients:
-            client.start()
-        eventually("the storm to be there", lambda: len(server.lines("connected")) >= 50)
-        server.terminate()
-        server.stop()
-        stop.set()
-        for client in clients:
-            client.join(15)
+        with ThreadPoolExecutor(50) as pool:
+            clients = [pool.submit(come_and_come, server.port) for _ in range(50)]
+            try:
+                eventually("the storm to be there", lambda: len(server.lines("connected")) >= 50)
+                server.terminate()
+                server.stop()
+            finally:
+                stop.set()
         wrong = sorted({outcome for outcome in outcomes if outcome.startswith("upgraded") and outcome != "upgraded, then close 1001"})
         expect("ends of those that were upgraded, other than Close 1001", wrong, [])
+        for client in clients:
+            client.result()
         expect("connections without an end in the log", len(server.lines("connected")) - len(server.ends()), 0)
         expect("causes", {end["Cause"] for end in server.ends()}, {"server_shutdown"})

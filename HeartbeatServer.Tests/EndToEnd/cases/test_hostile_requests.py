@@ -1,7 +1,6 @@
 """What strangers send instead of, or with, an upgrade request."""
 
 import contextlib
-import functools
 import random
 import selectors
 import socket
@@ -9,9 +8,11 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from .case import Failure, case, expect, expect_that, report, row
-from .lab import Lab, elsewhere
-from .peer import EOF, Peer, close_body, frame, upgrade_request
+import pytest
+
+from harness.expect import Failure, Table, expect, expect_that
+from harness.lab import Lab, elsewhere, on_both_doors
+from harness.peer import EOF, Peer, close_body, frame, upgrade_request
 
 TIMEOUT = 2.0
 """Seconds of --handshake-timeout here."""
@@ -64,30 +65,28 @@ def garbage(port: int) -> dict[str, bytes]:
     }
 
 
-@case("hostile/garbage and unfinished requests")
-def garbage_requests(lab: Lab) -> None:
+@pytest.mark.door
+def test_garbage_and_unfinished_requests(lab: Lab) -> None:
     """Each is answered with 4xx, 501 or 505 or not at all, never with 101, and the connection ends in time."""
-    failures: list[str] = []
-    with lab.hostile("--handshake-timeout", "2s") as server:
+    with lab.hostile("--handshake-timeout", "2s") as server, Table() as table:
         start = time.monotonic()
         waiting = []
         for name, request in garbage(server.port).items():
             peer = Peer(server.port, upgrade=False)
-            with row(name, failures), contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            with table.row(name), contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 peer.send(request)
             waiting.append((name, peer))
         for name, peer in waiting:
-            with row(name, failures), peer:
+            with table.row(name), peer:
                 with contextlib.suppress(TimeoutError):
                     peer.socket.settimeout(max(0.1, start + TIMEOUT + SLACK - time.monotonic()))
                     status, _ = peer.response()
                     expect_that("4xx, 501, 505 or no answer", status in (None, 501, 505) or 400 <= status < 500, status)
                 peer.seconds_until_end(max(0.1, start + TIMEOUT + SLACK - time.monotonic()))
-        report(failures)
 
 
-@case("hostile/slow loris: one byte a second")
-def slow_loris(lab: Lab) -> None:
+@pytest.mark.door
+def test_slow_loris_one_byte_a_second(lab: Lab) -> None:
     with lab.hostile("--handshake-timeout", "2s") as server, ThreadPoolExecutor(50) as pool:
         # An upgraded connection is none of the sweep's business, however quiet it is.
         quiet = Peer(server.port)
@@ -110,10 +109,8 @@ def drip(port: int) -> float:
     return time.monotonic() - start
 
 
-@case("hostile/upgrade requests of odd forms")
-def odd_upgrades(lab: Lab) -> None:
-    failures: list[str] = []
-    with lab.hostile("--handshake-timeout", "2s") as server:
+def test_upgrade_requests_of_odd_forms(lab: Lab) -> None:
+    with lab.hostile("--handshake-timeout", "2s") as server, Table() as table:
         good = upgrade_request(server.port)
         local = f"Host: 127.0.0.1:{server.port}".encode()
         for name, request, status in [
@@ -138,7 +135,7 @@ def odd_upgrades(lab: Lab) -> None:
             ("a body that is announced and does not come", good.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n"), 400),
             ("a body in chunks", good.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), 400),
         ]:
-            with row(name, failures), Peer(server.port, upgrade=False) as peer:
+            with table.row(name), Peer(server.port, upgrade=False) as peer:
                 peer.send(request)
                 expect("status", peer.response()[0], status)
                 if status == 101:
@@ -147,13 +144,11 @@ def odd_upgrades(lab: Lab) -> None:
                     peer.goodbye()
                 else:
                     peer.seconds_until_end(TIMEOUT + SLACK)
-        report(failures)
 
 
-@case("hostile/bytes behind the upgrade request")
-def pipelined(lab: Lab) -> None:
-    failures: list[str] = []
-    with lab.hostile() as server:
+@on_both_doors
+def test_bytes_behind_the_upgrade_request(lab: Lab) -> None:
+    with lab.hostile() as server, Table() as table:
         request = upgrade_request(server.port)
         hello = frame("text", b"hello")
         for name, chunks, wanted in [
@@ -165,7 +160,7 @@ def pipelined(lab: Lab) -> None:
             ("a second upgrade request", [request + request], None),
             ("garbage", [request + b"\xff" * 100], None),
         ]:
-            with row(name, failures), Peer(server.port, upgrade=False) as peer:
+            with table.row(name), Peer(server.port, upgrade=False) as peer:
                 peer.send(*chunks)
                 expect("status", peer.response()[0], 101)
                 if wanted is None:
@@ -177,11 +172,10 @@ def pipelined(lab: Lab) -> None:
                 else:
                     expect("frames", [peer.receive() for _ in wanted], wanted)
                     peer.goodbye()
-        with row("a Close in the same write", failures), Peer(server.port, upgrade=False) as peer:
+        with table.row("a Close in the same write"), Peer(server.port, upgrade=False) as peer:
             peer.send(request + frame("close", close_body(1000)))
             expect("status", peer.response()[0], 101)
             expect("frames", peer.transcript(), [("close", close_body(1000)), EOF])
-        report(failures)
 
 
 def pour(port: int, start: bytes, more: bytes, clients: int, seconds: float) -> int:
@@ -222,19 +216,18 @@ ENDLESS = {
 }
 
 
-def endless(lab: Lab, kind: str) -> None:
+@pytest.mark.door
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_100_clients_with_endless(lab: Lab, kind: str) -> None:
     start, more, seconds = ENDLESS[kind]
     with lab.hostile("--handshake-timeout", "2s") as server:
         cut = elsewhere(pour, server.port, start, more, 100, seconds)
         expect_that("each to be cut off at least once", cut >= 100, cut)
 
 
-for what, (_, _, lasting) in ENDLESS.items():
-    case(f"hostile/100 clients with endless {what} for {lasting}s")(functools.partial(endless, kind=what))
-
-
-@case("hostile/requests that HttpListener answers itself", alone=True)
-def answered_by_itself(lab: Lab) -> None:
+@pytest.mark.alone
+@pytest.mark.door
+def test_requests_that_http_listener_answers_itself(lab: Lab) -> None:
     """411 and 501: it has closed the socket, and hands the request out all the same. Nothing of it may stay, and nobody may wait meanwhile."""
     padding = b"X: " + b"x" * 7_000 + b"\r\n"
     post = b"POST /ws HTTP/1.1\r\nHost: localhost\r\n" + 2 * padding

@@ -2,27 +2,29 @@
 
 import contextlib
 import dataclasses
-import functools
 import re
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .case import Failure, case, eventually, expect, expect_that
-from .lab import REPOSITORY, Lab, need
-from .peer import EOF, Peer, upgrade_request
-from .real_clients import start
-from .server import free_port
+import pytest
+
+from harness.clients import start
+from harness.expect import Failure, eventually, expect, expect_that
+from harness.lab import Lab
+from harness.paths import COMPOSE_HAPROXY, ONE_SERVER_HAPROXY, ONE_SERVER_NGINX, SEVERAL_SERVERS_HAPROXY, SEVERAL_SERVERS_NGINX, name_of
+from harness.peer import EOF, Peer, close_body, frame, upgrade_request
+from harness.proxies import certificate, derive, haproxy, nginx
+from harness.server import free_port
 
 IDLE = 3
 """Seconds of the proxies' idle timeouts here."""
 
 NGINX = {
-    "listen 80;": "listen 127.0.0.1:{port};", "listen 443 ssl;": "listen 127.0.0.1:{tls_port} ssl;", "/etc/ssl/certs/heartbeat.pem": "{certificate}",
+    "listen 80;": "listen 127.0.0.1:{port};", "listen 443 ssl;": "listen 127.0.0.1:{tls_port} ssl;", "/etc/ssl/certs/heartbeat.pem": "{pem}",
     "/etc/ssl/private/heartbeat.key": "{key}", "proxy_read_timeout 60s;": f"proxy_read_timeout {IDLE}s;"}
 HAPROXY = {
     "bind :80": "bind 127.0.0.1:{port}", "bind :443": "bind 127.0.0.1:{tls_port}", "/etc/haproxy/heartbeat.pem": "{both}",
@@ -31,88 +33,66 @@ ONE = {"127.0.0.1:8080": "127.0.0.1:{upstream}"}
 THREE = {f"192.0.2.1{number}:8080": "127.0.0.1:{upstream}" for number in (1, 2, 3)}
 
 FILES = {
-    "docs/proxies/nginx.conf": {**NGINX, **ONE, "events {": "worker_processes 1; events {{"},
-    "docs/proxies/haproxy.cfg": {**HAPROXY, **ONE, "maxconn 20000": "maxconn 2000"},
-    "deploy/nginx.conf": {
+    ONE_SERVER_NGINX: {**NGINX, **ONE, "events {": "worker_processes 1; events {{"},
+    ONE_SERVER_HAPROXY: {**HAPROXY, **ONE, "maxconn 20000": "maxconn 2000"},
+    SEVERAL_SERVERS_NGINX: {
         **NGINX, **THREE, "worker_processes auto;": "worker_processes 1;", "worker_rlimit_nofile 200000;": "",
         "worker_connections 100000;": "worker_connections 1000;"},
-    "deploy/haproxy.cfg": {**HAPROXY, **THREE, "maxconn 100000": "maxconn 2000"},
-    "deploy/compose/haproxy.cfg": {
+    SEVERAL_SERVERS_HAPROXY: {**HAPROXY, **THREE, "maxconn 100000": "maxconn 2000"},
+    COMPOSE_HAPROXY: {
         "bind :8443": "bind 127.0.0.1:{tls_port}", "/certificates/heartbeat.pem": "{both}", " server:8080": " 127.0.0.1:{upstream}",
         "maxconn 20000": "maxconn 2000"},
 }
 """The configurations that we ship, and what is replaced in each so that it runs here."""
 
-PROXIES = {"nginx": "docs/proxies/nginx.conf", "haproxy": "docs/proxies/haproxy.cfg"}
+PROXIES = {"nginx": ONE_SERVER_NGINX, "haproxy": ONE_SERVER_HAPROXY}
 
 CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_reset", "network")}
 """What the server sees of it: nginx sends FIN, haproxy RST. docs/troubleshooting.md tells people so."""
+
+every_proxy = pytest.mark.parametrize("kind", PROXIES)
+with_and_without_tls = pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 
 
 @dataclasses.dataclass
 class Proxy:
     port: int
     tls_port: int
-    certificate: Path
-
-    def tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.certificate)
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost, and its key."""
-    pem, key = folder / "heartbeat.pem", folder / "heartbeat.key"
-    subprocess.run(
-        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", pem],
-        check=True, capture_output=True)
-    return pem, key
-
-
-def derive(file: str, **values: object) -> str:
-    """The shipped file with other values. What is replaced has to be there, once: else it is not the shipped file that runs."""
-    text = (REPOSITORY / file).read_text()
-    for old, new in FILES[file].items():
-        text, found = re.subn(rf"(?m)^([^#\n]*){re.escape(old)}", lambda match, new=new: match[1] + new.format(**values), text)
-        expect(f"times that {old!r} is in {file}", found, 1)
-    return text
-
-
-def command(lab: Lab, file: str, proxy: Proxy, key: Path, upstream: int) -> list[str | Path]:
-    both = lab.scratch / "both.pem"
-    both.write_text(proxy.certificate.read_text() + key.read_text())
-    config = lab.scratch / Path(file).name
-    config.write_text(derive(file, **vars(proxy), key=key, both=both, upstream=upstream))
-    if config.suffix == ".cfg":
-        return [need("haproxy"), "-f", config, "-db"]
-    return [need("nginx"), "-p", lab.scratch, "-c", config, "-e", lab.scratch / "proxy.log", "-g", f"daemon off; pid {lab.scratch}/nginx.pid;"]
+    tls: ssl.SSLContext
+    """Trusts the proxy's certificate."""
+    pem: Path
 
 
 @contextlib.contextmanager
-def proxy_to(lab: Lab, file: str, upstream: int) -> Iterator[Proxy]:
-    pem, key = certificate(lab.scratch)
-    proxy = Proxy(free_port(), free_port(), pem)
+def proxy_to(lab: Lab, file: Path, upstream: int) -> Iterator[Proxy]:
+    made = certificate(lab.scratch)
+    proxy = Proxy(free_port(), free_port(), ssl.create_default_context(cafile=made.pem), made.pem)
+    values = {"port": proxy.port, "tls_port": proxy.tls_port, "upstream": upstream, **made._asdict()}
+    config = lab.scratch / file.name
+    config.write_text(derive(file, {old: new.format(**values) for old, new in FILES[file].items()}))
     log = lab.scratch / "proxy.out"
     with log.open("wb") as output:
-        process = lab.start(command(lab, file, proxy, key, upstream), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = lab.start(haproxy(config) if config.suffix == ".cfg" else nginx(config), stdout=output, stderr=output)
 
     def listens() -> bool:
         if process.poll() is not None:
-            raise Failure(f"{file} did not start: {log.read_text()[-500:]}")
+            raise Failure(f"{name_of(file)} did not start: {log.read_text()[-500:]}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", proxy.tls_port)) == 0
 
-    eventually(f"{file} to listen", listens)
+    eventually(f"{name_of(file)} to listen", listens)
     yield proxy
     process.terminate()
     process.wait(10)
 
 
 def peer_through(proxy: Proxy, secure: bool) -> Peer:
-    return Peer(proxy.tls_port if secure else proxy.port, host="ws.example.com", tls=proxy.tls() if secure else None, timeout=10)
+    return Peer(proxy.tls_port if secure else proxy.port, host="ws.example.com", tls=proxy.tls if secure else None, timeout=10)
 
 
-def kept(lab: Lab, kind: str, secure: bool) -> None:
+@every_proxy
+@with_and_without_tls
+def test_with_pings_a_silent_client_stays(lab: Lab, kind: str, secure: bool) -> None:
     """A client that says nothing but its pongs outlives the idle timeout many times."""
     with lab.server("--ping", "1s") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, secure) as peer:
         deadline = time.monotonic() + 20
@@ -120,14 +100,16 @@ def kept(lab: Lab, kind: str, secure: bool) -> None:
         while time.monotonic() < deadline:
             item = peer.receive()
             expect(f"frame that comes to a silent client after {pings} pings", item[0], "ping")
-            peer.send(peer.frame("pong", item[1]))
+            peer.send(frame("pong", item[1]))
             pings += 1
         expect_that("at least 18 pings in 20s", pings >= 18, pings)
         expect("ends in the log", server.ends(), [])
         peer.goodbye()
 
 
-def cut(lab: Lab, kind: str, secure: bool) -> None:
+@every_proxy
+@with_and_without_tls
+def test_without_pings_a_silent_client_is_cut(lab: Lab, kind: str, secure: bool) -> None:
     """Without pings the proxy cuts the silent client, and the server says that it was not the server."""
     with lab.server("--ping", "0") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, secure) as peer:
         seconds = peer.seconds_until_end(IDLE + 5)
@@ -138,7 +120,8 @@ def cut(lab: Lab, kind: str, secure: bool) -> None:
         expect_that("silence as long as the age", end["LastByteSecondsAgo"] >= IDLE - 0.5, end["LastByteSecondsAgo"])
 
 
-def passes_host(lab: Lab, kind: str) -> None:
+@every_proxy
+def test_host_and_upgrade_pass(lab: Lab, kind: str) -> None:
     """The client's Host header reaches the server unchanged."""
     with socket.create_server(("127.0.0.1", 0)) as upstream:
         upstream.settimeout(10)
@@ -160,11 +143,13 @@ def passes_host(lab: Lab, kind: str) -> None:
         expect("Upgrade at the server", re.findall(r"(?im)^upgrade: *(.*?)\r?$", head[0]), ["websocket"])
 
 
-def serves(lab: Lab, kind: str, scheme: str) -> None:
+@every_proxy
+@with_and_without_tls
+def test_echo_pings_and_close(lab: Lab, kind: str, secure: bool) -> None:
     """A real client through the proxy: echoes of all sizes, pings, and a close that both sides see."""
     with lab.server("--ping", "300ms", "--max-missed", "10") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy:
-        url = f"ws://localhost:{proxy.port}/ws" if scheme == "ws" else f"wss://localhost:{proxy.tls_port}/ws"
-        client = start(lab, "npm ws", url, "echo", NODE_EXTRA_CA_CERTS=str(proxy.certificate))
+        url = f"ws://localhost:{proxy.port}/ws" if not secure else f"wss://localhost:{proxy.tls_port}/ws"
+        client = start(lab, "npm ws", url, "echo", NODE_EXTRA_CA_CERTS=str(proxy.pem))
         client.expect_line("open")
         client.expect_line("echoed")
         client.expect_line("closed 3001")
@@ -173,22 +158,24 @@ def serves(lab: Lab, kind: str, scheme: str) -> None:
         expect_that("at least three pongs", end["Pongs"] >= 3, end["Pongs"])
 
 
-def drains(lab: Lab, kind: str) -> None:
+@every_proxy
+def test_drained_with_1001(lab: Lab, kind: str) -> None:
     with lab.server() as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, True) as peer:
         server.terminate()
         item = peer.data()
-        expect("goodbye through the proxy", (item[0], item[1][:2], item[1][2:]), ("close", b"\x03\xe9", b"server is shutting down"))
-        peer.send(peer.frame("close", item[1][:2]))
+        expect("goodbye through the proxy", (item[0], item[1][:2], item[1][2:]), ("close", close_body(1001), b"server is shutting down"))
+        peer.send(frame("close", item[1][:2]))
         expect("what follows", peer.transcript(), [EOF])
         expect("cause", server.wait_for_ends(1)[0]["Cause"], "server_shutdown")
 
 
-def names_the_client(lab: Lab, file: str) -> None:
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_client_cannot_hide_its_address(lab: Lab, file: Path) -> None:
     """Behind a trusted proxy the log and the limits are about the client, whatever it says itself."""
     with lab.server("--trust-proxy", "127.0.0.1", "--max-connections-per-ip", "1") as server, proxy_to(lab, file, server.port) as proxy:
 
         def connect(source: str, *headers: str) -> tuple[Peer, int]:
-            peer = Peer(proxy.tls_port, upgrade=False, source=source, tls=proxy.tls())
+            peer = Peer(proxy.tls_port, upgrade=False, source=source, tls=proxy.tls)
             peer.send(upgrade_request(proxy.tls_port, extra="".join(header + "\r\n" for header in headers)))
             return peer, peer.response()[0]
 
@@ -206,16 +193,3 @@ def names_the_client(lab: Lab, file: str) -> None:
         expect("first from 127.0.0.6", answer, 101)
         for peer in (*peers, peer):
             peer.socket.close()
-
-
-for name in PROXIES:
-    for secure in (False, True):
-        scheme = "wss" if secure else "ws"
-        case(f"proxies/{name} {scheme}: with pings a silent client stays")(functools.partial(kept, kind=name, secure=secure))
-        case(f"proxies/{name} {scheme}: without pings it is cut")(functools.partial(cut, kind=name, secure=secure))
-        case(f"proxies/{name} {scheme}: echo, pings, close")(functools.partial(serves, kind=name, scheme=scheme))
-    case(f"proxies/{name}: drained with 1001")(functools.partial(drains, kind=name))
-    case(f"proxies/{name}: Host and Upgrade pass")(functools.partial(passes_host, kind=name))
-
-for name in FILES:
-    case(f"proxies/{name}: a client cannot hide its address")(functools.partial(names_the_client, file=name))

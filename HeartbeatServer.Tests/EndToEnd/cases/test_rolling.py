@@ -1,21 +1,22 @@
-"""A rolling restart for real: three servers behind deploy/haproxy.cfg, 3,000 clients that come back, and all three restarted one after the other."""
+"""A rolling restart: three servers behind haproxy, configured by the file that we ship, are restarted one after the other under 3,000 clients."""
 
 import asyncio
 import contextlib
-import os
 import random
-import re
 import struct
 import subprocess
 import time
 import urllib.request
 from collections import Counter
 
-from .case import case, expect, expect_that
-from .lab import REPOSITORY, Lab, need
-from .peer import close_body, frame, upgrade_request
-from .proxies import certificate
-from .server import Server, free_port
+import pytest
+
+from harness.expect import expect, expect_that
+from harness.lab import Lab
+from harness.paths import SEVERAL_SERVERS_HAPROXY
+from harness.peer import close_body, frame, upgrade_request
+from harness.proxies import certificate, derive, haproxy
+from harness.server import Server, free_port
 
 CLIENTS = 3000
 SERVERS = 3
@@ -25,7 +26,7 @@ not move, and the server that was restarted last is empty at first, as its clien
 come anew before the shares are judged, which is enough to fill it."""
 
 SLOW_START = 10
-"""Seconds, of deploy/haproxy.cfg."""
+"""Seconds, of haproxy's configuration."""
 
 
 class Crowd:
@@ -100,21 +101,14 @@ class Crowd:
         return "left"
 
 
-def proxy(lab: Lab, ports: list[int]) -> tuple[int, subprocess.Popen]:
-    pem, key = certificate(lab.scratch)
-    (lab.scratch / "both.pem").write_text(pem.read_text() + key.read_text())
-    port, text = free_port(), (REPOSITORY / "deploy/haproxy.cfg").read_text()
-    replacements = {
-        r"bind :80$": f"bind 127.0.0.1:{port}", r"bind :443": f"bind 127.0.0.1:{free_port()}", r"/etc/haproxy/heartbeat\.pem": str(lab.scratch / "both.pem"),
-        r"maxconn 100000": "maxconn 9000",
-        # Three servers of one machine, and a ramp that fits a test.
-        **{rf"192\.0\.2\.1{n + 1}:8080": f"127.0.0.1:{port}" for n, port in enumerate(ports)}}
-    for old, new in replacements.items():
-        text, found = re.subn(rf"(?m)^([^#\n]*){old}", lambda match, new=new: match[1] + new, text)
-        expect(f"times that {old!r} is in deploy/haproxy.cfg", found, 1)
-    (lab.scratch / "haproxy.cfg").write_text(text)
-    log = (lab.scratch / "proxy.log").open("wb")
-    return port, lab.start([need("haproxy"), "-f", lab.scratch / "haproxy.cfg", "-db"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+def proxy(lab: Lab, ports: list[int]) -> int:
+    """Starts haproxy; its port."""
+    port, config = free_port(), lab.scratch / "haproxy.cfg"
+    config.write_text(derive(SEVERAL_SERVERS_HAPROXY, {
+        "bind :80": f"bind 127.0.0.1:{port}", "bind :443": f"bind 127.0.0.1:{free_port()}", "/etc/haproxy/heartbeat.pem": certificate(lab.scratch).both,
+        "maxconn 100000": "maxconn 9000", **{f"192.0.2.1{number}:8080": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}}))
+    lab.start(haproxy(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return port
 
 
 def healthy(port: int) -> bool:
@@ -130,13 +124,13 @@ async def until(what: str, look, seconds: float) -> None:
         await asyncio.sleep(0.05)
 
 
-async def roll(lab: Lab, servers: list[Server], port: int, log: list[str]) -> Crowd:
+async def roll(lab: Lab, servers: list[Server], port: int) -> Crowd:
     start = time.monotonic()
     crowd = Crowd(port)
 
     def note(text: str) -> None:
         shares = " ".join(str(now(server)) for server in servers)
-        log.append(f"{time.monotonic() - start:6.2f}s  {text}; clients connected {crowd.connected}, at the servers {shares}, upgrades {sum(crowd.upgraded.values())}")
+        print(f"{time.monotonic() - start:6.2f}s  {text}; clients connected {crowd.connected}, at the servers {shares}, upgrades {sum(crowd.upgraded.values())}")
 
     for number in range(CLIENTS):
         crowd.tasks.append(asyncio.create_task(crowd.run(number)))
@@ -150,7 +144,7 @@ async def roll(lab: Lab, servers: list[Server], port: int, log: list[str]) -> Cr
         await asyncio.to_thread(old.stop)
         note(f"server {place + 1} has ended")
         new = lab.server("--ping", "2s", "--drain", "8s", port=old.port)
-        await asyncio.to_thread(new.__enter__)
+        await asyncio.to_thread(new.wait_until_it_listens)
         servers[place] = new
         await until("the new server to be healthy", lambda new=new: healthy(new.port), 10)
         note(f"server {place + 1} is healthy again")
@@ -178,29 +172,22 @@ def now(server: Server) -> int:
     return len(server.lines(" connected, ")) - len(server.ends())
 
 
-@case("rolling/three servers behind haproxy restarted, 3,000 clients", alone=True, limit=150)
-def rolling(lab: Lab) -> None:
-    log: list[str] = []
+@pytest.mark.alone
+@pytest.mark.timeout(150)
+def test_three_servers_behind_haproxy_restarted_and_3000_clients(lab: Lab) -> None:
+    """What it prints tells how the restart went: pytest shows it of a case that failed, and with -rP of one that passed."""
     servers = [lab.server("--ping", "2s", "--drain", "8s") for _ in range(SERVERS)]
-    try:
-        for server in servers:
-            server.__enter__()
-        port, process = proxy(lab, [server.port for server in servers])
-        time.sleep(2.5)  # haproxy's first checks
-        crowd = asyncio.run(roll(lab, servers, port, log))
-        log.append(f"upgrades by attempt {dict(sorted(crowd.upgraded.items()))}; failed attempts {Counter(crowd.failed).most_common(4)}")
-        log.append(f"ends the clients saw {dict(crowd.ends)}; connections at the servers at the end {crowd.shares}")
-        if (file := os.environ.get("ROLLING_LOG")):
-            with open(file, "w") as output:
-                output.write("\n".join(log) + "\n")
-        expect("how clients were sent away", {end for end in crowd.ends if end != "left"}, {"Close 1001"})
-        expect_that("each server to send its share away", crowd.ends["Close 1001"] >= CLIENTS, crowd.ends)
-        expect_that("no upgrade to fail that was retried once", max(crowd.upgraded) <= 2, crowd.upgraded)
-        for place, share in enumerate(crowd.shares):
-            expect_that(f"server {place + 1} to have its share of the clients: {SHARE}", SHARE[0] <= share / CLIENTS <= SHARE[1], crowd.shares)
-        for server in servers:
-            server.stop()
-        process.terminate()
-    finally:
-        for server in lab.servers:
-            server.kill()
+    for server in servers:
+        server.wait_until_it_listens()
+    port = proxy(lab, [server.port for server in servers])
+    time.sleep(2.5)  # haproxy's first checks
+    crowd = asyncio.run(roll(lab, servers, port))
+    print(f"upgrades by attempt {dict(sorted(crowd.upgraded.items()))}; failed attempts {Counter(crowd.failed).most_common(4)}")
+    print(f"ends the clients saw {dict(crowd.ends)}; connections at the servers at the end {crowd.shares}")
+    expect("how clients were sent away", {end for end in crowd.ends if end != "left"}, {"Close 1001"})
+    expect_that("each server to send its share away", crowd.ends["Close 1001"] >= CLIENTS, crowd.ends)
+    expect_that("no upgrade to fail that was retried once", max(crowd.upgraded) <= 2, crowd.upgraded)
+    for place, share in enumerate(crowd.shares):
+        expect_that(f"server {place + 1} to have its share of the clients: {SHARE}", SHARE[0] <= share / CLIENTS <= SHARE[1], crowd.shares)
+    for server in servers:
+        server.stop()

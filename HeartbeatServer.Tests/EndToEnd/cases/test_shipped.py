@@ -6,10 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .case import Skip, case, eventually, expect, expect_that
-from .lab import REPOSITORY, Lab, need
-from .peer import Peer
-from .server import die_together, free_port
+import pytest
+
+from harness.expect import eventually, expect, expect_that
+from harness.lab import Lab, need, on_both_doors
+from harness.paths import REPOSITORY
+from harness.peer import Peer, close_body, frame
+from harness.server import free_port
 
 FIRST_PAGE = b"\x7fELF"
 
@@ -17,7 +20,7 @@ FIRST_PAGE = b"\x7fELF"
 def alone(lab: Lab) -> str:
     """Path of a copy of the executable, alone in a folder."""
     if (lab.executable.parent / "HeartbeatServer.dll").exists():
-        raise Skip("a build, not a published file: ./build.sh publish, and --server dist/RID/HeartbeatServer")
+        pytest.skip("a build, not a published file: ./build.sh publish, and --server dist/RID/HeartbeatServer")
     folder = lab.scratch / "empty"
     folder.mkdir()
     copy = shutil.copy2(lab.executable, folder)
@@ -26,17 +29,16 @@ def alone(lab: Lab) -> str:
     return copy
 
 
-@case("shipped/alone in a folder, with an empty environment")
-def runs_alone(lab: Lab) -> None:
+def test_it_runs_alone_in_a_folder_with_an_empty_environment(lab: Lab) -> None:
     file, port = alone(lab), free_port()
     # "env -i": no PATH, so no dotnet on it; no DOTNET_ROOT, no HOME.
-    process = subprocess.Popen(
+    process = lab.start(
         ["/usr/bin/env", "-i", file, "--host", "127.0.0.1", "--port", str(port), "--ping", "1s"], cwd=os.path.dirname(file),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_together)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     expect_that("the line that it listens", "Listening on ws://127.0.0.1:" in (first := process.stdout.readline()), first)
     with Peer(port) as peer:
         expect("the first frame", peer.receive()[0], "ping")
-        peer.send(peer.frame("text", b"shipped"))
+        peer.send(frame("text", b"shipped"))
         expect("echo", peer.data(), ("text", b"shipped"))
         mapped = {line.split()[5] for line in open(f"/proc/{process.pid}/maps") if len(line.split()) > 5 and line.split()[5].startswith("/")}
         expect("files of .NET that it loaded from elsewhere", [name for name in mapped if "dotnet" in name.lower()], [])
@@ -48,23 +50,21 @@ def runs_alone(lab: Lab) -> None:
     expect("files in the folder afterwards", os.listdir(os.path.dirname(file)), ["HeartbeatServer"])
 
 
-@case("shipped/says which version and commit it is")
-def version(lab: Lab) -> None:
+def test_it_says_which_version_and_commit_it_is(lab: Lab) -> None:
     said = subprocess.run(["/usr/bin/env", "-i", alone(lab), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
     number = re.search(r"<Version>(.+)</Version>", (REPOSITORY / "Directory.Build.props").read_text())[1]
     expect_that(f"{number}+COMMIT", re.fullmatch(re.escape(number) + r"\+[0-9a-f]{7,40}", said) is not None, said)
 
 
-@case("shipped/needs no newer glibc than the README says")
-def glibc(lab: Lab) -> None:
+def test_it_needs_no_newer_glibc_than_the_readme_says(lab: Lab) -> None:
     with open(alone(lab), "rb") as file:
         versions = {tuple(map(int, version.split(b"."))) for version in re.findall(rb"GLIBC_(\d+\.\d+)", file.read())}
     said = re.search(r"glibc ([\d.]+) or later", (REPOSITORY / "README.md").read_text())[1]
     expect("the newest that it asks for", ".".join(map(str, max(versions))), said)
 
 
-@case("shipped/a publish that fails leaves the last good file, and build.sh works through a link", limit=120)
-def failed_publish(lab: Lab) -> None:
+@pytest.mark.timeout(120)
+def test_a_publish_that_fails_leaves_the_last_good_file_and_build_sh_works_through_a_link(lab: Lab) -> None:
     need("dotnet")
     link = lab.scratch / "build"
     link.symlink_to(REPOSITORY / "build.sh")
@@ -80,8 +80,7 @@ def failed_publish(lab: Lab) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@case("shipped/raises the limit of open files, and says when it is too low")
-def open_files(lab: Lab) -> None:
+def test_it_raises_the_limit_of_open_files_and_says_when_it_is_too_low(lab: Lab) -> None:
     def with_limit(soft: int, hard: int) -> list[str]:
         return ["/bin/sh", "-c", f'ulimit -Sn {soft}; ulimit -Hn {hard}; exec "$@"', "sh", str(lab.executable), "--port", str(free_port())]
 
@@ -92,8 +91,8 @@ def open_files(lab: Lab) -> None:
     expect_that("1, and why", refused.returncode == 1 and "ulimit -n) is 20: at least 64 are needed" in refused.stderr, (refused.returncode, refused.stderr))
 
 
-@case("shipped/healthcheck: good, draining, nobody there, a bad command line")
-def healthcheck(lab: Lab) -> None:
+@on_both_doors
+def test_healthcheck_good_draining_nobody_there_and_a_bad_command_line(lab: Lab) -> None:
     def ask(*arguments: str, **environment: str) -> tuple[int, str]:
         done = subprocess.run([lab.executable, "healthcheck", *arguments], env=environment, capture_output=True, text=True, timeout=20)
         return done.returncode, (done.stdout + done.stderr).strip()
@@ -107,7 +106,7 @@ def healthcheck(lab: Lab) -> None:
             server.terminate()
             expect("the goodbye", peer.receive()[0], "close")
             eventually("503 while draining", lambda: ask("--port", port) == (1, f"unhealthy: {url} answered 503 draining"))
-            peer.send(peer.frame("close", b"\x03\xe9"))
+            peer.send(frame("close", close_body(1001)))
     code, said = ask("--port", port)
     expect_that("1 and the reason, where nobody listens", code == 1 and said.startswith(f"unhealthy: {url}: Connection refused"), (code, said))
     expect("exit code of a bad command line", ask("--port", "http")[0], 2)

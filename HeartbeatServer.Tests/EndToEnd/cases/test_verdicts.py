@@ -4,39 +4,30 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 
-from .case import Skip, case, expect, expect_that
-from .lab import CLIENTS, Lab, need
-from .real_clients import Running
-from .server import Line, Server
+import pytest
+
+from harness.clients import waiting_client
+from harness.expect import expect, expect_that
+from harness.lab import Lab, need, on_both_doors
+from harness.server import Server
 
 _SLOT = os.getpid() % (1 << 14)
 HERE, THERE = (f"198.18.{_SLOT >> 6}.{(_SLOT & 63) * 4 + host}" for host in (1, 2))
 """Two hosts of our own, and of this run alone; the network is the one that RFC 2544 sets aside for tests."""
 
 
-def expect_timeout(server: Server, verdict: str) -> Line:
+def expect_timeout(server: Server, verdict: str) -> None:
     end = server.wait_for_ends(1, 15)[0]
     expect("cause and verdict", (end["Cause"], end.get("Verdict")), ("pong_timeout", verdict))
     expect_that("at least a pong before the silence", end["Pongs"] >= 1, end["Pongs"])
     expect("missed pongs", end["Missed"], 3)
     expect_that("the kernel's round trip in the line", end["KernelRoundTripMs"] > 0, end["KernelRoundTripMs"])
-    return end
 
 
-def waiting_client(lab: Lab, server: Server, host: str, *before: str) -> Running:
-    """A client that answers pings and says nothing else."""
-    program = [*before, sys.executable, CLIENTS / "py_wsproto.py", f"ws://{host}:{server.port}/ws", "wait"]
-    client = Running(lab.start(program, stdout=subprocess.PIPE))
-    client.expect_line("open")
-    server.wait_for("pong, round trip")
-    return client
-
-
-@case("verdicts/a frozen program is a frozen peer")
-def frozen(lab: Lab) -> None:
+@on_both_doors
+def test_a_frozen_program_is_a_frozen_peer(lab: Lab) -> None:
     with lab.server("--ping", "1s", "--log-level", "debug") as server:
         client = waiting_client(lab, server, "127.0.0.1")
         os.kill(client.process.pid, signal.SIGSTOP)
@@ -55,7 +46,7 @@ def other_host() -> Iterator[str]:
     try:
         run("netns", "add", name)
     except subprocess.CalledProcessError as e:
-        raise Skip(f"no network namespace can be made here: {e.stderr.decode().strip()}") from None
+        pytest.skip(f"no network namespace can be made here: {e.stderr.decode().strip()}")
     try:
         run("link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b", "netns", name)
         run("addr", "add", f"{HERE}/30", "dev", f"{name}a")
@@ -70,8 +61,7 @@ def other_host() -> Iterator[str]:
         run("netns", "del", name)
 
 
-@case("verdicts/a cut cable is a dead path")
-def cut_cable(lab: Lab) -> None:
+def test_a_cut_cable_is_a_dead_path(lab: Lab) -> None:
     with other_host() as name, lab.server("--ping", "1s", "--log-level", "debug", host=HERE) as server:
         waiting_client(lab, server, HERE, need("ip"), "netns", "exec", name)
         subprocess.run([need("ip"), "-n", name, "link", "set", f"{name}b", "down"], check=True, timeout=10)

@@ -3,7 +3,6 @@
 import socket
 import sys
 import threading
-import time
 from urllib.parse import urlsplit
 
 from wsproto import ConnectionType, WSConnection

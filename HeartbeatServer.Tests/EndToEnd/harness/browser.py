@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from .case import Failure, eventually, expect, short
+from .expect import Failure, eventually, expect, short
 from .lab import Lab, need
 
 FLAGS = [

@@ -1,6 +1,7 @@
-"""What a case gets: servers, programs and a scratch folder, all gone when it ends; and a place for its figures."""
+"""What a case gets: servers, programs and a scratch folder. All of them are gone when the case ends."""
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -8,18 +9,20 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .case import Skip, eventually, expect, expect_that, report, row
-from .peer import Peer
+import pytest
+
+from .expect import eventually, expect, expect_that
+from .paths import SUITE, name_of
+from .peer import Peer, frame
 from .server import Server, die_together
 
-HERE = Path(__file__).resolve().parent.parent
-REPOSITORY = HERE.parent.parent
-CLIENTS = HERE / "clients"
+on_both_doors = pytest.mark.parametrize("door", ["default", "plain"])
+"""Runs a case twice: with the server's own accept path, and with HttpListener's plain accept loop (--plain-requests)."""
 
 MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
@@ -27,41 +30,56 @@ MOST_GROWTH = 64.0
 MOST_AT_WORST = 512.0
 """MiB that the server may grow by while a hostile case lasts, where the case does not say less. Thousands of requests a second leave garbage."""
 
-
 TRIM, WORTH_TRIMMING = 6.0, 16.0
-"""Seconds after which the server has given back what it did not need any more, where that is more than so many MiB."""
+"""A server that has grown by more than so many MiB gives back what it does not need any more. It has done so after so many seconds."""
 
 LONGEST_STALL = 1.0
 """Seconds that a healthy client may wait for an echo while a hostile case lasts, on a machine that is busy with the case itself."""
 
+WATCHING = 4
+"""Healthy clients beside a hostile case. They are more than the server has threads that wait for sockets: one thread may be stalled, the others not."""
+
 
 class Lab:
-    def __init__(self, executable: Path, tools: Path) -> None:
+    def __init__(self, executable: Path, shared: Path, door: str, record: Callable[[str, object], None]) -> None:
+        """shared: the folder with the programs that were built for the suite. record: notes figures for the table at the end of the run."""
         self.executable = executable
-        self.tools = tools
-        """Programs that were built for the suite."""
+        self.shared = shared
         self.servers: list[Server] = []
-        self.figures: dict[str, float] = {}
+        self._door = door
+        self._record = record
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Lab":
-        self.scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="heartbeat-e2e-", ignore_cleanup_errors=True)))
+        self.scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir=self.shared, ignore_cleanup_errors=True)))
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stack.__exit__(*exception)
 
     def server(self, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> Server:
+        if self._door == "plain":
+            arguments = ("--plain-requests", *arguments)
         server = Server(self.executable, *arguments, descriptors=descriptors, host=host, port=port)
+        self._stack.callback(server.kill)
         self.servers.append(server)
         return server
 
-    def start(self, arguments: list[str | Path], **options: object) -> subprocess.Popen:
+    def start(self, arguments: list[str | Path], env: Mapping[str, str] = {}, **options: object) -> subprocess.Popen:
         """Starts a program in a process group of its own, which is killed at the end of the case if it is still there."""
-        environment = {**os.environ, "TMPDIR": str(self.scratch), **options.pop("env", {})}
-        process = subprocess.Popen(arguments, process_group=0, env=environment, preexec_fn=die_together, **options)
+        environment = {**os.environ, "TMPDIR": str(self.scratch), **env}
+        process = subprocess.Popen(
+            arguments, process_group=0, env=environment, stdin=subprocess.DEVNULL, preexec_fn=die_together, **options)
         self._stack.callback(kill, process)
         return process
+
+    def log_tail(self) -> str:
+        """The last lines of the logs of the last two servers, and the errors from before."""
+        return "\n".join(
+            f"server: {line['@m'][:300]}"
+            for server in self.servers[-2:]
+            for place, line in enumerate(server.log)
+            if place >= len(server.log) - 4 or line.get("@l") in ("Error", "Fatal"))
 
     @contextlib.contextmanager
     def hostile(
@@ -73,64 +91,59 @@ class Lab:
         with self.server(*arguments, descriptors=descriptors) as server:
             warm_up(server)
             base, before = server.descriptors(), server.rss()
-            with Watch(server) as watch:
+            with watched(server) as seen:
                 yield server
                 healthy(server)
             server.expect_empty()
             eventually(f"at most {base} open descriptors, as before", lambda: server.descriptors() <= base, 15)
             if server.rss() - before > WORTH_TRIMMING:
                 time.sleep(TRIM)
-            self.figures = {"before": before, "peak": max(watch.rss), "after": server.rss(), "echo": 1000 * max(watch.echoes)}
-            for when, most in (("peak", at_worst), ("after", MOST_GROWTH)):
-                growth = self.figures[when] - before
-                expect_that(f"RSS to grow by at most {most:.0f} MiB ({when})", growth <= most, f"{growth:.1f} MiB, from {before:.1f}")
-            expect_that(f"no healthy client to wait {stall:g}s for an echo meanwhile", max(watch.echoes) < stall, f"{max(watch.echoes):.2f}s")
+            peak, after, longest = max(seen.rss), server.rss(), max(seen.echoes)
+            self._record("figures", [before, peak, after, 1000 * longest])
+            for when, rss, most in (("peak", peak, at_worst), ("after", after, MOST_GROWTH)):
+                expect_that(f"RSS to grow by at most {most:.0f} MiB ({when})", rss - before <= most, f"{rss - before:.1f} MiB, from {before:.1f}")
+            expect_that(f"no healthy client to wait {stall:g}s for an echo meanwhile", longest < stall, f"{longest:.2f}s")
 
 
-class Watch:
-    """Samples the memory of the server, and how long healthy clients wait for their echoes, while a case lasts."""
+@dataclasses.dataclass
+class Seen:
+    rss: list[float] = dataclasses.field(default_factory=list)
+    """The server's resident memory, in MiB."""
+    echoes: list[float] = dataclasses.field(default_factory=list)
+    """How long healthy clients waited for their echoes, in seconds."""
 
-    CLIENTS = 4
-    """More than the server has threads that wait for sockets: one of them may be stalled, and the others not."""
 
-    def __init__(self, server: Server) -> None:
-        self.rss: list[float] = []
-        self.echoes: list[float] = []
-        """In seconds."""
-        self._server = server
-        self._done = threading.Event()
-        self._failures: list[str] = []
-        peers = [Peer(server.port, timeout=30) for _ in range(self.CLIENTS)]
-        self._threads = [threading.Thread(target=self._run, args=(peer,), daemon=True) for peer in peers]
+@contextlib.contextmanager
+def watched(server: Server) -> Iterator[Seen]:
+    """Samples the memory of the server, and lets healthy clients ask for echoes, until it is left."""
+    seen = Seen()
+    over = threading.Event()
 
-    def __enter__(self) -> "Watch":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
-        if kind is None:
-            report(self._failures)
-
-    def _run(self, peer: Peer) -> None:
-        with row("a healthy client", self._failures), peer:
-            done = False
-            while not done:
-                done = self._done.wait(0.05)
-                self.rss.append(self._server.rss())
+    def ask(peer: Peer) -> None:
+        with peer:
+            last = False
+            while not last:
+                last = over.wait(0.05)
+                seen.rss.append(server.rss())
                 sent = time.monotonic()
-                peer.send(peer.frame("text", b"are you well?"))
-                expect("echo", peer.data(), ("text", b"are you well?"))
-                self.echoes.append(time.monotonic() - sent)
+                peer.send(frame("text", b"are you well?"))
+                expect("echo to a healthy client", peer.data(), ("text", b"are you well?"))
+                seen.echoes.append(time.monotonic() - sent)
             peer.goodbye()
+
+    with ThreadPoolExecutor(WATCHING) as pool:
+        clients = [pool.submit(ask, peer) for peer in [Peer(server.port, timeout=30) for _ in range(WATCHING)]]
+        try:
+            yield seen
+        finally:
+            over.set()
+    for client in clients:
+        client.result()
 
 
 def elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a function in a process of its own, so that it does not slow this one, which watches, down."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), die_together) as pool:
         return pool.submit(work, *arguments).result()
 
 
@@ -139,7 +152,7 @@ def warm_up(server: Server) -> None:
     for _ in range(3):
         peers = [Peer(server.port) for _ in range(40)]
         for peer in peers:
-            peer.send(peer.frame("binary", bytes(100_000)))
+            peer.send(frame("binary", bytes(100_000)))
             peer.receive()
         for peer in peers:
             peer.goodbye()
@@ -151,7 +164,7 @@ def healthy(server: Server) -> None:
     """A client like any other connects, is echoed, and says goodbye."""
     with Peer(server.port) as peer:
         for payload in (b"", b"still there?", bytes(70_000)):
-            peer.send(peer.frame("binary", payload))
+            peer.send(frame("binary", payload))
             expect("echo to a healthy client", peer.data(), ("binary", payload))
         peer.goodbye()
 
@@ -168,4 +181,4 @@ def need(program: str) -> str:
     for folder in [*os.get_exec_path(), "/usr/sbin", "/sbin"]:
         if os.access(path := os.path.join(folder, program), os.X_OK):
             return path
-    raise Skip(f"{program} is not installed: run {os.path.relpath(HERE / 'install.sh')}")
+    pytest.skip(f"{program} is not installed: run {name_of(SUITE / 'install.sh')}")

@@ -11,7 +11,7 @@ import ssl
 import struct
 import time
 
-from .case import Failure, expect, short
+from .expect import Failure, expect, short
 
 OPCODES = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 NAMES = {number: name for name, number in OPCODES.items()}
@@ -84,10 +84,6 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    @staticmethod
-    def frame(*arguments: object, **options: object) -> bytes:
-        return frame(*arguments, **options)
-
     def upgrade(self, host: str | None = None) -> None:
         key = base64.b64encode(os.urandom(16)).decode()
         self.send(upgrade_request(self.port, host=host, key=key))
@@ -112,9 +108,6 @@ class Peer:
         del self._buffer[:end + 4]
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         return int(head[0].split(" ")[1]), headers
-
-    def body(self, count: int) -> bytes:
-        return self._take(count)
 
     def receive(self) -> Item:
         """The next frame, or the end of the connection."""

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .case import Failure, eventually, expect, short
+from .expect import Failure, eventually, expect, short
 
 Line = dict[str, Any]
 
@@ -38,7 +38,6 @@ class Server:
     def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> None:
         self.port = port or free_port()
         self.log: list[Line] = []
-        self.errors_expected = False
         self._terminated = False
         self._process = subprocess.Popen(
             [executable, "--host", host, "--port", str(self.port), "--log-format", "json", *arguments],
@@ -49,9 +48,7 @@ class Server:
 
     def __enter__(self) -> "Server":
         try:
-            eventually("the server to say that it listens", lambda: self.lines("Listening") or self._process.poll() is not None, 20)
-            if self._process.poll() is not None:
-                raise Failure(f"the server did not start: {short(self.log, 500)}")
+            self.wait_until_it_listens()
             return self
         except BaseException:
             self.kill()
@@ -62,6 +59,11 @@ class Server:
             self.kill()
         else:
             self.stop()
+
+    def wait_until_it_listens(self) -> None:
+        eventually("the server to say that it listens", lambda: self.lines("Listening") or self._process.poll() is not None, 20)
+        if self._process.poll() is not None:
+            raise Failure(f"the server did not start: {short(self.log, 500)}")
 
     def kill(self) -> None:
         """At once. Harmless if it has ended."""
@@ -86,9 +88,8 @@ class Server:
             raise Failure("the server to end within 15s of SIGTERM: it did not") from None
         self._reader.join(5)
         expect("exit code of the server after SIGTERM", code, 0)
-        if not self.errors_expected:
-            errors = [line for line in self.log if line.get("@l") in ("Error", "Fatal")]
-            expect("errors in the server's log", [f"{line['@m']} {line.get('@x', '')[:300]}" for line in errors], [])
+        errors = [line for line in self.log if line.get("@l") in ("Error", "Fatal")]
+        expect("errors in the server's log", [f"{line['@m']} {line.get('@x', '')[:300]}" for line in errors], [])
 
     def lines(self, text: str) -> list[Line]:
         """Log lines whose message has the text."""
@@ -98,11 +99,14 @@ class Server:
         """The lines of ended connections."""
         return [line for line in list(self.log) if "Cause" in line]
 
+    def number_of(self, local: tuple[str, int]) -> int:
+        """The number of the last connection that a client made from this address: a port can have been another client's before."""
+        return eventually(f"{local} in the log", lambda: self.lines(f" {local[0]}:{local[1]} connected, "))[-1]["Connection"]
+
     def end_of(self, local: tuple[str, int], timeout: float = 5.0) -> Line:
-        """The end line of the connection that a client made from this address."""
-        remote = f"{local[0]}:{local[1]}"
-        return eventually(
-            f"an end in the log of {remote}", lambda: next((end for end in self.ends() if end["Remote"] == remote), None), timeout)
+        """The end line of the last connection that a client made from this address."""
+        number = self.number_of(local)
+        return eventually(f"an end in the log of #{number}", lambda: [end for end in self.ends() if end["Connection"] == number], timeout)[0]
 
     def wait_for(self, text: str, timeout: float = 5.0) -> Line:
         return eventually(f"{text!r} in the log", lambda: self.lines(text), timeout)[0]

@@ -1,0 +1,25 @@
+"""Where the files of the repository are that the suite runs, checks or reads."""
+
+from pathlib import Path
+
+SUITE = Path(__file__).resolve().parent.parent
+CLIENTS = SUITE / "clients"
+REPOSITORY = SUITE.parent.parent
+DASHBOARD = REPOSITORY / "HeartbeatServer/Admin/Dashboard"
+
+ONE_SERVER_NGINX = REPOSITORY / "docs/proxies/nginx.conf"
+ONE_SERVER_HAPROXY = REPOSITORY / "docs/proxies/haproxy.cfg"
+SEVERAL_SERVERS_NGINX = REPOSITORY / "deploy/nginx.conf"
+SEVERAL_SERVERS_HAPROXY = REPOSITORY / "deploy/haproxy.cfg"
+
+COMPOSE = REPOSITORY / "compose.yaml"
+COMPOSE_HAPROXY = REPOSITORY / "deploy/compose/haproxy.cfg"
+PROMETHEUS = REPOSITORY / "deploy/compose/prometheus.yml"
+ALERTS = REPOSITORY / "deploy/compose/alerts.yml"
+KUBERNETES = REPOSITORY / "deploy/kubernetes.yaml"
+SYSTEMD_UNIT = REPOSITORY / "deploy/heartbeat-server.service"
+
+
+def name_of(file: Path) -> str:
+    """The file's path inside the repository."""
+    return str(file.relative_to(REPOSITORY))
