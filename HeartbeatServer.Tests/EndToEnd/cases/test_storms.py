@@ -14,6 +14,7 @@ from harness.lab import Lab, healthy
 from harness.peer import Peer, frame, upgrade_request
 from harness.server import die_together, free_port
 
+
 def failed_cookies() -> int:
     """Connections that the kernel has reset in this network, because it did not know a SYN cookie of its own again (RFC 4987)."""
     with open("/proc/net/netstat", encoding="ascii") as netstat:
