@@ -26,6 +26,9 @@ internal static class ReferenceReader
             if (rest.Length < 2)
                 break;
             int length7 = rest[1] & 0x7F;
+            // Unmasked: a Close frame is told with its code.
+            if (rest[1] < 0x80 && opcode == 8 && length7 is >= 2 and <= 125 && rest.Length < 4)
+                break;
             if (rest[1] < 0x80 || (control && length7 > 125))
                 return End(transcript, 1002);
             int extended = length7 == 126 ? 2 : length7 == 127 ? 8 : 0;

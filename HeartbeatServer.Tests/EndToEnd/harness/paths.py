@@ -7,12 +7,12 @@ CLIENTS = SUITE / "clients"
 REPOSITORY = SUITE.parent.parent
 DASHBOARD = REPOSITORY / "HeartbeatServer/Admin/Dashboard"
 
-ONE_SERVER_NGINX = REPOSITORY / "docs/proxies/nginx.conf"
-ONE_SERVER_HAPROXY = REPOSITORY / "docs/proxies/haproxy.cfg"
-SEVERAL_SERVERS_NGINX = REPOSITORY / "deploy/nginx.conf"
-SEVERAL_SERVERS_HAPROXY = REPOSITORY / "deploy/haproxy.cfg"
+ONE_SERVER_NGINX = REPOSITORY / "deploy/one-server/nginx.conf"
+ONE_SERVER_HAPROXY = REPOSITORY / "deploy/one-server/haproxy.cfg"
+SEVERAL_SERVERS_NGINX = REPOSITORY / "deploy/several-servers/nginx.conf"
+SEVERAL_SERVERS_HAPROXY = REPOSITORY / "deploy/several-servers/haproxy.cfg"
 
-COMPOSE = REPOSITORY / "compose.yaml"
+COMPOSE = REPOSITORY / "deploy/compose/compose.yaml"
 COMPOSE_HAPROXY = REPOSITORY / "deploy/compose/haproxy.cfg"
 PROMETHEUS = REPOSITORY / "deploy/compose/prometheus.yml"
 ALERTS = REPOSITORY / "deploy/compose/alerts.yml"
