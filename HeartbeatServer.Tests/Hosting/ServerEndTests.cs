@@ -38,6 +38,20 @@ public sealed class ServerEndTests
         await EndsAsync(DisconnectCause.ConnectionReset, "network", "RST");
     }
 
+    /// <summary>An application that sends an error and a Close and closes with unread bytes makes RST: the Close is to be read all the same.</summary>
+    [Test]
+    public async Task A_Close_that_came_before_the_reset_explains_the_end()
+    {
+        using ScriptedPeer peer = await _server.UpgradedPeerAsync();
+        await peer.SendAsync(ClientFrames.Frame(Opcode.Binary, new byte[900_000]), ClientFrames.Frame(Opcode.Binary, new byte[900_000]));
+        await Safety.UntilAsync(() => _server.Table.Totals().MessagesOut == 2, "replies that nobody reads");
+
+        await peer.SendAsync(ClientFrames.Close(4000, "too much"));
+        peer.Reset();
+
+        await EndsAsync(DisconnectCause.ClientClosed, "client", "Close 4000 \"too much\"");
+    }
+
     [Test]
     public async Task A_Close_is_shown_with_code_and_reason()
     {

@@ -1,0 +1,68 @@
+"""Another host: a network namespace with a cable to ours, which can be slow or cut."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from .lab import need
+
+_SLOT = os.getpid() % (1 << 14)
+HERE, THERE = (f"198.18.{_SLOT >> 6}.{(_SLOT & 63) * 4 + host}" for host in (1, 2))
+"""Two hosts of our own, and of this run alone; the network is the one that RFC 2544 sets aside for tests."""
+
+
+@dataclasses.dataclass
+class OtherHost:
+    name: str
+    """Of the namespace. The cable's ends are {name}a, here, and {name}b, there."""
+
+    def run(self, *arguments: str) -> None:
+        subprocess.run(arguments, check=True, capture_output=True, timeout=10)
+
+    def inside(self) -> list[str]:
+        """What to put before a command so that it runs on the other host."""
+        return [need("ip"), "netns", "exec", self.name]
+
+    def cut(self) -> None:
+        """No packet passes any more, either way."""
+        self.run(need("ip"), "-n", self.name, "link", "set", f"{self.name}b", "down")
+
+    def lose_everything(self, lose: bool) -> None:
+        """Packets from here are dropped without a word, and later are not."""
+        device = ["dev", f"{self.name}a", "root"]
+        if lose:
+            # The least that a token bucket can be told: a rate and a burst that no packet fits into.
+            self.run(need("tc"), "qdisc", "add", *device, "tbf", "rate", "8bit", "burst", "1", "limit", "1")
+        else:
+            self.run(need("tc"), "qdisc", "del", *device)
+
+    def slow_down(self, rate: str) -> None:
+        """The line from here to there, as slow as a telephone: 64kbit, say."""
+        self.run(need("tc"), "qdisc", "add", "dev", f"{self.name}a", "root", "tbf", "rate", rate, "burst", "4kb", "limit", "30kb")
+
+
+@contextlib.contextmanager
+def other_host() -> Iterator[OtherHost]:
+    ip = need("ip")
+    host = OtherHost(f"hb{os.getpid()}")
+    name = host.name
+    try:
+        host.run(ip, "netns", "add", name)
+    except subprocess.CalledProcessError as e:
+        pytest.skip(f"no network namespace can be made here: {e.stderr.decode().strip()}")
+    try:
+        host.run(ip, "link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b", "netns", name)
+        host.run(ip, "addr", "add", f"{HERE}/30", "dev", f"{name}a")
+        host.run(ip, "link", "set", f"{name}a", "up")
+        host.run(ip, "-n", name, "addr", "add", f"{THERE}/30", "dev", f"{name}b")
+        host.run(ip, "-n", name, "link", "set", f"{name}b", "up")
+        yield host
+    finally:
+        # Both: as long as the client lives in it, the other host and its end of the cable stay.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            host.run(ip, "link", "del", f"{name}a")
+        host.run(ip, "netns", "del", name)
