@@ -1,3 +1,5 @@
+using HeartbeatServer.Protocol;
+
 namespace HeartbeatServer.Engine;
 
 /// <summary>Something that a <see cref="TimingWheel"/> calls when it is due.</summary>
@@ -26,11 +28,8 @@ internal abstract class WheelEntry
 /// </summary>
 internal sealed class TimingWheel
 {
-    /// <summary>
-    /// Finer than the 10 ms of a usual timer, and no divisor of the usual timeouts: a pong deadline, which begins a little after a tick,
-    /// would otherwise always fall just behind one and wait for the next.
-    /// </summary>
-    public static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(8);
+    /// <summary>One step of the wheel.</summary>
+    public static readonly TimeSpan Tick = HeartbeatTimings.Shortest;
 
     private const int MaxSlots = 1 << 16;
 

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
-using HeartbeatServer.Engine;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Protocol;
 using Serilog.Events;
@@ -44,13 +43,13 @@ internal sealed class CommandLine
         Setting<string> host = Add("--host", "address", "address or host name to bind; * is every IPv4 interface", defaults.Host, Host);
         Setting<string> path = Add("--path", "path", "where upgrades are accepted", defaults.Path, UrlPath);
         Setting<TimeSpan> ping = Add(
-            "--ping", "duration", "time between two pings on one connection; 0 for no pings", defaults.Ping, Time(TimingWheel.Tick, zero: true), Duration.Format);
+            "--ping", "duration", "time between two pings on one connection; 0 for no pings", defaults.Ping, Time(HeartbeatTimings.Shortest, zero: true), Duration.Format);
         Setting<TimeSpan> timeout = Add(
             "--timeout",
             "duration",
             "how long after a ping its pong counts as in time, at most --ping; 0 to never judge",
             defaults.Timeout,
-            Time(TimingWheel.Tick, zero: true),
+            Time(HeartbeatTimings.Shortest, zero: true),
             Duration.Format);
         Setting<int> maxMissed = Add(
             "--max-missed", "count", "missed pongs in a row after which the connection is cut", defaults.MaxMissed, Number(1, 1000));

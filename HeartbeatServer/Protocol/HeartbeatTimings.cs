@@ -6,6 +6,13 @@ namespace HeartbeatServer.Protocol;
 /// <param name="MaxMissed">Strikes in a row after which the connection is dead; at least 1.</param>
 internal readonly record struct HeartbeatTimings(TimeSpan Ping, TimeSpan Timeout, int MaxMissed)
 {
+    /// <summary>
+    /// The shortest ping and the shortest timeout: the server measures a heartbeat in steps of this length. 8 ms is finer than the 10 ms of a usual
+    /// timer, and does not divide the default timeout of 500 ms. A deadline begins a little after a step. If the step divided the timeout, each
+    /// deadline would fall just behind a step, and the server would judge the pong one whole step late.
+    /// </summary>
+    public static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(8);
+
     /// <summary>A kernel's default for <c>tcp_retries2</c>: retransmissions before it gives a connection up.</summary>
     private const int Retransmissions = 15;
 
