@@ -233,7 +233,7 @@ public sealed class CommandLineTests
         Assert.That(_served!.Admin, Is.Null);
 
         Assert.That(await RunAsync(), Is.Zero);
-        Assert.That(_served.Admin, Is.EqualTo(new AdminAddress("127.0.0.1", 9090)));
+        Assert.That(_served.Admin, Is.EqualTo(new HostPort("127.0.0.1", 9090)));
     }
 
     [TestCase("--admin", "8080")]

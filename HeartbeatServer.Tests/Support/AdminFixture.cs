@@ -13,7 +13,7 @@ internal sealed class AdminFixture : IAsyncDisposable
 {
     private readonly Logger _logger;
 
-    private AdminFixture(ServerFixture server, AdminAddress address)
+    private AdminFixture(ServerFixture server, HostPort address)
     {
         Server = server;
         _logger = server.Log.Logger();
@@ -29,7 +29,7 @@ internal sealed class AdminFixture : IAsyncDisposable
     }
 
     public ServerFixture Server { get; }
-    public AdminAddress Address { get; }
+    public HostPort Address { get; }
     public AdminListener Listener { get; }
     public PrometheusPage Page { get; }
     public History History { get; }
@@ -49,7 +49,7 @@ internal sealed class AdminFixture : IAsyncDisposable
         {
             try
             {
-                return new AdminFixture(server, new AdminAddress(host, ServerFixture.FreePort()));
+                return new AdminFixture(server, new HostPort(host, ServerFixture.FreePort()));
             }
             catch (HttpListenerException e) when (e.ErrorCode is 98 or 48 or 10048 or 32 or 183)
             {

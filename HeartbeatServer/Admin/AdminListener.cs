@@ -23,7 +23,7 @@ internal sealed class AdminListener : IDisposable
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-    private readonly AdminAddress _address;
+    private readonly HostPort _address;
     private readonly TimeProvider _time;
     private readonly ServerLog _log;
     private readonly EventLoops _loops;
@@ -34,7 +34,7 @@ internal sealed class AdminListener : IDisposable
     /// <param name="address">Where to listen.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">Tells.</param>
-    public AdminListener(AdminAddress address, TimeProvider time, ServerLog log)
+    public AdminListener(HostPort address, TimeProvider time, ServerLog log)
     {
         (_address, _time, _log) = (address, time, log);
         // Its own: the answers take longer than a heartbeat can wait.

@@ -22,7 +22,7 @@ internal static class BindError
     /// <inheritdoc cref="Describe(string, int, HttpListenerException)"/>
     /// <param name="address">As given to <c>--admin</c>.</param>
     /// <param name="error">As above.</param>
-    public static string Describe(AdminAddress address, HttpListenerException error) => error.ErrorCode switch
+    public static string Describe(HostPort address, HttpListenerException error) => error.ErrorCode switch
     {
         98 or 48 or 10048 or 32 or 183 => $"--admin {address}: port {address.Port} is in use. Stop what listens there, or choose another port.",
         13 or 10013 or 5 => $"--admin {address}: port {address.Port} is not allowed. Ports below 1024 need a privilege.",

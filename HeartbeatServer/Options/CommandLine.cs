@@ -308,13 +308,13 @@ internal sealed class CommandLine
 
     private static AdminChoice Admin(string text, Action<string> expected)
     {
-        if (!AdminAddress.TryParse(text, out AdminAddress? address) && text != "off")
+        if (!HostPort.TryParse(text, out HostPort? address) && text != "off")
             expected("a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off");
         return new AdminChoice(address);
     }
 
     /// <summary>The library takes null for a value that was not given.</summary>
-    private readonly record struct AdminChoice(AdminAddress? Address)
+    private readonly record struct AdminChoice(HostPort? Address)
     {
         public override string ToString() => Address?.ToString() ?? "off";
     }

@@ -45,7 +45,7 @@ internal sealed record ServerOptions
     public TimeSpan Summary { get; init; } = TimeSpan.Zero;
 
     /// <summary>Null for none.</summary>
-    public AdminAddress? Admin { get; init; }
+    public HostPort? Admin { get; init; }
     public LogEventLevel LogLevel { get; init; } = LogEventLevel.Information;
     public LogFormat LogFormat { get; init; } = LogFormat.Text;
 

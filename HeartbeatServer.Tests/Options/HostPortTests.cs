@@ -3,7 +3,7 @@ using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Tests.Options;
 
-public sealed class AdminAddressTests
+public sealed class HostPortTests
 {
     [TestCase("9090", "127.0.0.1:9090", true)]
     [TestCase("localhost:9090", "localhost:9090", true)]
@@ -16,7 +16,7 @@ public sealed class AdminAddressTests
     [TestCase("admin.example:9090", "admin.example:9090", false)]
     public void An_address_is_read(string text, string expected, bool isLoopback)
     {
-        Assert.That(AdminAddress.TryParse(text, out AdminAddress? address), Is.True);
+        Assert.That(HostPort.TryParse(text, out HostPort? address), Is.True);
 
         Assert.That((address!.ToString(), address.IsLoopback), Is.EqualTo((expected, isLoopback)));
     }
@@ -32,7 +32,7 @@ public sealed class AdminAddressTests
     [TestCase("[::1]")]
     [TestCase("[::]:9090")]
     [TestCase("a b:9090")]
-    public void What_is_no_address_is_refused(string text) => Assert.That(AdminAddress.TryParse(text, out _), Is.False);
+    public void What_is_no_address_is_refused(string text) => Assert.That(HostPort.TryParse(text, out _), Is.False);
 
     [TestCase("127.0.0.1:9090", "127.0.0.1:9090", true)]
     [TestCase("127.0.0.1:9090", "127.0.0.1", true)]
@@ -59,7 +59,7 @@ public sealed class AdminAddressTests
     [TestCase("admin.example:9090", "evil.example:9090", false)]
     public void Only_a_Host_that_no_web_page_can_borrow_is_answered(string bound, string? header, bool expected)
     {
-        Assert.That(AdminAddress.TryParse(bound, out AdminAddress? address), Is.True);
+        Assert.That(HostPort.TryParse(bound, out HostPort? address), Is.True);
 
         Assert.That(address!.Answers(header, "/status"), Is.EqualTo(expected));
     }
@@ -68,7 +68,7 @@ public sealed class AdminAddressTests
     public void What_shows_no_client_is_for_any_name_where_other_machines_are_meant_to_ask(
         [Values("/metrics", "/healthz", "/readyz")] string path, [Values("heartbeat:9090", "heartbeat.default.svc", null)] string? header)
     {
-        Assert.That(new AdminAddress("*", 9090).Answers(header, path), Is.True);
-        Assert.That(new AdminAddress("127.0.0.1", 9090).Answers(header, path), Is.False);
+        Assert.That(new HostPort("*", 9090).Answers(header, path), Is.True);
+        Assert.That(new HostPort("127.0.0.1", 9090).Answers(header, path), Is.False);
     }
 }

@@ -8,7 +8,7 @@ namespace HeartbeatServer.Options;
 /// <summary>Where the admin listener is.</summary>
 /// <param name="Host"><c>*</c> for every IPv4 interface, an address without brackets, or a host name.</param>
 /// <param name="Port">1 to 65535.</param>
-internal sealed record AdminAddress(string Host, int Port)
+internal sealed record HostPort(string Host, int Port)
 {
     private const string Loopback = "127.0.0.1";
 
@@ -22,7 +22,7 @@ internal sealed record AdminAddress(string Host, int Port)
     private string Bracketed => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host;
 
     /// <summary><c>9090</c>, <c>127.0.0.1:9090</c>, <c>[::1]:9090</c>, <c>name:9090</c>, <c>*:9090</c>.</summary>
-    public static bool TryParse(string text, [NotNullWhen(true)] out AdminAddress? address)
+    public static bool TryParse(string text, [NotNullWhen(true)] out HostPort? address)
     {
         address = null;
         int colon = text.LastIndexOf(':');
@@ -34,7 +34,7 @@ internal sealed record AdminAddress(string Host, int Port)
         // An IPv6 address stands in brackets: without them its last group would be the port.
         else if (Uri.CheckHostName(host) == UriHostNameType.Unknown || host == "[::]" || host.Contains(':', StringComparison.Ordinal) != host.StartsWith('['))
             return false;
-        address = new AdminAddress(host.Trim('[', ']'), port);
+        address = new HostPort(host.Trim('[', ']'), port);
         return true;
     }
 
