@@ -55,7 +55,7 @@ internal sealed class AdminListener : IDisposable
         _loops.Start();
         _door.Open();
         IsOpen = true;
-        _log.AdminListening(_address.Url);
+        _log.AdminListening(_address.Url("http", "/"));
         if (!_address.IsLoopback)
             _log.AdminExposed(_address.ToString());
     }
@@ -92,7 +92,7 @@ internal sealed class AdminListener : IDisposable
     private async Task<AdminAnswer> AnswerAsync(HttpListenerRequest request)
     {
         string path = request.Url?.AbsolutePath ?? "";
-        if (!_address.Answers(request.Headers["Host"], path))
+        if (!HostGuard.Answers(_address, request.Headers["Host"], path))
         {
             return AdminAnswer.Error(
                 403, $"this Host header is not answered here, against DNS rebinding: use an IP address, localhost, or the host of --admin {_address}");

@@ -13,16 +13,16 @@ internal static class HealthCheck
     private const int Healthy = 0;
     private const int Unhealthy = 1;
 
-    /// <summary>Asks the server that was started with these --host and --port. Where it is bound to every interface, the loopback one is asked.</summary>
+    /// <summary>Asks the server that was started with this --host and --port.</summary>
     /// <returns>Exit code 0 for a 200, else 1. One line says why.</returns>
-    public static async Task<int> RunAsync(string host, int port, TextWriter output)
+    public static async Task<int> RunAsync(HostPort address, TextWriter output)
     {
-        var url = new UriBuilder(Uri.UriSchemeHttp, host == "*" ? "127.0.0.1" : host, port, Server.HealthPath).Uri;
+        var url = new Uri($"http://{address.Local}{ServerOptions.HealthPath}");
         // A proxy of the environment is for other hosts than one's own.
         using var handler = new SocketsHttpHandler { UseProxy = false };
         using var client = new HttpClient(handler);
         using var request = new HttpRequestMessage(HttpMethod.Get, url);
-        request.Headers.Host = "localhost"; // HttpListener answers 400 to an IPv6 address there
+        request.Headers.Host = HostPort.Localhost;
         using var time = new CancellationTokenSource(Timeout);
         try
         {

@@ -14,8 +14,6 @@ namespace HeartbeatServer.Hosting;
 /// <summary>Accepts, routes, upgrades; and drains at the end.</summary>
 internal sealed class Server : IAsyncDisposable
 {
-    public const string HealthPath = "/healthz";
-
     /// <summary>Close frames a second when draining, unless the window asks for more: every client comes back somewhere else at once.</summary>
     private const int ClosesPerSecond = 1000;
 
@@ -76,11 +74,9 @@ internal sealed class Server : IAsyncDisposable
         if (_options.MaxConnections > _door.MaxConnections)
             _log.TooFewFiles(_options.MaxConnections, _door.MaxConnections);
 
-        // HttpListener answers 400 to an IPv6 address in the Host header.
-        string host = _options.Host is "*" or "::1" ? "localhost" : _options.Host.Contains(':', StringComparison.Ordinal) ? $"[{_options.Host}]" : _options.Host;
         _log.Listening(
-            $"ws://{host}:{_options.Port}{_options.Path}",
-            $"http://{host}:{_options.Port}{HealthPath}",
+            _options.Address.Url("ws", _options.Path),
+            _options.Address.Url("http", ServerOptions.HealthPath),
             _options.Ping == TimeSpan.Zero
                 ? "No pings"
                 : _options.Timeout == TimeSpan.Zero
@@ -158,7 +154,7 @@ internal sealed class Server : IAsyncDisposable
             await AdmitAsync(context);
     }
 
-    private static bool IsHealth(HttpListenerRequest request) => PathOf(request) == HealthPath;
+    private static bool IsHealth(HttpListenerRequest request) => PathOf(request) == ServerOptions.HealthPath;
 
     private static string PathOf(HttpListenerRequest request) => request.Url?.AbsolutePath ?? "";
 
@@ -166,7 +162,7 @@ internal sealed class Server : IAsyncDisposable
     private Refusal? Route(HttpListenerRequest request)
     {
         string path = PathOf(request);
-        if (path == HealthPath)
+        if (path == ServerOptions.HealthPath)
             return request.HttpMethod is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
         if (path != _options.Path)
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");

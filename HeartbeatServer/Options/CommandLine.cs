@@ -162,7 +162,7 @@ internal sealed class CommandLine
         _healthCheck.SetAction(async (parsed, _) =>
         {
             (string host, int port) = _readAddress(parsed);
-            return _errors.Count == 0 ? await HealthCheck.RunAsync(host, port, output) : await RejectAsync(error);
+            return _errors.Count == 0 ? await HealthCheck.RunAsync(new HostPort(host, port), output) : await RejectAsync(error);
         });
         ParseResult result = _root.Parse(arguments);
         if (result.Errors.Count > 0)
@@ -177,7 +177,7 @@ internal sealed class CommandLine
     /// <summary>The rules between options.</summary>
     private ServerOptions Check(ServerOptions options, bool timeoutIsGiven)
     {
-        if (options.Admin is { } admin && admin.Port == options.Port && (Covers(admin.Host, options.Host) || Covers(options.Host, admin.Host)))
+        if (options.Admin is { } admin && admin.Overlaps(options.Address))
             _errors.Add($"--admin: '{admin}' has the port of --port, {options.Port}. The admin listener needs one of its own.");
         if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
             return options;
@@ -188,15 +188,6 @@ internal sealed class CommandLine
             $"--timeout: '{Duration.Format(options.Timeout)}' is longer than --ping, '{Duration.Format(options.Ping)}'. "
             + "A pong has to be judged before the next ping: at most the same.");
         return options;
-    }
-
-    /// <summary>Whether who binds the first host has the second one too.</summary>
-    private static bool Covers(string host, string other)
-    {
-        (host, other) = (Loopback(host), Loopback(other));
-        return host.Equals(other, StringComparison.OrdinalIgnoreCase) || (host == "*" && !other.Contains(':', StringComparison.Ordinal));
-
-        static string Loopback(string host) => host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? "127.0.0.1" : host;
     }
 
     private async Task<int> RejectAsync(TextWriter error)
@@ -299,11 +290,9 @@ internal sealed class CommandLine
 
     private static string Host(string text, Action<string> expected)
     {
-        if (text is "*" or "0.0.0.0")
-            return "*";
-        if (Uri.CheckHostName(text) == UriHostNameType.Unknown || text is "::" or "[::]")
+        if (!HostPort.TryParseHost(text, out string? host))
             expected("an address, a host name or * (every IPv4 interface)");
-        return text.Trim('[', ']');
+        return host ?? text;
     }
 
     private static AdminChoice Admin(string text, Action<string> expected)
@@ -327,7 +316,7 @@ internal sealed class CommandLine
         {
             expected("a URL path without a query, such as /ws, as a client sends it (percent-encoded where it has to be)");
         }
-        else if (text == Server.HealthPath)
+        else if (text == ServerOptions.HealthPath)
         {
             expected("free: health checks go there");
         }

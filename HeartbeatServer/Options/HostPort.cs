@@ -1,71 +1,69 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Globalization;
 using System.Net;
-using HeartbeatServer.Admin;
 
 namespace HeartbeatServer.Options;
 
-/// <summary>Where the admin listener is.</summary>
+/// <summary>The host and the port of a listener.</summary>
 /// <param name="Host"><c>*</c> for every IPv4 interface, an address without brackets, or a host name.</param>
 /// <param name="Port">1 to 65535.</param>
 internal sealed record HostPort(string Host, int Port)
 {
-    private const string Loopback = "127.0.0.1";
+    /// <summary>The host of an <c>--admin</c> that gives a port alone.</summary>
+    public const string Loopback = "127.0.0.1";
 
-    /// <summary>Whether only this machine can reach it. A name other than localhost may be anything.</summary>
-    public bool IsLoopback =>
-        Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(Host, out IPAddress? address) && IPAddress.IsLoopback(address));
+    /// <summary>HttpListener answers this Host header on every address. It answers 400 to a Host header that is an IPv6 address.</summary>
+    public const string Localhost = "localhost";
 
-    /// <summary>Where a browser on this machine finds it; HttpListener answers no Host that is an IPv6 address.</summary>
-    public string Url => $"http://{(Host is "*" or "::1" ? "localhost" : Bracketed)}:{Port}/";
+    /// <summary>Whether only this machine can reach the listener. A name other than localhost may stand for any address.</summary>
+    public bool IsLoopback => IsLocalhost(Host) || (IPAddress.TryParse(Host, out IPAddress? address) && IPAddress.IsLoopback(address));
 
-    private string Bracketed => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host;
+    /// <summary>The host as a URL has it: an IPv6 address stands in brackets.</summary>
+    public string UrlHost => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host;
 
-    /// <summary><c>9090</c>, <c>127.0.0.1:9090</c>, <c>[::1]:9090</c>, <c>name:9090</c>, <c>*:9090</c>.</summary>
+    /// <summary>The address at which a client on this machine reaches the listener.</summary>
+    public HostPort Local => Host == "*" ? this with { Host = Loopback } : this;
+
+    /// <summary>Reads <c>9090</c>, <c>127.0.0.1:9090</c>, <c>[::1]:9090</c>, <c>name:9090</c> or <c>*:9090</c>.</summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out HostPort? address)
     {
-        address = null;
         int colon = text.LastIndexOf(':');
-        string host = colon < 0 ? Loopback : text[..colon];
-        if (!int.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int port) || port is < 1 or > 65535)
-            return false;
-        if (host is "*" or "0.0.0.0")
-            host = "*";
-        // An IPv6 address stands in brackets: without them its last group would be the port.
-        else if (Uri.CheckHostName(host) == UriHostNameType.Unknown || host == "[::]" || host.Contains(':', StringComparison.Ordinal) != host.StartsWith('['))
-            return false;
-        address = new HostPort(host.Trim('[', ']'), port);
-        return true;
+        string before = colon < 0 ? Loopback : text[..colon];
+        // An IPv6 address stands in brackets: without them its last group would be read as the port.
+        bool isPlain = before.Contains(':', StringComparison.Ordinal) == before.StartsWith('[');
+        address = isPlain && TryParseHost(before, out string? host) && WholeNumber.TryParse(text.AsSpan(colon + 1), 1, 65535, out int port)
+            ? new HostPort(host, port)
+            : null;
+        return address is not null;
     }
 
-    /// <summary>
-    /// Whether a request with this Host header is answered. Behind a name that an attacker owns and has pointed at this address (DNS rebinding), a
-    /// web page could read everything; behind an IP address it cannot be his page that asks.
-    /// </summary>
-    /// <remarks>
-    /// Who binds more than the loopback interface wants other machines to ask: then any IP address is answered, and whatever name a scraper or a
-    /// load balancer has for this server on the pages that are for them, which show no client.
-    /// </remarks>
-    /// <param name="header">The Host header, with or without a port; the port does not matter, since it may be forwarded.</param>
-    /// <param name="path">That is asked for.</param>
-    public bool Answers(string? header, string path)
+    /// <summary>Reads an address, with or without brackets, a host name or <c>*</c>. <c>0.0.0.0</c> becomes <c>*</c>; <c>::</c> is refused.</summary>
+    public static bool TryParseHost(string text, [NotNullWhen(true)] out string? host)
     {
-        if (!IsLoopback && path is AdminRoutes.MetricsPath or AdminRoutes.HealthPath or AdminRoutes.ReadyPath)
-            return true;
-        if (string.IsNullOrEmpty(header))
-            return false;
-        int end = header.StartsWith('[') ? header.IndexOf(']', StringComparison.Ordinal) + 1 : header.LastIndexOf(':');
-        if (header.StartsWith('[') && end == 0)
-            return false;
-        string rest = end < 0 ? "" : header[end..];
-        if (rest.Length > 0 && (rest[0] != ':' || rest.AsSpan(1).ContainsAnyExceptInRange('0', '9')))
-            return false;
-        string host = end < 0 ? header : header[..end];
-        if (host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || host == Loopback || host == "[::1]")
-            return true;
-        return host.Equals(Bracketed, StringComparison.OrdinalIgnoreCase)
-            || (!IsLoopback && Uri.CheckHostName(host) is UriHostNameType.IPv4 or UriHostNameType.IPv6);
+        host = text switch
+        {
+            "*" or "0.0.0.0" => "*",
+            "::" or "[::]" => null,
+            _ => Uri.CheckHostName(text) == UriHostNameType.Unknown ? null : text.Trim('[', ']'),
+        };
+        return host is not null;
     }
 
-    public override string ToString() => $"{Bracketed}:{Port}";
+    /// <summary>Whether two listeners would need the same port of the same address.</summary>
+    public bool Overlaps(HostPort other) => Port == other.Port && (Covers(Host, other.Host) || Covers(other.Host, Host));
+
+    /// <summary>The URL at which a browser on this machine finds a path of the listener.</summary>
+    /// <param name="scheme"><c>http</c> or <c>ws</c>.</param>
+    /// <param name="path">Begins with a slash.</param>
+    public string Url(string scheme, string path) => $"{scheme}://{(Host is "*" or "::1" ? Localhost : UrlHost)}:{Port}{path}";
+
+    public override string ToString() => $"{UrlHost}:{Port}";
+
+    /// <summary>Whether a listener on the first host takes the second host's port, too.</summary>
+    private static bool Covers(string host, string other)
+    {
+        (host, other) = (IsLocalhost(host) ? Loopback : host, IsLocalhost(other) ? Loopback : other);
+        return host.Equals(other, StringComparison.OrdinalIgnoreCase) || (host == "*" && !other.Contains(':', StringComparison.Ordinal));
+    }
+
+    private static bool IsLocalhost(string host) => host.Equals(Localhost, StringComparison.OrdinalIgnoreCase);
 }

@@ -18,6 +18,9 @@ internal enum LogFormat
 /// <summary>The command line, validated. One property an option, with its default.</summary>
 internal sealed record ServerOptions
 {
+    /// <summary>Health checks go to this path, so it is not free for <see cref="Path"/>.</summary>
+    public const string HealthPath = "/healthz";
+
     public int Port { get; init; } = 8080;
     public string Host { get; init; } = "*";
     public string Path { get; init; } = "/ws";
@@ -48,6 +51,9 @@ internal sealed record ServerOptions
     public HostPort? Admin { get; init; }
     public LogEventLevel LogLevel { get; init; } = LogEventLevel.Information;
     public LogFormat LogFormat { get; init; } = LogFormat.Text;
+
+    /// <summary>Where the server listens.</summary>
+    public HostPort Address => new(Host, Port);
 
     public HeartbeatTimings Timings => new(Ping, Timeout, MaxMissed);
 
