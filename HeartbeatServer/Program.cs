@@ -57,12 +57,12 @@ internal static class Program
         }
         catch (HttpListenerException e) when (admin is { IsOpen: false })
         {
-            await Console.Error.WriteLineAsync(BindError.Describe(options.Admin!, e));
+            await Console.Error.WriteLineAsync(BindError.Describe(options.Admin!, isAdmin: true, e));
             return Failed;
         }
         catch (HttpListenerException e)
         {
-            await Console.Error.WriteLineAsync(BindError.Describe(options.Host, options.Port, e));
+            await Console.Error.WriteLineAsync(BindError.Describe(options.Address, isAdmin: false, e));
             return Failed;
         }
 

@@ -25,7 +25,7 @@ public sealed class BindTests
         HttpListenerException error = await FailedStartAsync(host, port);
 
         Assert.That(
-            BindError.Describe(host, port, error),
+            BindError.Describe(new HostPort(host, port), isAdmin: false, error),
             Is.EqualTo($"--port {port}: the port is in use. Stop what listens there, or choose another port."));
     }
 
@@ -34,7 +34,9 @@ public sealed class BindTests
     {
         HttpListenerException error = await FailedStartAsync("192.0.2.77", ServerFixture.FreePort());
 
-        Assert.That(BindError.Describe("192.0.2.77", 8080, error), Is.EqualTo("--host 192.0.2.77: this machine has no such address."));
+        Assert.That(
+            BindError.Describe(new HostPort("192.0.2.77", 8080), isAdmin: false, error),
+            Is.EqualTo("--host 192.0.2.77: this machine has no such address."));
     }
 
     [Test]
@@ -43,21 +45,29 @@ public sealed class BindTests
         HttpListenerException error = await FailedStartAsync("no-such-host.invalid", ServerFixture.FreePort());
 
         Assert.That(
-            BindError.Describe("no-such-host.invalid", 8080, error),
+            BindError.Describe(new HostPort("no-such-host.invalid", 8080), isAdmin: false, error),
             Is.EqualTo("--host no-such-host.invalid: the name does not resolve to an address."));
     }
 
-    [TestCase(98, "port is in use")]
-    [TestCase(13, "not allowed")]
-    [TestCase(99, "no such address")]
-    [TestCase(50, "does not resolve")]
-    [TestCase(77, "error 77")]
-    public void Every_error_is_described(int code, string text)
-    {
-        string description = BindError.Describe("example.org", 80, new HttpListenerException(code));
+    [TestCase(98, "--port 80: the port is in use. Stop")]
+    [TestCase(13, "--port 80: not allowed. Ports below")]
+    [TestCase(99, "--host ::1: this machine has no such address.")]
+    [TestCase(50, "--host ::1: the name does not resolve")]
+    [TestCase(77, "--host ::1 --port 80: ")]
+    public void An_error_of_the_port_names_the_option_that_is_to_be_changed(int code, string start) =>
+        Assert.That(BindError.Describe(new HostPort("::1", 80), isAdmin: false, new HttpListenerException(code)), Does.StartWith(start));
 
-        Assert.That(description, Does.Contain(text).And.StartsWith("--"));
-    }
+    [TestCase(98, "--admin [::1]:80: port 80 is in use. Stop")]
+    [TestCase(13, "--admin [::1]:80: port 80 is not allowed. Ports below")]
+    [TestCase(99, "--admin [::1]:80: this machine has no such address.")]
+    [TestCase(50, "--admin [::1]:80: the name does not resolve")]
+    [TestCase(77, "--admin [::1]:80: ")]
+    public void An_error_of_the_admin_port_names_its_one_option(int code, string start) =>
+        Assert.That(BindError.Describe(new HostPort("::1", 80), isAdmin: true, new HttpListenerException(code)), Does.StartWith(start));
+
+    [Test]
+    public void An_error_that_nobody_foresaw_has_its_number() =>
+        Assert.That(BindError.Describe(new HostPort("*", 80), isAdmin: false, new HttpListenerException(77)), Does.EndWith("(error 77)."));
 
     [Test]
     public void This_runtime_has_what_the_takeover_needs()
