@@ -18,7 +18,8 @@ internal static class Program
     private static ShutdownSignals? _signals;
 
     private static Task<int> Main(string[] arguments) =>
-        new CommandLine(Environment.GetEnvironmentVariable).RunAsync(arguments, Console.Out, Console.Error, ServeAsync);
+        new CommandLine(Environment.GetEnvironmentVariable).RunAsync(
+            arguments, Console.Out, Console.Error, ServeAsync, address => HealthCheck.RunAsync(address, Console.Out));
 
     private static async Task<int> ServeAsync(ServerOptions options)
     {

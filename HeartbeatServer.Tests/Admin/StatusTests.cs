@@ -46,14 +46,14 @@ public sealed class StatusTests
     public async Task Every_option_is_shown()
     {
         using var output = new StringWriter();
-        await new CommandLine(_ => null).RunAsync(["--help"], output, output, _ => Task.FromResult(0));
+        await new CommandLine(_ => null).RunAsync(["--help"], output, output, _ => Task.FromResult(0), _ => Task.FromResult(0));
         IEnumerable<string> options = output.ToString().Split('\n')
             .Select(line => line.Trim())
             .Where(line => line.StartsWith("--", StringComparison.Ordinal))
             .Select(line => line.Split(' ')[0][2..])
             .Where(option => option is not ("version" or "help"));
 
-        Assert.That(new ServerOptions().Texts().Keys, Is.EquivalentTo(options));
+        Assert.That(OptionTable.Texts(new ServerOptions()).Keys, Is.EquivalentTo(options));
     }
 
     [Test]

@@ -159,5 +159,11 @@ public sealed class HealthCheckTests
     private static string Text(int port) => port.ToString(CultureInfo.InvariantCulture);
 
     private Task<int> CheckAsync(params string[] arguments) => new CommandLine(name => _environment.GetValueOrDefault(name))
-        .RunAsync(["healthcheck", .. arguments], _output, _error, _ => throw new InvalidOperationException("the server was started")).InTime();
+        .RunAsync(
+            ["healthcheck", .. arguments],
+            _output,
+            _error,
+            _ => throw new InvalidOperationException("the server was started"),
+            address => HealthCheck.RunAsync(address, _output))
+        .InTime();
 }

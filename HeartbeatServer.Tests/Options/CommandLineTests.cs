@@ -333,7 +333,7 @@ public sealed class CommandLineTests
     {
         var commandLine = new CommandLine(_ => null);
 
-        Assert.That(await commandLine.RunAsync([], _output, _error, _ => Task.FromResult(1)), Is.EqualTo(1));
+        Assert.That(await commandLine.RunAsync([], _output, _error, _ => Task.FromResult(1), _ => Task.FromResult(0)), Is.EqualTo(1));
     }
 
     private static string Variable(string option) => "HEARTBEAT_" + option[2..].ToUpperInvariant().Replace('-', '_');
@@ -354,7 +354,8 @@ public sealed class CommandLineTests
         {
             _served = options;
             return Task.FromResult(0);
-        });
+        },
+        _ => throw new InvalidOperationException("the health was checked"));
 
     private void AssertNothingStarted() => Assert.That(_served, Is.Null);
 

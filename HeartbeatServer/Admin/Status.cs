@@ -63,7 +63,7 @@ internal sealed class Status
             Rounded.Time(_time.GetUtcNow().UtcDateTime),
             Rounded.Seconds(_loops.Now - _startedAt),
             _state().Name(),
-            _options.Texts(),
+            OptionTable.Texts(_options),
             new TotalsJson(
                 _table.Count,
                 _metrics.Peak,

@@ -11,10 +11,9 @@ internal static class ByteSize
     public static bool TryParse(string text, out long bytes)
     {
         (string suffix, long unit) = Units.First(unit => text.EndsWith(unit.Suffix, StringComparison.OrdinalIgnoreCase));
-        bool valid = long.TryParse(text.AsSpan(0, text.Length - suffix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out bytes)
-            && bytes <= long.MaxValue / unit;
-        bytes = valid ? bytes * unit : 0;
-        return valid;
+        bool isGood = WholeNumber.TryParse(text.AsSpan(0, text.Length - suffix.Length), NumberStyles.None, 0, long.MaxValue / unit, out bytes);
+        bytes *= unit;
+        return isGood;
     }
 
     /// <summary>In the largest unit that divides it: <c>1MiB</c>, <c>1500B</c>.</summary>

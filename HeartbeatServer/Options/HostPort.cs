@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Net;
 
 namespace HeartbeatServer.Options;
@@ -30,7 +31,7 @@ internal sealed record HostPort(string Host, int Port)
         string before = colon < 0 ? Loopback : text[..colon];
         // An IPv6 address stands in brackets: without them its last group would be read as the port.
         bool isPlain = before.Contains(':', StringComparison.Ordinal) == before.StartsWith('[');
-        address = isPlain && TryParseHost(before, out string? host) && WholeNumber.TryParse(text.AsSpan(colon + 1), 1, 65535, out int port)
+        address = isPlain && TryParseHost(before, out string? host) && WholeNumber.TryParse(text.AsSpan(colon + 1), NumberStyles.None, 1, 65535, out int port)
             ? new HostPort(host, port)
             : null;
         return address is not null;

@@ -15,7 +15,7 @@ internal enum LogFormat
     Json,
 }
 
-/// <summary>The command line, validated. One property an option, with its default.</summary>
+/// <summary>All options, validated. Each is a property with its default here, and a row of the <see cref="OptionTable"/>.</summary>
 internal sealed record ServerOptions
 {
     /// <summary>Health checks go to this path, so it is not free for <see cref="Path"/>.</summary>
@@ -56,34 +56,4 @@ internal sealed record ServerOptions
     public HostPort Address => new(Host, Port);
 
     public HeartbeatTimings Timings => new(Ping, Timeout, MaxMissed);
-
-    /// <summary>Every option as on the command line, without the dashes.</summary>
-    public IReadOnlyDictionary<string, string> Texts()
-    {
-        return new Dictionary<string, string>
-        {
-            ["port"] = $"{Port}",
-            ["host"] = Host,
-            ["path"] = Path,
-            ["ping"] = Duration.Format(Ping),
-            ["timeout"] = Duration.Format(Timeout),
-            ["max-missed"] = $"{MaxMissed}",
-            ["on-message"] = Lower(OnMessage),
-            ["max-message"] = ByteSize.Format(MaxMessage),
-            ["max-connections"] = $"{MaxConnections}",
-            ["max-connections-per-ip"] = $"{MaxConnectionsPerIp}",
-            ["allow-origin"] = $"{AllowOrigin}",
-            ["trust-proxy"] = $"{TrustProxy}",
-            ["handshake-timeout"] = Duration.Format(HandshakeTimeout),
-            ["drain"] = Duration.Format(Drain),
-            ["summary"] = Duration.Format(Summary),
-            ["admin"] = Admin?.ToString() ?? "off",
-            ["log-level"] = Lower(LogLevel),
-            ["log-format"] = Lower(LogFormat),
-        };
-
-#pragma warning disable CA1308 // Lower case is how it is written on the command line.
-        static string Lower<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
-#pragma warning restore CA1308
-    }
 }

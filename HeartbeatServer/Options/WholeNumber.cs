@@ -6,12 +6,12 @@ namespace HeartbeatServer.Options;
 /// <summary>Whole numbers in decimal digits.</summary>
 internal static class WholeNumber
 {
-    /// <param name="text">Digits alone, unless <paramref name="style"/> allows more.</param>
+    /// <param name="text">The whole text: nothing may follow the number.</param>
+    /// <param name="style">What may stand around the digits.</param>
     /// <param name="least">The smallest number that is accepted.</param>
     /// <param name="most">The largest number that is accepted.</param>
     /// <param name="number">Zero if the text is refused.</param>
-    /// <param name="style">What may stand around the digits.</param>
-    public static bool TryParse<T>(ReadOnlySpan<char> text, T least, T most, out T number, NumberStyles style = NumberStyles.None)
+    public static bool TryParse<T>(ReadOnlySpan<char> text, NumberStyles style, T least, T most, out T number)
         where T : IBinaryInteger<T>
     {
         bool isGood = T.TryParse(text, style, CultureInfo.InvariantCulture, out T? read) && read >= least && read <= most;

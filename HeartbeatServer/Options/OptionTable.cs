@@ -1,0 +1,56 @@
+using HeartbeatServer.Protocol;
+using Serilog.Events;
+using static HeartbeatServer.Options.OptionRow;
+using static HeartbeatServer.Options.Syntax;
+
+namespace HeartbeatServer.Options;
+
+/// <summary>
+/// All options. The help, the validation, the environment and <c>/status</c> go by this table. A new option is a property of
+/// <see cref="ServerOptions"/>, which has its default, and a row here.
+/// </summary>
+internal static class OptionTable
+{
+    public static IReadOnlyList<OptionRow> Rows { get; } =
+    [
+        One("--port", "port", "TCP port to listen on, 1 to 65535",
+            Number(1, 65535), o => o.Port, (o, port) => o with { Port = port }),
+        One("--host", "address", "address or host name to bind; * is every IPv4 interface",
+            Host, o => o.Host, (o, host) => o with { Host = host }),
+        One("--path", "path", "where upgrades are accepted",
+            UrlPath, o => o.Path, (o, path) => o with { Path = path }),
+        One("--ping", "duration", "time between two pings on one connection; 0 for no pings",
+            TimeOrZero(HeartbeatTimings.Shortest), o => o.Ping, (o, time) => o with { Ping = time }),
+        One("--timeout", "duration", "how long after a ping its pong counts as in time, at most --ping; 0 to never judge",
+            TimeOrZero(HeartbeatTimings.Shortest), o => o.Timeout, (o, time) => o with { Timeout = time }),
+        One("--max-missed", "count", "missed pongs in a row after which the connection is cut",
+            Number(1, 1000), o => o.MaxMissed, (o, count) => o with { MaxMissed = count }),
+        One("--on-message", "echo|discard", "what to do with data messages",
+            Word<OnMessage>(), o => o.OnMessage, (o, word) => o with { OnMessage = word }),
+        One("--max-message", "size", "larger messages end the connection with 1009",
+            Size(1, 1 << 30), o => o.MaxMessage, (o, size) => o with { MaxMessage = size }),
+        One("--max-connections", "count", "further upgrades get 503; 0 for no limit",
+            Number(0, int.MaxValue), o => o.MaxConnections, (o, count) => o with { MaxConnections = count }),
+        One("--max-connections-per-ip", "count", "further upgrades from the same address get 429; 0 for no limit",
+            Number(0, int.MaxValue), o => o.MaxConnectionsPerIp, (o, count) => o with { MaxConnectionsPerIp = count }),
+        Many("--allow-origin", "origin", "pages that may connect, others get 403: https://app.example.com, *.example.com, null; requests without Origin pass",
+            Origin, o => o.AllowOrigin, (o, origins) => o with { AllowOrigin = new AllowedOrigins(origins) }),
+        Many("--trust-proxy", "network", "proxies whose X-Forwarded-For or Forwarded names the client: 10.0.0.0/8, 127.0.0.1",
+            Network, o => o.TrustProxy, (o, networks) => o with { TrustProxy = new TrustedProxies(networks) }),
+        One("--handshake-timeout", "duration", "a TCP connection that has not finished its HTTP request by then is closed",
+            Time(TimeSpan.FromMilliseconds(100)), o => o.HandshakeTimeout, (o, time) => o with { HandshakeTimeout = time }),
+        One("--drain", "duration", "at most this long from SIGTERM or Ctrl+C to the exit; 0 to cut at once",
+            TimeOrZero(TimeSpan.FromMilliseconds(1)), o => o.Drain, (o, time) => o with { Drain = time }),
+        One("--summary", "duration", "how often to log the totals; 0 for only at the exit",
+            TimeOrZero(TimeSpan.FromSeconds(1)), o => o.Summary, (o, time) => o with { Summary = time }),
+        One("--admin", "host:port", "where /metrics, /status and the dashboard are; a port alone is on 127.0.0.1",
+            AddressOrOff, o => o.Admin, (o, address) => o with { Admin = address }),
+        One("--log-level", "level", "verbose, debug (each ping and pong), information, warning, error or fatal",
+            Word<LogEventLevel>(), o => o.LogLevel, (o, word) => o with { LogLevel = word }),
+        One("--log-format", "text|json", "text for people, json for programs (one object a line)",
+            Word<LogFormat>(), o => o.LogFormat, (o, word) => o with { LogFormat = word }),
+    ];
+
+    /// <summary>Every option as on the command line, without the dashes.</summary>
+    public static IReadOnlyDictionary<string, string> Texts(ServerOptions options) => Rows.ToDictionary(row => row.Name[2..], row => row.Write(options));
+}

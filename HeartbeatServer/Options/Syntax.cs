@@ -1,0 +1,104 @@
+using System.Globalization;
+using System.Net;
+using System.Numerics;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Options;
+
+/// <summary>Reads a value from a text.</summary>
+/// <returns>Null if the text is such a value; else what would be accepted, worded to stand behind "is not".</returns>
+internal delegate string? Reader<T>(string text, out T? value);
+
+/// <summary>How a kind of value is read and written.</summary>
+internal sealed record Syntax<T>(Reader<T> Read, Func<T, string> Write);
+
+/// <summary>The kinds of values.</summary>
+internal static class Syntax
+{
+    private static readonly TimeSpan LongestDuration = TimeSpan.FromDays(1);
+
+    public static Syntax<bool> Flag { get; } = Word(StringComparison.OrdinalIgnoreCase, ("true", true), ("false", false));
+
+    public static Syntax<string> Host { get; } = new(
+        (text, out host) => HostPort.TryParseHost(text, out host) ? null : "an address, a host name or * (every IPv4 interface)",
+        host => host);
+
+    /// <summary>Null, written <c>off</c>, is no address.</summary>
+    public static Syntax<HostPort?> AddressOrOff { get; } = new(
+        (text, out address) => HostPort.TryParse(text, out address) || text == "off"
+            ? null
+            : "a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off",
+        address => address?.ToString() ?? "off");
+
+    public static Syntax<string> UrlPath { get; } = new(ReadUrlPath, path => path);
+
+    public static Syntax<string> Origin { get; } = new(
+        (text, out origin) =>
+        {
+            origin = text;
+            return AllowedOrigins.IsOrigin(text) ? null : "an origin: https://app.example.com (no path), *.example.com, https://*.example.com or null";
+        },
+        origin => origin);
+
+    public static Syntax<IPNetwork> Network { get; } = new(
+        (text, out network) =>
+            TrustedProxies.TryParse(text, out network) ? null : "an address or a network, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8",
+        network => network.ToString());
+
+    /// <param name="least">The smallest number that is accepted.</param>
+    /// <param name="most">The largest number that is accepted.</param>
+    /// <param name="style">What may stand around the digits: by default a sign, and spaces.</param>
+    public static Syntax<T> Number<T>(T least, T most, NumberStyles style = NumberStyles.Integer) where T : struct, IBinaryInteger<T> => new(
+        (text, out number) => WholeNumber.TryParse(text, style, least, most, out number) ? null : $"a whole number from {least} to {most}",
+        number => number.ToString(null, CultureInfo.InvariantCulture));
+
+    /// <summary>A size in bytes.</summary>
+    public static Syntax<int> Size(int least, int most) => new(
+        (text, out bytes) =>
+        {
+            bool isGood = ByteSize.TryParse(text, out long size) && size >= least && size <= most;
+            bytes = isGood ? (int)size : 0;
+            return isGood ? null : $"a size from {ByteSize.Format(least)} to {ByteSize.Format(most)}, such as 65536, 64KiB or 1MiB";
+        },
+        bytes => ByteSize.Format(bytes));
+
+    /// <summary>A duration up to a day.</summary>
+    public static Syntax<TimeSpan> Time(TimeSpan least) => Time(least, orZero: "");
+
+    /// <inheritdoc cref="Time(TimeSpan)"/>
+    public static Syntax<TimeSpan> TimeOrZero(TimeSpan least) => Time(least, orZero: ", or 0");
+
+    /// <summary>The values of an enumeration, in lower case when they are written, and in any case when they are read.</summary>
+    public static Syntax<T> Word<T>() where T : struct, Enum =>
+#pragma warning disable CA1308 // Lower case is how it is written on the command line.
+        Word(StringComparison.OrdinalIgnoreCase, [.. Enum.GetValues<T>().Select(value => (value.ToString().ToLowerInvariant(), value))]);
+#pragma warning restore CA1308
+
+    public static Syntax<T> Word<T>(StringComparison comparison, params (string Word, T Value)[] words) => new(
+        (text, out value) =>
+        {
+            int found = Array.FindIndex(words, each => each.Word.Equals(text, comparison));
+            value = found < 0 ? default : words[found].Value;
+            return found < 0 ? "one of " + string.Join(", ", words.Select(each => each.Word)) : null;
+        },
+        value => Array.Find(words, each => EqualityComparer<T>.Default.Equals(each.Value, value)).Word);
+
+    private static Syntax<TimeSpan> Time(TimeSpan least, string orZero) => new(
+        (text, out time) =>
+            Duration.TryParse(text, out time) && ((time >= least && time <= LongestDuration) || (time == TimeSpan.Zero && orZero.Length > 0))
+                ? null
+                : $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}, such as 500ms, 10s or 1m30s",
+        Duration.Format);
+
+    private static string? ReadUrlPath(string text, out string path)
+    {
+        path = text;
+        // The path is compared with that of each request, so it has to have the form that Uri gives to a request's path.
+        if (!text.StartsWith('/') || text.StartsWith("//", StringComparison.Ordinal)
+            || !Uri.TryCreate("http://host" + text, UriKind.Absolute, out Uri? uri) || uri.AbsolutePath != text)
+        {
+            return "a URL path without a query, such as /ws, as a client sends it (percent-encoded where it has to be)";
+        }
+        return text == ServerOptions.HealthPath ? "free: health checks go there" : null;
+    }
+}
