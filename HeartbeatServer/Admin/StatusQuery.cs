@@ -1,5 +1,5 @@
 using System.Collections.Specialized;
-using System.Globalization;
+using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Admin;
 
@@ -26,44 +26,30 @@ internal sealed class StatusQuery(NameValueCollection query)
     private const int MaxLimit = 1000;
     private const int DefaultLimit = 50;
 
-    private static readonly (string Name, SortKey Key)[] SortKeys =
-    [
+    private static readonly Syntax<SortKey> SortKeys = Syntax.Word(
+        StringComparison.Ordinal,
         ("worst", SortKey.Worst), ("id", SortKey.Id), ("age", SortKey.Age), ("round_trip", SortKey.RoundTrip), ("strikes", SortKey.Strikes),
-        ("bytes", SortKey.Bytes), ("late", SortKey.Late), ("missed", SortKey.Missed),
-    ];
+        ("bytes", SortKey.Bytes), ("late", SortKey.Late), ("missed", SortKey.Missed));
 
-    public int Offset => (int)Number("offset", 0, 0, int.MaxValue - MaxLimit);
+    private static readonly Syntax<bool> Orders = Syntax.Word(StringComparison.Ordinal, ("desc", true), ("asc", false));
 
-    public int Limit => (int)Number("limit", DefaultLimit, 1, MaxLimit);
+    public int Offset => Value("offset", Syntax.Digits(0, int.MaxValue - MaxLimit), 0);
+
+    public int Limit => Value("limit", Syntax.Digits(1, MaxLimit), DefaultLimit);
 
     /// <summary>Of a sequence of ends, or of samples: those that the client has.</summary>
-    public long After => Number("after", 0, 0, long.MaxValue);
+    public long After => Value("after", Syntax.Digits(0, long.MaxValue), 0);
 
     public string Search => query["search"]?.Trim() ?? "";
 
-    public SortKey Sort => Word("sort", SortKeys);
+    public SortKey Sort => Value("sort", SortKeys, SortKey.Worst);
 
-    public bool IsDescending => Word("order", [("desc", true), ("asc", false)]);
+    public bool IsDescending => Value("order", Orders, true);
 
-    private long Number(string name, long fallback, long least, long most)
+    private T Value<T>(string name, Syntax<T> syntax, T fallback)
     {
         if (query[name] is not { Length: > 0 } text)
             return fallback;
-        if (long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number >= least && number <= most)
-            return number;
-        throw new BadQueryException($"{name}: '{text}' is not a whole number from {least} to {most}");
-    }
-
-    /// <summary>One of the words; without the parameter, the first.</summary>
-    private T Word<T>(string name, (string Word, T Value)[] words)
-    {
-        if (query[name] is not { Length: > 0 } text)
-            return words[0].Value;
-        foreach ((string word, T value) in words)
-        {
-            if (word == text)
-                return value;
-        }
-        throw new BadQueryException($"{name}: '{text}' is not one of {string.Join(", ", words.Select(each => each.Word))}");
+        return syntax.Read(text, out T? value) is { } expected ? throw new BadQueryException($"{name}: '{text}' is not {expected}") : value!;
     }
 }

@@ -45,12 +45,11 @@ internal static class Syntax
             TrustedProxies.TryParse(text, out network) ? null : "an address or a network, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8",
         network => network.ToString());
 
-    /// <param name="least">The smallest number that is accepted.</param>
-    /// <param name="most">The largest number that is accepted.</param>
-    /// <param name="style">What may stand around the digits: by default a sign, and spaces.</param>
-    public static Syntax<T> Number<T>(T least, T most, NumberStyles style = NumberStyles.Integer) where T : struct, IBinaryInteger<T> => new(
-        (text, out number) => WholeNumber.TryParse(text, style, least, most, out number) ? null : $"a whole number from {least} to {most}",
-        number => number.ToString(null, CultureInfo.InvariantCulture));
+    /// <summary>A whole number. Spaces may stand around it, as they may in a file of variables, and a sign before it.</summary>
+    public static Syntax<T> Number<T>(T least, T most) where T : struct, IBinaryInteger<T> => Number(least, most, NumberStyles.Integer);
+
+    /// <summary>A whole number that is written in digits alone.</summary>
+    public static Syntax<T> Digits<T>(T least, T most) where T : struct, IBinaryInteger<T> => Number(least, most, NumberStyles.None);
 
     /// <summary>A size in bytes.</summary>
     public static Syntax<int> Size(int least, int most) => new(
@@ -82,6 +81,10 @@ internal static class Syntax
             return found < 0 ? "one of " + string.Join(", ", words.Select(each => each.Word)) : null;
         },
         value => Array.Find(words, each => EqualityComparer<T>.Default.Equals(each.Value, value)).Word);
+
+    private static Syntax<T> Number<T>(T least, T most, NumberStyles style) where T : struct, IBinaryInteger<T> => new(
+        (text, out number) => WholeNumber.TryParse(text, style, least, most, out number) ? null : $"a whole number from {least} to {most}",
+        number => number.ToString(null, CultureInfo.InvariantCulture));
 
     private static Syntax<TimeSpan> Time(TimeSpan least, string orZero) => new(
         (text, out time) =>
