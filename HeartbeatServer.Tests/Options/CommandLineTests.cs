@@ -32,6 +32,7 @@ public sealed class CommandLineTests
             "a port from 1 to 65535, host:port"),
         new("--log-level", "debug", "Debug", options => options.LogLevel, ["loud", "2"], "one of verbose, debug, information, warning, error, fatal"),
         new("--log-format", "json", "Json", options => options.LogFormat, ["xml", "1"], "one of text, json"),
+        new("--plain-requests", "true", "True", options => options.PlainRequests, ["yes", "1"], "one of true, false") { IsHidden = true },
     ];
 
     private readonly Dictionary<string, string> _environment = [];
@@ -302,7 +303,7 @@ public sealed class CommandLineTests
         Assert.That(await RunAsync(argument), Is.Zero);
 
         string help = _output.ToString();
-        foreach (Row row in Rows)
+        foreach (Row row in Rows.Where(row => !row.IsHidden))
         {
             string line = help.Split('\n').Single(line => line.TrimStart().StartsWith(row.Option + " ", StringComparison.Ordinal));
             string default_ = row.Read(new ServerOptions()) switch
@@ -317,6 +318,27 @@ public sealed class CommandLineTests
         Assert.That(help, Does.Contain("500ms, 10s, 1m30s").And.Contain("64KiB").And.Contain("HEARTBEAT_PORT"));
         Assert.That(help, Does.Contain("Example:").And.Contain("--port 8080 --ping 10s"));
         AssertNothingStarted();
+    }
+
+    [TestCase(true, "--plain-requests")]
+    [TestCase(true, "--plain-requests", "--port", "8081")]
+    [TestCase(true, "--plain-requests", "true")]
+    [TestCase(true, "--plain-requests=TRUE")]
+    [TestCase(false, "--plain-requests=false")]
+    [TestCase(false)]
+    public async Task A_flag_may_stand_alone(bool expected, params string[] arguments)
+    {
+        Assert.That(await RunAsync(arguments), Is.Zero, _error.ToString);
+
+        Assert.That(_served!.PlainRequests, Is.EqualTo(expected));
+    }
+
+    [Test]
+    public async Task A_hidden_option_is_not_in_the_help()
+    {
+        Assert.That(await RunAsync("--help"), Is.Zero);
+
+        Assert.That(_output.ToString(), Does.Not.Contain("plain"));
     }
 
     [Test]
@@ -361,6 +383,8 @@ public sealed class CommandLineTests
 
     private sealed record Row(string Option, string Value, string Expected, Func<ServerOptions, object> Read, string[] Bad, string Accepted)
     {
+        public bool IsHidden { get; init; }
+
         public (string Option, string Value, string Expected, Func<ServerOptions, object> Read) Case => (Option, Value, Expected, Read);
     }
 }

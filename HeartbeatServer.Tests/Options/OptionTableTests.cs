@@ -23,6 +23,7 @@ public sealed class OptionTableTests
         Admin = new HostPort("::1", 9090),
         LogLevel = Serilog.Events.LogEventLevel.Debug,
         LogFormat = LogFormat.Json,
+        PlainRequests = true,
     };
 
     [Test]
@@ -43,5 +44,12 @@ public sealed class OptionTableTests
             read = row.Read(row.Name, [row.Write(options)], complaint => Assert.Fail(complaint))!(read);
 
         Assert.That(read, Is.EqualTo(options));
+    }
+
+    [Test]
+    public void A_hidden_option_is_shown_in_the_status_only_where_it_is_set()
+    {
+        Assert.That(OptionTable.Texts(new ServerOptions()), Does.Not.ContainKey("plain-requests"));
+        Assert.That(OptionTable.Texts(Others)["plain-requests"], Is.EqualTo("true"));
     }
 }

@@ -80,8 +80,10 @@ internal sealed class CommandLine(Func<string, string?> environment)
     {
         HelpName = row.ValueName,
         Description = $"{row.Help}{(row.IsList ? "; may be repeated" : "")} [default: {row.Write(new ServerOptions())}]",
-        Arity = row.IsList ? ArgumentArity.OneOrMore : ArgumentArity.ExactlyOne,
-        CustomParser = argument => row.Read(row.Name, [.. argument.Tokens.Select(token => token.Value)], argument.AddError),
+        Hidden = row.IsHidden,
+        Arity = row.IsList ? ArgumentArity.OneOrMore : row.Alone is null ? ArgumentArity.ExactlyOne : ArgumentArity.ZeroOrOne,
+        CustomParser = argument =>
+            row.Read(row.Name, argument.Tokens.Count == 0 ? [row.Alone!] : [.. argument.Tokens.Select(token => token.Value)], argument.AddError),
     };
 
     /// <summary>Takes each option of the command from the arguments, else from the environment, else its default.</summary>

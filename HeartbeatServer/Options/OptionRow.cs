@@ -18,6 +18,12 @@ internal sealed record OptionRow(
     /// <summary>Whether the option may be repeated. Its variable then holds all values, with commas between them.</summary>
     public bool IsList { get; private init; }
 
+    /// <summary>The text that the option means when it is given without a value; null if it needs one.</summary>
+    public string? Alone { get; init; }
+
+    /// <summary>Whether the option is for those who develop the server: the help leaves it out, and <c>/status</c> does unless it is set.</summary>
+    public bool IsHidden { get; init; }
+
     /// <summary>The option's variable in the environment: <c>HEARTBEAT_MAX_MISSED</c>.</summary>
     public string Variable => "HEARTBEAT_" + Name[2..].ToUpperInvariant().Replace('-', '_');
 

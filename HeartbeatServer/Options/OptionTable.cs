@@ -49,8 +49,16 @@ internal static class OptionTable
             Word<LogEventLevel>(), o => o.LogLevel, (o, word) => o with { LogLevel = word }),
         One("--log-format", "text|json", "text for people, json for programs (one object a line)",
             Word<LogFormat>(), o => o.LogFormat, (o, word) => o with { LogFormat = word }),
+        One("--plain-requests", "true|false", "take requests from HttpListener's own accept loop on every system",
+            Flag, o => o.PlainRequests, (o, isOn) => o with { PlainRequests = isOn }) with { Alone = "true", IsHidden = true },
     ];
 
-    /// <summary>Every option as on the command line, without the dashes.</summary>
-    public static IReadOnlyDictionary<string, string> Texts(ServerOptions options) => Rows.ToDictionary(row => row.Name[2..], row => row.Write(options));
+    /// <summary>Every option as on the command line, without the dashes. A hidden one is among them if it does not have its default.</summary>
+    public static IReadOnlyDictionary<string, string> Texts(ServerOptions options)
+    {
+        var defaults = new ServerOptions();
+        return Rows
+            .Where(row => !row.IsHidden || row.Write(options) != row.Write(defaults))
+            .ToDictionary(row => row.Name[2..], row => row.Write(options));
+    }
 }

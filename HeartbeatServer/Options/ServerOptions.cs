@@ -52,6 +52,9 @@ internal sealed record ServerOptions
     public LogEventLevel LogLevel { get; init; } = LogEventLevel.Information;
     public LogFormat LogFormat { get; init; } = LogFormat.Text;
 
+    /// <summary>Whether requests come from HttpListener's own accept loop, as they do on a system without epoll.</summary>
+    public bool PlainRequests { get; init; }
+
     /// <summary>Where the server listens.</summary>
     public HostPort Address => new(Host, Port);
 
