@@ -7,7 +7,7 @@ internal static class ByteSize
 {
     private static readonly (string Suffix, long Bytes)[] Units = [("GiB", 1L << 30), ("MiB", 1L << 20), ("KiB", 1L << 10), ("B", 1), ("", 1)];
 
-    /// <returns>False for anything else, and for what does not fit a <see cref="long"/>.</returns>
+    /// <returns>False if the text is no size, or is one that is too large for a <see cref="long"/>.</returns>
     public static bool TryParse(string text, out long bytes)
     {
         (string suffix, long unit) = Units.First(unit => text.EndsWith(unit.Suffix, StringComparison.OrdinalIgnoreCase));
@@ -16,7 +16,7 @@ internal static class ByteSize
         return isGood;
     }
 
-    /// <summary>In the largest unit that divides it: <c>1MiB</c>, <c>1500B</c>.</summary>
+    /// <summary>Writes a size in the largest unit that divides it: <c>1MiB</c>, <c>1500B</c>.</summary>
     public static string Format(long bytes)
     {
         (string suffix, long unit) = Units.First(unit => bytes % unit.Bytes == 0 && bytes >= unit.Bytes || unit.Suffix == "B");

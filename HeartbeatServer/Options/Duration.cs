@@ -4,19 +4,19 @@ using System.Text;
 
 namespace HeartbeatServer.Options;
 
-/// <summary>Durations as Go writes them: <c>500ms</c>, <c>1m30s</c>, <c>1.5h</c>, and a bare <c>0</c>. Units: h, m, s, ms, us, ns.</summary>
+/// <summary>Durations as Go writes them: <c>500ms</c>, <c>1m30s</c>, <c>1.5h</c>, or <c>0</c> without a unit. The units are h, m, s, ms, us and ns.</summary>
 internal static class Duration
 {
     private static readonly SearchValues<char> NumberCharacters = SearchValues.Create("0123456789.");
 
     private static readonly (string Name, decimal Ticks)[] Units =
     [
-        // "ms" before "m": the first that fits is taken.
+        // The first unit that fits is taken, so "ms" stands before "m".
         ("h", TimeSpan.TicksPerHour), ("ms", TimeSpan.TicksPerMillisecond), ("m", TimeSpan.TicksPerMinute), ("s", TimeSpan.TicksPerSecond),
         ("us", TimeSpan.TicksPerMicrosecond), ("µs", TimeSpan.TicksPerMicrosecond), ("ns", 0.01m),
     ];
 
-    /// <returns>False for anything else, and for what is negative or does not fit a <see cref="TimeSpan"/>.</returns>
+    /// <returns>False if the text is no duration, is negative, or is longer than a <see cref="TimeSpan"/> can be.</returns>
     public static bool TryParse(string text, out TimeSpan duration)
     {
         duration = TimeSpan.Zero;

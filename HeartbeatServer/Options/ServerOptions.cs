@@ -44,10 +44,10 @@ internal sealed record ServerOptions
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(8);
 
-    /// <summary>Zero for never.</summary>
+    /// <summary>How often to log the totals; zero to log them only at the exit.</summary>
     public TimeSpan Summary { get; init; } = TimeSpan.Zero;
 
-    /// <summary>Null for none.</summary>
+    /// <summary>Where the admin listener is; null for none.</summary>
     public HostPort? Admin { get; init; }
     public LogEventLevel LogLevel { get; init; } = LogEventLevel.Information;
     public LogFormat LogFormat { get; init; } = LogFormat.Text;

@@ -4,19 +4,20 @@ using System.Net.Sockets;
 namespace HeartbeatServer.Options;
 
 /// <summary>
-/// Who the client is, when the TCP connection comes from a proxy that says so: the right-most address of X-Forwarded-For, or of the for= of
-/// Forwarded (RFC 7239), that is not a proxy's of ours. What stands further left was written by others, and anybody can write it.
+/// Finds the client behind a trusted proxy. Each proxy appends the address that it was called from to X-Forwarded-For, or to Forwarded as a for=
+/// (RFC 7239). So the client is the right-most address that is not one of our proxies. What stands further left was written by others, and anybody
+/// can write it.
 /// </summary>
 internal sealed class TrustedProxies
 {
-    /// <summary>No proxy is trusted, and the headers are ignored.</summary>
+    /// <summary>Trusts no proxy, and so ignores the headers.</summary>
     public static readonly TrustedProxies None = new([]);
 
     private readonly IPNetwork[] _networks;
 
     public TrustedProxies(IPNetwork[] networks) => _networks = networks;
 
-    /// <summary>Reads <c>10.0.0.0/8</c>, <c>fd00::/8</c>, or an address alone. Bits behind the prefix do not count.</summary>
+    /// <summary>Reads <c>10.0.0.0/8</c>, <c>fd00::/8</c>, or an address alone. Bits behind the prefix are ignored.</summary>
     public static bool TryParse(string text, out IPNetwork network)
     {
         int slash = text.IndexOf('/', StringComparison.Ordinal);
@@ -24,19 +25,19 @@ internal sealed class TrustedProxies
         if (Address(slash < 0 ? text : text.AsSpan(0, slash)) is not { } address)
             return false;
         if (slash >= 0)
-            return !address.IsIPv4MappedToIPv6 && IPNetwork.TryParse(text, out network); // a mapped one is written as IPv4
+            return !address.IsIPv4MappedToIPv6 && IPNetwork.TryParse(text, out network); // an IPv4 network is written as IPv4, and not mapped into IPv6
         address = Plain(address);
         network = new IPNetwork(address, address.GetAddressBytes().Length * 8);
         return true;
     }
 
     /// <summary>The address that counts for limits, logs and status.</summary>
-    /// <param name="peer">Of the TCP connection.</param>
+    /// <param name="peer">The other end of the TCP connection.</param>
     /// <param name="forwardedFor">The X-Forwarded-For header, or null.</param>
     /// <param name="forwarded">The Forwarded header, or null.</param>
     /// <returns>
-    /// The peer, unless it is a trusted proxy. An entry that is no address (garbage, <c>unknown</c>, an obfuscated name) ends the walk: the client
-    /// then counts as the last proxy that is known. The same goes for two headers that disagree, one of which a client may have brought along.
+    /// The peer, unless it is a trusted proxy. An entry that is no address (garbage, <c>unknown</c>, an obfuscated name) ends the walk, and the last
+    /// known proxy counts as the client. If the two headers disagree, the peer counts: the client may have sent one of them itself.
     /// </returns>
     public IPAddress ClientOf(IPAddress peer, string? forwardedFor, string? forwarded)
     {
@@ -61,7 +62,7 @@ internal sealed class TrustedProxies
             ReadOnlySpan<char> entry = header[(comma + 1)..].Trim();
             header = comma < 0 ? [] : header[..comma];
             if (entry.IsEmpty)
-                continue; // RFC 9110 section 5.6.1: empty elements of a list do not count
+                continue; // RFC 9110 section 5.6.1: a recipient ignores empty elements of a list
             if ((isForwarded ? ForOf(entry) : AddressOf(entry)) is not { } address)
                 return known;
             known = address;
@@ -71,7 +72,7 @@ internal sealed class TrustedProxies
         return known;
     }
 
-    /// <summary>Where the separator stands last, outside of quoted strings.</summary>
+    /// <summary>The index of the last separator outside quoted strings; -1 if there is none.</summary>
     private static int LastOutsideQuotes(ReadOnlySpan<char> text, char separator)
     {
         bool quoted = false;
@@ -86,8 +87,9 @@ internal sealed class TrustedProxies
     }
 
     /// <summary>
-    /// The for= of one element: <c>for=192.0.2.43;proto=https</c>, <c>For="[2001:db8:cafe::17]:4711"</c>. There is none in an element that a proxy
-    /// would not write: one with two of them, with something that is no pair, or with an escape. The client may have had its hand in it: Host, say.
+    /// The address in the for= of one element: <c>for=192.0.2.43;proto=https</c>, <c>For="[2001:db8:cafe::17]:4711"</c>. It is null if no proxy
+    /// would write the element so: with two for=, with a part that is no pair, or with an escape. A proxy copies parts of an element from the
+    /// request, the Host for example, and the client may have put a for= into such a part.
     /// </summary>
     private static IPAddress? ForOf(ReadOnlySpan<char> element)
     {
@@ -115,28 +117,32 @@ internal sealed class TrustedProxies
         return AddressOf(node);
     }
 
-    /// <summary>An address, with or without a port: <c>192.0.2.1</c>, <c>192.0.2.1:4711</c>, <c>2001:db8::1</c>, <c>[2001:db8::1]:4711</c>.</summary>
+    /// <summary>Reads an address with or without a port: <c>192.0.2.1</c>, <c>192.0.2.1:4711</c>, <c>2001:db8::1</c>, <c>[2001:db8::1]:4711</c>.</summary>
     private static IPAddress? AddressOf(ReadOnlySpan<char> node)
     {
         if (node.IsEmpty || node.Contains('%'))
-            return null; // one with a zone is none that another machine can mean
+            return null; // an address with a zone means something only on the machine that wrote it
         if (Address(node) is { } alone)
             return Plain(alone);
         bool isGood = node[0] == '[' || (node.IndexOf(':') is > 0 and int colon && Address(node[..colon]) is not null);
         return isGood && IPEndPoint.TryParse(node, out IPEndPoint? end) ? Plain(end.Address) : null;
     }
 
-    /// <summary>An address as people write it. To the library <c>10</c> is 0.0.0.10 and <c>010.0.0.1</c> is 8.0.0.1, as it was to inet_aton.</summary>
+    /// <summary>
+    /// Reads an address in the form that it is usually written in. The library, like inet_aton, would take <c>10</c> for 0.0.0.10 and
+    /// <c>010.0.0.1</c> for 8.0.0.1; here they are no addresses.
+    /// </summary>
     private static IPAddress? Address(ReadOnlySpan<char> text) =>
         IPAddress.TryParse(text, out IPAddress? address) && (address.AddressFamily == AddressFamily.InterNetworkV6 || text.SequenceEqual(address.ToString()))
             ? address
             : null;
 
+    /// <summary>An IPv4 address that is mapped into IPv6, as the IPv4 address that it is.</summary>
     private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }
 
-/// <summary>A client behind a trusted proxy.</summary>
-/// <param name="client">What the proxy says.</param>
+/// <summary>The end point of a client behind a trusted proxy, for the log and the status.</summary>
+/// <param name="client">The address that the proxy gives.</param>
 /// <param name="proxy">The other end of the TCP connection.</param>
 internal sealed class ForwardedEndPoint(IPAddress client, EndPoint proxy) : EndPoint
 {
