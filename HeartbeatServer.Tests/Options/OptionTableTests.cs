@@ -18,6 +18,7 @@ public sealed class OptionTableTests
         MaxConnections = 5,
         MaxConnectionsPerIp = 2,
         HandshakeTimeout = TimeSpan.FromMilliseconds(100),
+        WriteTimeout = TimeSpan.FromMilliseconds(100),
         Drain = TimeSpan.FromHours(1),
         Summary = TimeSpan.FromSeconds(1.5),
         Admin = new HostPort("::1", 9090),

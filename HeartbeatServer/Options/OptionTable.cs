@@ -39,6 +39,8 @@ internal static class OptionTable
             Network, o => o.TrustProxy, (o, networks) => o with { TrustProxy = new TrustedProxies(networks) }),
         One("--handshake-timeout", "duration", "a TCP connection that has not finished its HTTP request by then is closed",
             Time(TimeSpan.FromMilliseconds(100)), o => o.HandshakeTimeout, (o, time) => o with { HandshakeTimeout = time }),
+        One("--write-timeout", "duration", "a client that takes no byte for so long, while bytes wait for it, is cut",
+            Time(TimeSpan.FromMilliseconds(100)), o => o.WriteTimeout, (o, time) => o with { WriteTimeout = time }),
         One("--drain", "duration", "at most this long from SIGTERM or Ctrl+C to the exit; 0 to cut at once",
             TimeOrZero(TimeSpan.FromMilliseconds(1)), o => o.Drain, (o, time) => o with { Drain = time }),
         One("--summary", "duration", "how often to log the totals; 0 for only at the exit",

@@ -21,6 +21,12 @@ internal enum RefusalReason
     IpLimit,
     /// <summary>431: a header line without end.</summary>
     HeaderTooLarge,
+    /// <summary>505: not HTTP/1.x.</summary>
+    HttpVersion,
+    /// <summary>400, though nobody can read it: TLS on the plain port.</summary>
+    Tls,
+    /// <summary>400: a header of the PROXY protocol before the request.</summary>
+    ProxyProtocol,
     /// <summary>503: <c>--max-connections</c> are there.</summary>
     ConnectionLimit,
     /// <summary>503: the server is shutting down.</summary>
@@ -42,6 +48,9 @@ internal static class RefusalReasons
         RefusalReason.UpgradeRequired => "upgrade_required",
         RefusalReason.IpLimit => "ip_limit",
         RefusalReason.HeaderTooLarge => "header_too_large",
+        RefusalReason.HttpVersion => "http_version",
+        RefusalReason.Tls => "tls",
+        RefusalReason.ProxyProtocol => "proxy_protocol",
         RefusalReason.ConnectionLimit => "connection_limit",
         _ => "draining",
     };
@@ -49,7 +58,7 @@ internal static class RefusalReasons
     /// <summary>HTTP status code.</summary>
     public static int Status(this RefusalReason reason) => reason switch
     {
-        RefusalReason.BadRequest => 400,
+        RefusalReason.BadRequest or RefusalReason.Tls or RefusalReason.ProxyProtocol => 400,
         RefusalReason.Origin => 403,
         RefusalReason.NotFound => 404,
         RefusalReason.MethodNotAllowed => 405,
@@ -57,6 +66,7 @@ internal static class RefusalReasons
         RefusalReason.UpgradeRequired => 426,
         RefusalReason.IpLimit => 429,
         RefusalReason.HeaderTooLarge => 431,
+        RefusalReason.HttpVersion => 505,
         _ => 503,
     };
 }

@@ -1,0 +1,253 @@
+using System.Buffers;
+using System.Text;
+
+namespace HeartbeatServer.Protocol;
+
+/// <summary>
+/// The head of an HTTP request, read strictly from its bytes (RFC 9112): the request line, and the field lines in their order. Two readers of one
+/// request must never understand two different things, so whatever is open to doubt is refused.
+/// </summary>
+internal sealed class RequestHead
+{
+    /// <summary>RFC 9110 section 5.6.2.</summary>
+    private static readonly SearchValues<char> TokenCharacters =
+        SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+    /// <summary>RFC 3986 section 3.2.2: unreserved characters, escapes and sub-delimiters.</summary>
+    private static readonly SearchValues<char> HostCharacters =
+        SearchValues.Create("-._~%!$&'()*+,;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+    private static readonly SearchValues<char> AddressCharacters = SearchValues.Create(":.%0123456789ABCDEFabcdefghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ-_~");
+
+    /// <summary>Each of these may stand in one line only: with two of them, two readers would choose differently.</summary>
+    private static readonly string[] Singletons = ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin", "Content-Length", "Transfer-Encoding"];
+
+    private readonly List<(string Name, string Value)> _fields = [];
+
+    private RequestHead(string method, string target, int minorVersion) => (Method, Target, MinorVersion) = (method, target, minorVersion);
+
+    /// <summary>As sent: methods are told apart by case (RFC 9110 section 9.1).</summary>
+    public string Method { get; }
+
+    /// <summary>
+    /// As sent: no escape is decoded and no <c>..</c> removed. An absolute form is taken apart (RFC 9112 section 3.2.2): its path and query stand here.
+    /// </summary>
+    public string Target { get; private set; }
+
+    /// <summary>The target up to the <c>?</c>.</summary>
+    public string Path => Target.Split('?', 2)[0];
+
+    /// <summary>The second digit of the version; the first is 1.</summary>
+    public int MinorVersion { get; }
+
+    /// <summary>The Host field, or the authority of an absolute form, which replaces it. Empty if the client has no name for us.</summary>
+    public string Host { get; private set; } = "";
+
+    /// <summary>Names and values, in the order in which they came. Values have no white space around them.</summary>
+    public IReadOnlyList<(string Name, string Value)> Fields => _fields;
+
+    /// <summary>Whether a body was announced.</summary>
+    public bool HasBody => this["Transfer-Encoding"] is not null || this["Content-Length"] is not (null or "0");
+
+    /// <summary>All lines of a field, joined to one list (RFC 9110 section 5.3); null if there is none.</summary>
+    /// <param name="name">In any case.</param>
+    public string? this[string name]
+    {
+        get
+        {
+            string? joined = null;
+            foreach ((string each, string value) in _fields)
+            {
+                if (each.Equals(name, StringComparison.OrdinalIgnoreCase))
+                    joined = joined is null ? value : $"{joined}, {value}";
+            }
+            return joined;
+        }
+    }
+
+    /// <summary>What decides over an upgrade.</summary>
+    public UpgradeRequest Upgrade => new(
+        Method, MinorVersion >= 1, HasBody, this["Connection"], this["Upgrade"], this["Sec-WebSocket-Version"], this["Sec-WebSocket-Key"]);
+
+    /// <summary>Looks for the end of a head, and for what no head can have.</summary>
+    /// <param name="bytes">All that came so far.</param>
+    /// <param name="refusal">What is wrong; null as long as it may become a request.</param>
+    /// <returns>The length of the head in bytes, with the empty line; 0 if it is not complete, or is refused.</returns>
+    public static int Find(ReadOnlySpan<byte> bytes, out Refusal? refusal)
+    {
+        refusal = NotHttp(bytes) ?? BadByte(bytes);
+        if (refusal is not null)
+            return 0;
+        int start = EmptyLines(bytes);
+        int end = bytes[start..].IndexOf("\r\n\r\n"u8);
+        return end < 0 ? 0 : start + end + 4;
+    }
+
+    /// <summary>Reads a whole head.</summary>
+    /// <param name="head">As long as <see cref="Find"/> said.</param>
+    /// <param name="refusal">The rule that is broken, if the result is null.</param>
+    public static RequestHead? Read(ReadOnlySpan<byte> head, out Refusal? refusal)
+    {
+        // RFC 9112 section 2.2: a server should pass over an empty line before the request line.
+        string[] lines = Encoding.Latin1.GetString(head[EmptyLines(head)..^4]).Split("\r\n");
+        RequestHead? request = RequestLine(lines[0], out refusal);
+        if (request is null)
+            return null;
+        foreach (string line in lines.AsSpan(1))
+        {
+            if ((refusal = request.AddField(line)) is not null)
+                return null;
+        }
+        refusal = request.CheckFields() ?? request.CheckTarget();
+        return refusal is null ? request : null;
+    }
+
+    /// <summary>Other protocols that people speak to a port for HTTP, told by their first bytes.</summary>
+    private static Refusal? NotHttp(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes is [0x16, 0x03, ..])
+            return new Refusal(RefusalReason.Tls, "TLS on the plain port: this port speaks ws:// and http://, so a proxy has to end the TLS before it");
+        if (bytes.StartsWith("\r\n\r\n\0\r\nQUIT\n"u8) || bytes.StartsWith("PROXY "u8))
+        {
+            return new Refusal(
+                RefusalReason.ProxyProtocol, "a PROXY protocol header: have the proxy send X-Forwarded-For instead, and name it with --trust-proxy");
+        }
+        return bytes.StartsWith("PRI * HTTP/2.0\r\n"u8)
+            ? new Refusal(RefusalReason.HttpVersion, "HTTP/2 without TLS: a WebSocket upgrade is a request of HTTP/1.1")
+            : null;
+    }
+
+    /// <summary>RFC 9112 section 2.2: a line ends with CR and LF together. RFC 9110 section 5.5: no other control characters but tabs.</summary>
+    private static Refusal? BadByte(ReadOnlySpan<byte> bytes)
+    {
+        for (int i = 0; i < bytes.Length; i++)
+        {
+            int next = bytes[i..].IndexOfAnyInRange((byte)0, (byte)0x1F);
+            int delete = bytes[i..].IndexOf((byte)0x7F);
+            if (next < 0 && delete < 0)
+                return null;
+            i += next < 0 || (delete >= 0 && delete < next) ? delete : next;
+            switch (bytes[i])
+            {
+                case (byte)'\t':
+                    break;
+                case (byte)'\r' when i + 1 == bytes.Length || bytes[i + 1] == '\n':
+                    // What stands behind the end of a head is none of it.
+                    if (bytes[i..].StartsWith("\r\n\r\n"u8) && i >= EmptyLines(bytes))
+                        return null;
+                    i++;
+                    break;
+                case (byte)'\r':
+                    return Bad("a CR without LF in the head of the request");
+                case (byte)'\n':
+                    return Bad("an LF without CR in the head of the request");
+                default:
+                    return Bad("a control character in the head of the request");
+            }
+        }
+        return null;
+    }
+
+    /// <summary>Bytes of the empty lines at the start.</summary>
+    private static int EmptyLines(ReadOnlySpan<byte> bytes)
+    {
+        int count = 0;
+        while (bytes[count..].StartsWith("\r\n"u8))
+            count += 2;
+        return count;
+    }
+
+    /// <summary>RFC 9112 section 3: method, target and version, with one space between.</summary>
+    private static RequestHead? RequestLine(string line, out Refusal? refusal)
+    {
+        refusal = null;
+        string[] parts = line.Split(' ');
+        if (parts is not [var method, var target, var version] || !IsToken(method) || target.Length == 0 || target.AsSpan().ContainsAnyExceptInRange('!', '~'))
+        {
+            refusal = Bad("the first line is no request line: METHOD, target and version, with one space between");
+            return null;
+        }
+        if (version is not ['H', 'T', 'T', 'P', '/', >= '0' and <= '9', '.', >= '0' and <= '9'])
+            refusal = Bad("the request line does not end with a version of HTTP");
+        else if (version[5] != '1')
+            refusal = new Refusal(RefusalReason.HttpVersion, $"{version} is not spoken here: a WebSocket upgrade is a request of HTTP/1.1");
+        return refusal is null ? new RequestHead(method, target, version[7] - '0') : null;
+    }
+
+    /// <summary>RFC 9112 section 5: no space before the colon, and no line that continues the one before.</summary>
+    private Refusal? AddField(string line)
+    {
+        int colon = line.IndexOf(':', StringComparison.Ordinal);
+        if (colon <= 0 || !IsToken(line.AsSpan(0, colon)))
+            return Bad("a line of the head is no field: a name, a colon right behind it, and a value");
+        _fields.Add((line[..colon], line[(colon + 1)..].Trim(' ', '\t')));
+        return null;
+    }
+
+    private Refusal? CheckFields()
+    {
+        foreach (string name in Singletons)
+        {
+            if (_fields.Count(field => field.Name.Equals(name, StringComparison.OrdinalIgnoreCase)) > 1)
+                return Bad($"{name} stands in the head more than once");
+        }
+        string? length = this["Content-Length"];
+        // RFC 9112 section 6.3: one who sends both may be out to smuggle a request.
+        if (length is not null && this["Transfer-Encoding"] is not null)
+            return Bad("Content-Length and Transfer-Encoding in one head");
+        if (length is not null && (length.Length == 0 || length.AsSpan().ContainsAnyExceptInRange('0', '9')))
+            return Bad("Content-Length is no number");
+        // RFC 9112 section 3.2: a request of HTTP/1.1 without Host is refused with 400.
+        if (this["Host"] is not { } host)
+            return MinorVersion >= 1 ? Bad("the Host field is missing") : null;
+        if (!IsAuthority(host))
+            return Bad("the Host field is no host with a port or without");
+        Host = host;
+        return null;
+    }
+
+    /// <summary>RFC 9112 section 3.2: origin-form, absolute-form, or <c>*</c> for OPTIONS.</summary>
+    private Refusal? CheckTarget()
+    {
+        // RFC 9112 section 3.2: a fragment is never sent.
+        if (Target.Contains('#', StringComparison.Ordinal))
+            return Bad("the target has a fragment, which no client sends");
+        if (Target[0] == '/' || (Target == "*" && Method == "OPTIONS"))
+            return null;
+        // CONNECT names an authority, and is refused as the method that it is.
+        if (Method == "CONNECT" && IsAuthority(Target))
+            return null;
+        int scheme = Target.IndexOf("://", StringComparison.Ordinal);
+        if (scheme < 0 || Target[..scheme].ToUpperInvariant() is not ("HTTP" or "HTTPS" or "WS" or "WSS"))
+            return Bad("the target is neither a path nor a URL of http or ws");
+        string rest = Target[(scheme + 3)..];
+        int end = rest.AsSpan().IndexOfAny('/', '?');
+        string authority = end < 0 ? rest : rest[..end];
+        if (authority.Length == 0 || !IsAuthority(authority))
+            return Bad("the URL of the target has no host");
+        string path = end < 0 ? "/" : rest[end..];
+        (Host, Target) = (authority, path[0] == '?' ? "/" + path : path);
+        return null;
+    }
+
+    /// <summary>RFC 3986 section 3.2, without user information: a name, an IPv4 or an IPv6 address in brackets, and perhaps a port. It may be empty.</summary>
+    private static bool IsAuthority(string text)
+    {
+        ReadOnlySpan<char> rest = text;
+        if (rest.StartsWith("["))
+        {
+            int end = rest.IndexOf(']');
+            if (end < 0 || rest[1..end].ContainsAnyExcept(AddressCharacters))
+                return false;
+            rest = rest[(end + 1)..];
+            return rest.IsEmpty || (rest[0] == ':' && !rest[1..].ContainsAnyExceptInRange('0', '9'));
+        }
+        int colon = rest.IndexOf(':');
+        ReadOnlySpan<char> host = colon < 0 ? rest : rest[..colon];
+        return !host.ContainsAnyExcept(HostCharacters) && (colon < 0 || !rest[(colon + 1)..].ContainsAnyExceptInRange('0', '9'));
+    }
+
+    private static bool IsToken(ReadOnlySpan<char> text) => text.Length > 0 && !text.ContainsAnyExcept(TokenCharacters);
+
+    private static Refusal Bad(string text) => new(RefusalReason.BadRequest, text);
+}
