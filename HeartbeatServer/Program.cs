@@ -35,10 +35,17 @@ internal static class Program
         using var metrics = new ServerMetrics();
         var table = new ConnectionTable();
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
-        using var loops = new EventLoops(() => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick));
+        const bool plain = false; // options.PlainRequests
+        if (HttpListenerInternals.OfThisRuntime().Choose(plain, log, out bool epoll) is { } changed)
+        {
+            await Console.Error.WriteLineAsync(changed);
+            return Failed;
+        }
+        using var loops = new EventLoops(
+            () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick), epoll: epoll);
         using PrometheusPage? page = options.Admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
         // Closed last: /readyz says that the server drains, and the last ends are seen.
-        using var admin = options.Admin is { } address ? new AdminListener(address, time, log) : null;
+        using var admin = options.Admin is { } address ? new AdminListener(address, time, log, epoll) : null;
         var ends = new EndLog(time);
         var history = new History(metrics, table, time);
         await using var server = new Server(options, time, loops, table, metrics, log, admin is null ? null : ends.Add);
@@ -46,15 +53,9 @@ internal static class Program
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
         try
         {
-            HttpTakeover.CheckRuntime();
             loops.Start();
             admin?.Start(new AdminRoutes(status, history, page!, new DashboardFiles(typeof(Program).Assembly), () => server.State));
             server.Start();
-        }
-        catch (PlatformNotSupportedException e)
-        {
-            await Console.Error.WriteLineAsync(e.Message);
-            return Failed;
         }
         catch (HttpListenerException e) when (admin is { IsOpen: false })
         {

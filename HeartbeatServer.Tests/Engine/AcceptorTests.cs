@@ -1,14 +1,15 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.Versioning;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Engine;
 
-[TestFixture(false)]
-[TestFixture(true)]
-public sealed class AcceptorTests(bool epoll)
+[Platform("Linux")]
+[SupportedOSPlatform("linux")]
+public sealed class AcceptorTests
 {
     private readonly ConcurrentQueue<Socket> _accepted = new();
     private readonly ConcurrentQueue<SocketError> _errors = new();
@@ -21,7 +22,7 @@ public sealed class AcceptorTests(bool epoll)
     [SetUp]
     public void SetUp()
     {
-        _loop = new EventLoop(new TestClock().Wheel, epoll);
+        _loop = new EventLoop(new TestClock().Wheel);
         _loop.Start();
         _listening = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _listening.Bind(new IPEndPoint(IPAddress.Loopback, 0));

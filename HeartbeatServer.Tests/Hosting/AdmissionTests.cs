@@ -61,6 +61,19 @@ internal sealed class AdmissionTests
         Assert.That(admission.TryEnter(IPAddress.Parse("192.0.2.4"))?.Reason, Is.EqualTo(RefusalReason.ConnectionLimit));
     }
 
+    [TestCase(0, 5, true, 5)]
+    [TestCase(10, 5, true, 5)]
+    [TestCase(5, 10, false, 5)]
+    [TestCase(0, int.MaxValue, false, 100)]
+    public void The_limit_can_be_lowered_and_not_raised(int most, int possible, bool isLower, int places)
+    {
+        var admission = new Admission(most, 0);
+
+        Assert.That(admission.LimitTo(possible), Is.EqualTo(isLower));
+
+        Assert.That(Enumerable.Range(0, 100).Count(_ => admission.TryEnter(One) is null), Is.EqualTo(places));
+    }
+
     [Test]
     public void No_race_lets_more_in()
     {

@@ -6,14 +6,14 @@ using Serilog.Events;
 namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>Requests that get no upgrade (section 5 of the design), and what must not end the accept loop.</summary>
-[TestFixture(false)]
-[TestFixture(true)]
-public sealed class ServerRefusalTests(bool epoll)
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class ServerRefusalTests(RequestsFrom source)
 {
     private ServerFixture _server = null!;
 
     [SetUp]
-    public void SetUp() => _server = ServerFixture.Start(epoll: epoll);
+    public void SetUp() => _server = ServerFixture.Start(source: source);
 
     [TearDown]
     public async Task TearDown() => await _server.DisposeAsync();
@@ -130,7 +130,7 @@ public sealed class ServerRefusalTests(bool epoll)
     [Test]
     public async Task The_path_can_be_another()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { Path = "/a/b" });
+        await using ServerFixture server = ServerFixture.Start(options => options with { Path = "/a/b" }, source: source);
 
         Assert.That((await server.RequestAsync(ScriptedPeer.Upgrade("/ws"))).Body, Does.Contain("/a/b"));
         Assert.That((await server.RequestAsync(ScriptedPeer.Upgrade("/a/b"))).Status, Is.EqualTo(101));
@@ -151,7 +151,7 @@ public sealed class ServerRefusalTests(bool epoll)
     [Test]
     public async Task An_exception_in_one_request_does_not_end_the_accept_loop()
     {
-        await using ServerFixture server = ServerFixture.Start(logger: log => new FaultyLogger(log, "Refused"));
+        await using ServerFixture server = ServerFixture.Start(logger: log => new FaultyLogger(log, "Refused"), source: source);
 
         for (int round = 1; round <= 3; round++)
         {

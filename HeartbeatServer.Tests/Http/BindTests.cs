@@ -10,7 +10,9 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Http;
 
-public sealed class BindTests
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class BindTests(RequestsFrom source)
 {
     [TestCase("127.0.0.1")]
     [TestCase("localhost")]
@@ -70,15 +72,9 @@ public sealed class BindTests
         Assert.That(BindError.Describe(new HostPort("*", 80), isAdmin: false, new HttpListenerException(77)), Does.EndWith("(error 77)."));
 
     [Test]
-    public void This_runtime_has_what_the_takeover_needs()
-    {
-        Assert.That(HttpTakeover.CheckRuntime, Throws.Nothing);
-    }
-
-    [Test]
     public async Task The_start_line_says_where_to_connect_and_how_the_heart_beats()
     {
-        await using ServerFixture server = ServerFixture.Start();
+        await using ServerFixture server = ServerFixture.Start(source: source);
 
         string line = server.Log.Containing("Listening").Single();
         Assert.That(line, Does.Contain($"ws://127.0.0.1:{server.Port}/ws"));
@@ -87,10 +83,10 @@ public sealed class BindTests
         Assert.That(line, Does.Contain("Ctrl+C").And.Contain("8s"));
     }
 
-    private static async Task<HttpListenerException> FailedStartAsync(string host, int port)
+    private async Task<HttpListenerException> FailedStartAsync(string host, int port)
     {
         var clock = new TestClock();
-        using var loops = new EventLoops(() => clock.Wheel, count: 1);
+        using var loops = new EventLoops(() => clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
         var sink = new LogSink();
         await using Serilog.Core.Logger logger = sink.Logger();
         await using var server = new Server(

@@ -1,14 +1,98 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Text;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Http;
+using HeartbeatServer.Telemetry;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Http;
 
-public sealed class HttpTakeoverTests
+/// <summary>What is done inside HttpListener, and what the server does when that has changed.</summary>
+[Platform("Linux")]
+public sealed class HttpListenerInternalsTests
 {
+    private static readonly InternalMember[] Nothing = [];
+    private static readonly InternalMember[] TwoGone =
+        [new("HttpConnection._socket", true), new("HttpConnection._stream", false), new("HttpConnection.Unbind", false)];
+
+    private LogSink _log = null!;
+
+    [SetUp]
+    public void SetUp() => _log = new LogSink();
+
+    [Test]
+    public void This_runtime_has_what_is_needed()
+    {
+        Assert.That(Choose(HttpListenerInternals.OfThisRuntime(), plain: false), Is.EqualTo((true, (string?)null)));
+        Assert.That(Choose(HttpListenerInternals.OfThisRuntime(), plain: true), Is.EqualTo((false, (string?)null)));
+        Assert.That(HttpListenerInternals.HasEndPoint, Is.True);
+        Assert.That(_log.Lines, Is.Empty);
+    }
+
+    [Test]
+    public void When_HttpPort_lacks_a_member_the_plain_loop_does_it_with_a_warning()
+    {
+        Assert.That(Choose(new HttpListenerInternals(TwoGone, Nothing), plain: false), Is.EqualTo((false, (string?)null)));
+
+        Assert.That(_log.Lines.Single(), Does.StartWith("Warning").And.Contain("HttpConnection._stream, HttpConnection.Unbind are gone"));
+    }
+
+    [Test]
+    public void Who_asked_for_the_plain_loop_is_not_warned()
+    {
+        Assert.That(Choose(new HttpListenerInternals(TwoGone, Nothing), plain: true), Is.EqualTo((false, (string?)null)));
+
+        Assert.That(_log.Lines, Is.Empty);
+    }
+
+    [Test]
+    public void When_an_upgrade_lacks_a_member_as_well_the_server_cannot_start()
+    {
+        (bool _, string? error) = Choose(new HttpListenerInternals(TwoGone, TwoGone[1..2]), plain: false);
+
+        Assert.That(error, Does.Contain("has changed inside HttpListener: HttpConnection._stream is gone. This build of the server needs .NET 10"));
+        Assert.That(_log.Lines, Is.Empty);
+    }
+
+    /// <summary>A connection of HttpListener's, on a socket of ours. What it keeps would stay as long as the process.</summary>
+    [TestCase("GET / HTTP/1.1\r\nHost: x\r\n\r\n", ReadOutcome.Complete)]
+    [TestCase("POST / HTTP/1.1\r\nHost: x\r\n\r\n", ReadOutcome.Closed)]
+    [TestCase("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", ReadOutcome.Closed)]
+    [TestCase("GARBAGE\r\n\r\n", ReadOutcome.Closed)]
+    public async Task HttpListener_keeps_nothing_of_a_request_that_was_taken_or_that_it_answered(string request, object expected)
+    {
+        using var listener = new HttpListener { IgnoreWriteExceptions = true };
+        listener.Start();
+        using var loop = new EventLoop(new TestClock().Wheel);
+        loop.Start();
+        (Socket peer, Socket accepted) = SocketPair.Connect();
+        using Socket client = peer;
+        var outcome = new TaskCompletionSource<ReadOutcome>();
+        await using var stream = new RequestStream(loop.Attach(accepted), each => outcome.TrySetResult(each));
+        HttpEndPoint endPoint = HttpEndPoint.WithoutSocket(listener, ((IPEndPoint)accepted.LocalEndPoint!).Port);
+        var reader = new HttpConnection(stream, endPoint);
+        stream.Reader = reader;
+        reader.BeginReadRequest();
+        peer.Send(Encoding.ASCII.GetBytes(request));
+        bool isComplete = await outcome.Task.InTime() == ReadOutcome.Complete;
+        Assert.That(await outcome.Task, Is.EqualTo(expected));
+
+        if (isComplete)
+            Assert.That(reader.TakeRequest().Request.HttpMethod, Is.EqualTo("GET"));
+        else
+            reader.Forget();
+
+        Assert.That((Requests(listener).Count, Queue(listener).Count), Is.EqualTo((0, 0)));
+        Assert.That(reader.IsClosed, Is.EqualTo(!isComplete));
+        endPoint.Close();
+    }
+
     /// <summary>Otherwise nothing would be wrong that one could see, but the framework's thread would wake up for every byte too.</summary>
     [Test]
-    [Platform("Linux")]
+    [Category(Categories.HttpPort)]
     public async Task The_socket_is_watched_by_our_event_loop_and_no_longer_by_the_framework()
     {
         await using ServerFixture server = ServerFixture.Start();
@@ -21,6 +105,19 @@ public sealed class HttpTakeoverTests
         peer.SendFin();
         await server.EndedAsync();
     }
+
+    private (bool Epoll, string? Error) Choose(HttpListenerInternals internals, bool plain)
+    {
+        using Serilog.Core.Logger logger = _log.Logger();
+        string? error = internals.Choose(plain, new ServerLog(logger), out bool epoll);
+        return (epoll, error);
+    }
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_listenerContexts")]
+    private static extern ref Dictionary<HttpListenerContext, HttpListenerContext> Requests(HttpListener listener);
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_contextQueue")]
+    private static extern ref List<HttpListenerContext> Queue(HttpListener listener);
 
     /// <summary>Descriptors of this process's epoll instances that watch this one.</summary>
     private static IEnumerable<int> WatchedBy(int descriptor)

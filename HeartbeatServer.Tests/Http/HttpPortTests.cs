@@ -5,14 +5,14 @@ using HeartbeatServer.Tests.Support;
 namespace HeartbeatServer.Tests.Http;
 
 /// <summary>Requests that do not end, which HttpListener would keep for ever.</summary>
-[TestFixture(false)]
-[TestFixture(true)]
-public sealed class DoorkeeperTests(bool epoll)
+[Category(Categories.HttpPort)]
+[Platform("Linux")]
+public sealed class HttpPortTests
 {
     private ServerFixture _server = null!;
 
     [SetUp]
-    public void SetUp() => _server = ServerFixture.Start(options => options with { HandshakeTimeout = TimeSpan.FromSeconds(5) }, epoll: epoll);
+    public void SetUp() => _server = ServerFixture.Start(options => options with { HandshakeTimeout = TimeSpan.FromSeconds(5) });
 
     [TearDown]
     public async Task TearDown() => await _server.DisposeAsync();

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net.Sockets;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Http;
@@ -6,11 +7,11 @@ using HeartbeatServer.Tests.Support;
 namespace HeartbeatServer.Tests.Http;
 
 /// <summary>As HttpListener uses it.</summary>
-[TestFixture(false)]
-[TestFixture(true)]
-public sealed class RequestStreamTests(bool epoll)
+[Category(Categories.HttpPort)]
+[Platform("Linux")]
+public sealed class RequestStreamTests
 {
-    private readonly List<(bool GoesOn, Exception? Error)> _told = [];
+    private readonly ConcurrentQueue<ReadOutcome> _told = new();
     private EventLoop _loop = null!;
     private Socket _peer = null!;
     private RequestStream _stream = null!;
@@ -19,10 +20,10 @@ public sealed class RequestStreamTests(bool epoll)
     public void SetUp()
     {
         _told.Clear();
-        _loop = new EventLoop(new TestClock().Wheel, epoll);
+        _loop = new EventLoop(new TestClock().Wheel);
         _loop.Start();
         (_peer, Socket accepted) = SocketPair.Connect();
-        _stream = new RequestStream(_loop.Attach(accepted), _loop, (goesOn, error) => _told.Add((goesOn, error)));
+        _stream = new RequestStream(_loop.Attach(accepted), _told.Enqueue);
     }
 
     [TearDown]
@@ -42,36 +43,73 @@ public sealed class RequestStreamTests(bool epoll)
 
         _peer.Send([1, 2]);
         await readable.Task.InTime();
+        ReadUntil(2);
 
-        Assert.That(await ReadAsync(), Is.EqualTo(2));
-        Assert.That(_told, Is.EqualTo(new[] { (false, (Exception?)null) }));
+        await ToldAsync(ReadOutcome.Complete);
     }
 
     [Test]
     public async Task It_tells_whether_more_is_wanted()
     {
-        var second = new TaskCompletionSource<int>();
-        var buffer = new byte[10];
         _peer.Send([1]);
 
-        _stream.BeginRead(buffer, 0, 10, first => _stream.BeginRead(buffer, 0, 10, read => second.SetResult(_stream.EndRead(read)), null), null);
+        ReadUntil(3);
         await Safety.UntilAsync(() => _told.Count == 1, "the first");
+        Assert.That(_stream.IsReading, Is.True);
         _peer.Send([2, 3]);
 
-        Assert.That(await second.Task.InTime(), Is.EqualTo(2));
-        await Safety.UntilAsync(() => _told.Count == 2, "the second");
-        Assert.That(_told.Select(each => each.GoesOn), Is.EqualTo(new[] { true, false }));
+        await ToldAsync(ReadOutcome.Incomplete, ReadOutcome.Complete);
+        Assert.That(_stream.IsReading, Is.False);
+    }
+
+    /// <summary>A read that ends at once is told inside of the callback of the one before, which must not be told after it.</summary>
+    [Test]
+    public async Task Of_a_read_that_begins_and_ends_inside_another_only_the_inner_is_told()
+    {
+        _peer.Send(new byte[20]);
+
+        ReadUntil(20, size: 10);
+
+        await ToldAsync(ReadOutcome.Complete);
+        Assert.That(_stream.Received.Length, Is.EqualTo(20));
     }
 
     [Test]
-    public async Task What_the_reader_throws_is_told_and_goes_no_further()
+    public async Task What_the_reader_stumbles_over_is_told_and_goes_no_further()
     {
         _peer.Send([1]);
 
         _stream.BeginRead(new byte[10], 0, 10, _ => throw new InvalidOperationException("a bug"), null);
 
-        await Safety.UntilAsync(() => _told.Count == 1, "the error");
-        Assert.That(_told[0].Error, Is.InstanceOf<InvalidOperationException>());
+        await ToldAsync(ReadOutcome.Refused);
+    }
+
+    [TestCase(1)]
+    [TestCase(100)]
+    [TestCase(8192)]
+    public async Task What_was_read_is_kept_as_it_came(int size)
+    {
+        byte[] bytes = [.. Enumerable.Range(0, 10_000).Select(i => (byte)i)];
+
+        ReadUntil(bytes.Length, size);
+        _peer.Send(bytes);
+
+        await Safety.UntilAsync(() => _stream.Received.Length == bytes.Length, "all of it");
+        Assert.That(_stream.Received.Span.SequenceEqual(bytes), Is.True);
+    }
+
+    [Test]
+    public async Task Past_24_KiB_nothing_more_is_read()
+    {
+        ReadUntil(int.MaxValue, size: 8192);
+        _peer.Send(new byte[RequestStream.MaxRequest]);
+        await Safety.UntilAsync(() => _stream.Received.Length == RequestStream.MaxRequest, "the most");
+        Assert.That(_told, Has.None.EqualTo(ReadOutcome.TooLong));
+
+        _peer.Send([1]);
+        await Safety.UntilAsync(() => _told.LastOrDefault() == ReadOutcome.TooLong, "the end");
+
+        Assert.That(_stream.Received.Length, Is.EqualTo(RequestStream.MaxRequest + 1));
     }
 
     /// <summary>HttpListener waits for a second, on the thread that serves the others, for the rest of a body that it does not want.</summary>
@@ -85,22 +123,34 @@ public sealed class RequestStreamTests(bool epoll)
     }
 
     [Test]
-    public void Only_one_takes_the_stream_below()
+    public void Only_one_takes_the_transport_below()
     {
         using SocketTransport? taken = _stream.Take();
 
         Assert.That(taken, Is.Not.Null);
         Assert.That(taken!.IsLowPriority, Is.False);
+        Assert.That(_stream.IsOpen, Is.False);
         Assert.That(_stream.Take(), Is.Null);
         Assert.That(() => _stream.Write([1], 0, 1), Throws.InstanceOf<IOException>());
     }
 
-    private async Task<int> ReadAsync()
+    /// <summary>Reads on inside of the callback, as HttpListener does, until it has had so many bytes.</summary>
+    private void ReadUntil(int bytes, int size = 10)
     {
-        var read = new TaskCompletionSource<int>();
-        _stream.BeginRead(new byte[10], 0, 10, result => read.SetResult(_stream.EndRead(result)), null);
-        int count = await read.Task.InTime();
-        await Safety.UntilAsync(() => _told.Count == 1, "its end");
-        return count;
+        var buffer = new byte[size];
+        _stream.BeginRead(buffer, 0, size, OnRead, null);
+
+        void OnRead(IAsyncResult read)
+        {
+            bytes -= _stream.EndRead(read);
+            if (bytes > 0)
+                _stream.BeginRead(buffer, 0, size, OnRead, null);
+        }
+    }
+
+    private async Task ToldAsync(params ReadOutcome[] outcomes)
+    {
+        await Safety.UntilAsync(() => _told.Count >= outcomes.Length, "what is told");
+        Assert.That(_told, Is.EqualTo(outcomes));
     }
 }

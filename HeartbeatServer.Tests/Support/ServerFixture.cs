@@ -20,11 +20,11 @@ internal sealed class ServerFixture : IAsyncDisposable
     private readonly Logger _logger;
     private EndLog? _ends;
 
-    private ServerFixture(ServerOptions options, Func<ILogger, ILogger> logger, bool epoll)
+    private ServerFixture(ServerOptions options, Func<ILogger, ILogger> logger, RequestsFrom source)
     {
         Options = options;
         _logger = Log.Logger();
-        Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll);
+        Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
         Server = new Server(options, Clock.Time, Loops, Table, Metrics, new ServerLog(logger(_logger)), Ends.Add);
         Server.Start();
         Loops.Start();
@@ -45,16 +45,16 @@ internal sealed class ServerFixture : IAsyncDisposable
 
     /// <param name="configure">Changes the defaults.</param>
     /// <param name="logger">Puts something before the log.</param>
-    /// <param name="epoll">Whether to use it where there is one.</param>
+    /// <param name="source">Where its requests come from.</param>
     public static ServerFixture Start(
-        Func<ServerOptions, ServerOptions>? configure = null, Func<ILogger, ILogger>? logger = null, bool epoll = true)
+        Func<ServerOptions, ServerOptions>? configure = null, Func<ILogger, ILogger>? logger = null, RequestsFrom source = RequestsFrom.HttpPort)
     {
         while (true)
         {
             var options = new ServerOptions { Host = "127.0.0.1", Port = FreePort() };
             try
             {
-                return new ServerFixture(configure?.Invoke(options) ?? options, logger ?? (log => log), epoll);
+                return new ServerFixture(configure?.Invoke(options) ?? options, logger ?? (log => log), source);
             }
             catch (HttpListenerException e) when (e.ErrorCode is 98 or 48 or 10048 or 32 or 183)
             {

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Web;
 using HeartbeatServer.Engine;
+using HeartbeatServer.Hosting;
 using HeartbeatServer.Http;
 using HeartbeatServer.Options;
 using HeartbeatServer.Telemetry;
@@ -27,20 +28,21 @@ internal sealed class AdminListener : IDisposable
     private readonly TimeProvider _time;
     private readonly ServerLog _log;
     private readonly EventLoops _loops;
-    private readonly Doorkeeper _door;
+    private readonly RequestSource _requests;
     private AdminRoutes? _routes;
     private int _answering;
 
     /// <param name="address">Where to listen.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">Tells.</param>
-    public AdminListener(HostPort address, TimeProvider time, ServerLog log)
+    /// <param name="epoll">See <see cref="EventLoop"/>.</param>
+    public AdminListener(HostPort address, TimeProvider time, ServerLog log, bool epoll = true)
     {
         (_address, _time, _log) = (address, time, log);
         // Its own: the answers take longer than a heartbeat can wait.
-        _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1);
-        var door = new Door(address.Host, address.Port, RequestTimeout, MostAtOnce);
-        _door = new Doorkeeper(door, _loops, HandleAsync, time, connections: () => 0, rejected: null, log);
+        _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1, epoll);
+        var listen = new ListenOptions(address.Host, address.Port, RequestTimeout, MostAtOnce);
+        _requests = RequestSource.Create(listen, _loops, HandleAsync, time, connections: () => 0, turnedAway: null, log);
     }
 
     /// <summary>Whether <see cref="Start"/> succeeded.</summary>
@@ -53,7 +55,8 @@ internal sealed class AdminListener : IDisposable
     {
         _routes = routes;
         _loops.Start();
-        _door.Open();
+        _requests.Bind();
+        _requests.Start(new OpenFiles("/proc/self").MaxConnections);
         IsOpen = true;
         _log.AdminListening(_address.Url("http", "/"));
         if (!_address.IsLoopback)
@@ -62,24 +65,24 @@ internal sealed class AdminListener : IDisposable
 
     public void Dispose()
     {
-        _door.Dispose();
+        _requests.Dispose();
         _loops.Dispose();
     }
 
-    private async Task HandleAsync(HttpListenerContext context)
+    private async Task HandleAsync(HttpRequest request)
     {
         try
         {
             // A probe is answered all the same: a server that is asked much is not one to be restarted.
-            AdminAnswer answer = Interlocked.Increment(ref _answering) > MostAtOnce && !IsProbe(context.Request)
+            HttpReply answer = Interlocked.Increment(ref _answering) > MostAtOnce && !IsProbe(request)
                 ? AdminAnswer.Error(503, "too many requests at once")
-                : await AnswerAsync(context.Request);
-            await SendAsync(context, answer).WaitAsync(AnswerTimeout, _time);
+                : await AnswerAsync(request);
+            await request.ReplyAsync(Guarded(answer, request.Headers["If-None-Match"])).WaitAsync(AnswerTimeout, _time);
         }
         catch (TimeoutException)
         {
-            _log.AdminSlow(context.Request.RemoteEndPoint);
-            HttpTakeover.Abort(context);
+            _log.AdminSlow(request.Remote);
+            request.Abort();
         }
         finally
         {
@@ -87,21 +90,20 @@ internal sealed class AdminListener : IDisposable
         }
     }
 
-    private static bool IsProbe(HttpListenerRequest request) => request.Url?.AbsolutePath is AdminRoutes.HealthPath or AdminRoutes.ReadyPath;
+    private static bool IsProbe(HttpRequest request) => request.Path is AdminRoutes.HealthPath or AdminRoutes.ReadyPath;
 
-    private async Task<AdminAnswer> AnswerAsync(HttpListenerRequest request)
+    private async Task<HttpReply> AnswerAsync(HttpRequest request)
     {
-        string path = request.Url?.AbsolutePath ?? "";
-        if (!HostGuard.Answers(_address, request.Headers["Host"], path))
+        if (!HostGuard.Answers(_address, request.Headers["Host"], request.Path))
         {
             return AdminAnswer.Error(
                 403, $"this Host header is not answered here, against DNS rebinding: use an IP address, localhost, or the host of --admin {_address}");
         }
-        if (request.HttpMethod is not ("GET" or "HEAD"))
+        if (request.Method is not ("GET" or "HEAD"))
             return AdminAnswer.Error(405, "GET it");
         try
         {
-            return await _routes!.AnswerAsync(path, HttpUtility.ParseQueryString(request.Url!.Query));
+            return await _routes!.AnswerAsync(request.Path, HttpUtility.ParseQueryString(request.Query));
         }
         catch (BadQueryException e)
         {
@@ -116,29 +118,32 @@ internal sealed class AdminListener : IDisposable
         }
     }
 
-    private static async Task SendAsync(HttpListenerContext context, AdminAnswer answer)
+    /// <summary>Adds the headers that keep browsers safe.</summary>
+    /// <param name="answer">Without them.</param>
+    /// <param name="known">ETag of the file that the client has; null if it has none.</param>
+    private static HttpReply Guarded(HttpReply answer, string? known)
     {
-        HttpListenerResponse response = context.Response;
-        bool isKnown = answer.ETag is not null && context.Request.Headers["If-None-Match"] == answer.ETag;
-        response.StatusCode = isKnown ? 304 : answer.Status;
-        response.ContentType = answer.ContentType;
-        response.ContentLength64 = answer.Body.Length; // of HEAD and 304 too (RFC 9110 section 8.6)
-        // One request a connection, as on the other port: HttpListener would wait for a second one for ever.
-        response.KeepAlive = false;
-        WebHeaderCollection headers = response.Headers;
-        headers["Content-Security-Policy"] = ContentSecurityPolicy;
-        headers["X-Content-Type-Options"] = "nosniff";
-        headers["Referrer-Policy"] = "no-referrer";
-        headers["Cross-Origin-Resource-Policy"] = "same-origin";
-        headers["Cache-Control"] = answer.ETag is null ? "no-store" : "no-cache";
-        if (answer.ETag is not null)
-            headers["ETag"] = answer.ETag;
-        if (answer.Status == 405)
-            headers["Allow"] = "GET, HEAD";
-        if (answer.Status == 503)
-            headers["Retry-After"] = "1";
-        if (!isKnown && context.Request.HttpMethod != "HEAD")
-            await response.OutputStream.WriteAsync(answer.Body);
-        HttpTakeover.Finish(context);
+        string? etag = answer[AdminAnswer.ETag];
+        return answer with
+        {
+            Status = etag is not null && etag == known ? 304 : answer.Status,
+            Headers =
+            [
+                ("Content-Security-Policy", ContentSecurityPolicy),
+                ("X-Content-Type-Options", "nosniff"),
+                ("Referrer-Policy", "no-referrer"),
+                ("Cross-Origin-Resource-Policy", "same-origin"),
+                ("Cache-Control", etag is null ? "no-store" : "no-cache"),
+                .. answer.Headers,
+                .. ByStatus(answer.Status),
+            ],
+        };
     }
+
+    private static (string Name, string Value)[] ByStatus(int status) => status switch
+    {
+        405 => [("Allow", "GET, HEAD")],
+        503 => [("Retry-After", "1")],
+        _ => [],
+    };
 }

@@ -1,6 +1,7 @@
 using System.Collections.Specialized;
 using System.Globalization;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Http;
 
 namespace HeartbeatServer.Admin;
 
@@ -21,21 +22,21 @@ internal sealed class AdminRoutes(Status status, History history, PrometheusPage
     /// <param name="path">Of the request.</param>
     /// <param name="query">Decoded.</param>
     /// <exception cref="BadQueryException">A parameter cannot be read.</exception>
-    public ValueTask<AdminAnswer> AnswerAsync(string path, NameValueCollection query) => path switch
+    public ValueTask<HttpReply> AnswerAsync(string path, NameValueCollection query) => path switch
     {
-        HealthPath => new(AdminAnswer.Text(200, "ok")),
-        ReadyPath => new(AdminAnswer.Text(state() == ServerState.Serving ? 200 : 503, state().Name())),
+        HealthPath => new(HttpReply.Text(200, "ok")),
+        ReadyPath => new(HttpReply.Text(state() == ServerState.Serving ? 200 : 503, state().Name())),
         MetricsPath => MetricsAsync(),
         StatusPath => new(AdminAnswer.Json(status.All(new StatusQuery(query)), StatusJsonContext.Plain.StatusJson)),
         OneStatus + "ends" => new(AdminAnswer.Json(status.Ends(new StatusQuery(query)), StatusJsonContext.Plain.EndsJson)),
         OneStatus + "history" => new(AdminAnswer.Json(history.After(new StatusQuery(query).After), StatusJsonContext.Plain.HistoryJson)),
         _ when path.StartsWith(OneStatus, StringComparison.Ordinal) => new(One(path[OneStatus.Length..])),
-        _ => new(files.Find(path) is { } file ? new AdminAnswer(200, file.ContentType, file.Content, file.ETag) : AdminAnswer.Error(404, "not found")),
+        _ => new(files.Find(path) is { } file ? AdminAnswer.File(file.ContentType, file.Content, file.ETag) : AdminAnswer.Error(404, "not found")),
     };
 
-    private async ValueTask<AdminAnswer> MetricsAsync() => new(200, PrometheusPage.ContentType, await metrics.WriteAsync());
+    private async ValueTask<HttpReply> MetricsAsync() => new(200, PrometheusPage.ContentType, await metrics.WriteAsync());
 
-    private AdminAnswer One(string text)
+    private HttpReply One(string text)
     {
         if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long id))
             return AdminAnswer.Error(404, "not found: the number of a connection stands behind /status/");

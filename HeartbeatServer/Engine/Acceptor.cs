@@ -3,51 +3,38 @@ using System.Runtime.Versioning;
 
 namespace HeartbeatServer.Engine;
 
-/// <summary>Accepts the connections of a listening socket, until that is closed.</summary>
-/// <param name="socket">Listens. Its owner closes it.</param>
-/// <param name="accepted">
-/// Gets a connection; or null and the reason why there is none. Returns whether to go on: false is a pause, until <see cref="Accept"/>.
-/// </param>
-internal abstract class Acceptor(Socket socket, Func<Socket?, SocketError, bool> accepted) : IDisposable
-{
-    protected Socket Socket => socket;
-
-    /// <summary>Begins, or goes on.</summary>
-    /// <exception cref="IOException">The kernel has no room for it.</exception>
-    public abstract void Accept();
-
-    public abstract void Dispose();
-
-    protected bool Accepted(Socket? connection, SocketError error) => accepted(connection, error);
-}
-
-/// <summary>Accepts on the thread of an event loop.</summary>
+/// <summary>Accepts the connections of a listening socket on the thread of an event loop, until the socket is closed.</summary>
 [SupportedOSPlatform("linux")]
-internal sealed class EpollAcceptor : Acceptor, IReady
+internal sealed class Acceptor : IReady, IDisposable
 {
     /// <summary>Connections in a row, before others have their turn.</summary>
     private const int Turn = 64;
 
+    private readonly Socket _socket;
     private readonly Epoll _epoll;
+    private readonly Func<Socket?, SocketError, bool> _accepted;
     private readonly int _token;
     private readonly Lock _gate = new();
     private bool _watched;
     private bool _closed;
 
-    /// <param name="socket">Listens.</param>
+    /// <param name="socket">Listens. Its owner closes it.</param>
     /// <param name="epoll">Tells of connections.</param>
-    /// <param name="accepted">See <see cref="Acceptor"/>.</param>
-    public EpollAcceptor(Socket socket, Epoll epoll, Func<Socket?, SocketError, bool> accepted)
-        : base(socket, accepted)
+    /// <param name="accepted">
+    /// Gets a connection; or null and the reason why there is none. Returns whether to go on: false is a pause, until <see cref="Accept"/>.
+    /// </param>
+    public Acceptor(Socket socket, Epoll epoll, Func<Socket?, SocketError, bool> accepted)
     {
         socket.Blocking = false;
-        _epoll = epoll;
+        (_socket, _epoll, _accepted) = (socket, epoll, accepted);
         _token = epoll.Enter(this);
     }
 
     public bool IsLowPriority => false;
 
-    public override void Accept() => Watch(true);
+    /// <summary>Begins, or goes on.</summary>
+    /// <exception cref="IOException">The kernel has no room for it.</exception>
+    public void Accept() => Watch(true);
 
     public void OnReady(Readiness ready)
     {
@@ -60,14 +47,14 @@ internal sealed class EpollAcceptor : Acceptor, IReady
                 bool isMore = false;
                 try
                 {
-                    connection = Socket.Accept();
-                    isMore = Socket.Poll(0, SelectMode.SelectRead);
+                    connection = _socket.Accept();
+                    isMore = _socket.Poll(0, SelectMode.SelectRead);
                 }
                 catch (SocketException e)
                 {
                     error = e.SocketErrorCode;
                 }
-                if (!Accepted(connection, error))
+                if (!_accepted(connection, error))
                 {
                     Watch(false);
                     return;
@@ -83,7 +70,7 @@ internal sealed class EpollAcceptor : Acceptor, IReady
     }
 
     /// <summary>To be called before the socket is closed.</summary>
-    public override void Dispose()
+    public void Dispose()
     {
         Watch(false);
         lock (_gate)
@@ -97,41 +84,8 @@ internal sealed class EpollAcceptor : Acceptor, IReady
         {
             if (_closed || _watched == wanted)
                 return;
-            _epoll.Watch((int)Socket.Handle, _token, _watched ? Readiness.Read : Readiness.None, wanted ? Readiness.Read : Readiness.None);
+            _epoll.Watch((int)_socket.Handle, _token, _watched ? Readiness.Read : Readiness.None, wanted ? Readiness.Read : Readiness.None);
             _watched = wanted;
         }
     }
-}
-
-/// <summary>Accepts in the framework's own way.</summary>
-internal sealed class PortableAcceptor : Acceptor
-{
-    private readonly SocketAsyncEventArgs _operation = new();
-
-    /// <inheritdoc cref="Acceptor(Socket, Func{Socket, SocketError, bool})"/>
-    public PortableAcceptor(Socket socket, Func<Socket?, SocketError, bool> accepted)
-        : base(socket, accepted) => _operation.Completed += (_, _) =>
-        {
-            if (Accepted())
-                Accept();
-        };
-
-    public override void Accept()
-    {
-        try
-        {
-            do
-                _operation.AcceptSocket = null;
-            while (!Socket.AcceptAsync(_operation) && Accepted());
-        }
-        catch (ObjectDisposedException)
-        {
-            // The port was closed.
-        }
-    }
-
-    public override void Dispose() => _operation.Dispose();
-
-    private bool Accepted() => _operation.SocketError != SocketError.OperationAborted
-        && Accepted(_operation.SocketError == SocketError.Success ? _operation.AcceptSocket : null, _operation.SocketError);
 }

@@ -27,7 +27,7 @@ internal sealed class EventLoop : IDisposable
     private volatile bool _stopped;
 
     /// <param name="wheel">Driven by this loop alone.</param>
-    /// <param name="epoll">Whether to use it where there is one.</param>
+    /// <param name="epoll">Whether an epoll instance serves the sockets. Only Linux has it.</param>
     /// <exception cref="IOException">No descriptor is left.</exception>
     public EventLoop(TimingWheel wheel, bool epoll = true)
     {
@@ -42,9 +42,10 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Null where there is none.</summary>
     public Epoll? Epoll { get; }
 
+    /// <summary>Whether this loop serves its sockets itself. Without an epoll instance the framework's threads do.</summary>
     [SupportedOSPlatformGuard("linux")]
     [MemberNotNullWhen(true, nameof(Epoll))]
-    private bool HasEpoll => Epoll is not null;
+    public bool HasEpoll => Epoll is not null;
 
     public void Start() => _thread.Start();
 
@@ -52,10 +53,10 @@ internal sealed class EventLoop : IDisposable
     /// <param name="socket">Connected, and waited for by nobody else. The transport owns it.</param>
     public SocketTransport Attach(Socket socket) => HasEpoll ? new EpollTransport(socket, Epoll) : new PortableTransport(socket);
 
-    /// <summary>Accepts on this loop's thread the connections of a socket that listens.</summary>
-    /// <inheritdoc cref="Engine.Acceptor(Socket, Func{Socket, SocketError, bool})"/>
-    public Acceptor Accept(Socket socket, Func<Socket?, SocketError, bool> accepted) =>
-        HasEpoll ? new EpollAcceptor(socket, Epoll, accepted) : new PortableAcceptor(socket, accepted);
+    /// <summary>Accepts on this loop's thread the connections of a socket that listens. The loop must have an epoll instance.</summary>
+    /// <inheritdoc cref="Acceptor(Socket, Epoll, Func{Socket, SocketError, bool})"/>
+    [SupportedOSPlatform("linux")]
+    public Acceptor Accept(Socket socket, Func<Socket?, SocketError, bool> accepted) => new(socket, Epoll!, accepted);
 
     public void Dispose()
     {

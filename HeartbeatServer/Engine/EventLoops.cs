@@ -1,3 +1,5 @@
+using System.Runtime.Versioning;
+
 namespace HeartbeatServer.Engine;
 
 /// <summary>As many event loops as there are processors to run them; connections are dealt out to them in turn.</summary>
@@ -15,6 +17,10 @@ internal sealed class EventLoops : IDisposable
     /// <exception cref="IOException">No descriptor is left.</exception>
     public EventLoops(Func<TimingWheel> wheel, int? count = null, bool epoll = true) =>
         _loops = [.. Enumerable.Range(0, count ?? Math.Clamp(Environment.ProcessorCount, 1, Most)).Select(_ => new EventLoop(wheel(), epoll))];
+
+    /// <inheritdoc cref="EventLoop.HasEpoll"/>
+    [SupportedOSPlatformGuard("linux")]
+    public bool HasEpoll => First.HasEpoll;
 
     /// <summary>Monotonic time, the same for all.</summary>
     public TimeSpan Now => First.Wheel.Now;

@@ -13,13 +13,24 @@ namespace HeartbeatServer.Hosting;
 internal sealed class Admission(int most, int mostPerAddress)
 {
     private readonly Lock _gate = new();
+    private int _most = most;
 
     // Only addresses that have a place, and none without a limit.
     private readonly Dictionary<IPAddress, int> _perAddress = [];
     private int _count;
 
     /// <summary>Whether the next one would be refused, whoever it is.</summary>
-    public bool IsFull => most > 0 && Volatile.Read(ref _count) >= most;
+    public bool IsFull => _most > 0 && Volatile.Read(ref _count) >= _most;
+
+    /// <summary>Lowers the limit of all places to what the descriptors allow. To be called before the first place is taken.</summary>
+    /// <returns>Whether that is lower than the limit was.</returns>
+    public bool LimitTo(int possible)
+    {
+        if (possible >= (_most == 0 ? int.MaxValue : _most))
+            return false;
+        _most = possible;
+        return true;
+    }
 
     /// <summary>Takes a place. <see cref="Leave"/> gives it back.</summary>
     /// <returns>Null, or why there is none.</returns>
@@ -27,8 +38,8 @@ internal sealed class Admission(int most, int mostPerAddress)
     {
         lock (_gate)
         {
-            if (most > 0 && _count >= most)
-                return new Refusal(RefusalReason.ConnectionLimit, $"all {most} connections are taken; try again later");
+            if (_most > 0 && _count >= _most)
+                return new Refusal(RefusalReason.ConnectionLimit, $"all {_most} connections are taken; try again later");
             if (mostPerAddress > 0)
             {
                 ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(_perAddress, address, out _);

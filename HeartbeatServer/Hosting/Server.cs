@@ -30,11 +30,12 @@ internal sealed class Server : IAsyncDisposable
     private readonly ServerMetrics _metrics;
     private readonly ServerLog _log;
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Doorkeeper _door;
+    private readonly RequestSource _requests;
     private readonly Admission _admission;
     private readonly Throttle _connectionLimitLines;
     private readonly Throttle _ipLimitLines;
     private readonly Action<Connection, Disconnect, ConnectionFigures>? _ended;
+    private string _connectionLimit = "--max-connections";
     private volatile bool _draining;
 
     /// <param name="options">The command line.</param>
@@ -59,20 +60,27 @@ internal sealed class Server : IAsyncDisposable
         _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);
-        var door = new Door(options.Host, options.Port, options.HandshakeTimeout);
-        _door = new Doorkeeper(door, loops, HandleAsync, time, () => table.Count, metrics.CountRefused, log);
+        var listen = new ListenOptions(options.Host, options.Port, options.HandshakeTimeout);
+        _requests = RequestSource.Create(listen, loops, HandleAsync, time, () => table.Count, metrics.CountRefused, log);
     }
 
     /// <summary>What a load balancer has to know.</summary>
-    public ServerState State => _draining ? ServerState.Draining : _admission.IsFull || _door.IsFull ? ServerState.Full : ServerState.Serving;
+    public ServerState State => _draining ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="HttpListenerException">It could not be bound.</exception>
     public void Start()
     {
-        _door.Open();
-        if (_options.MaxConnections > _door.MaxConnections)
-            _log.TooFewFiles(_options.MaxConnections, _door.MaxConnections);
+        // The first hash loads the system's library for it: now, and not when there is no descriptor left to load it with.
+        Handshake.WriteResponse("dGhlIHNhbXBsZSBub25jZQ==", new byte[Handshake.ResponseSize]);
+        _requests.Bind();
+        int possible = new OpenFiles("/proc/self").MaxConnections;
+        // Without epoll HttpListener accepts whoever comes: one too many is refused.
+        if (!_loops.HasEpoll && _admission.LimitTo(possible))
+            _connectionLimit = "The limit of open files (ulimit -n)";
+        _requests.Start(possible);
+        if (_options.MaxConnections > possible)
+            _log.TooFewFiles(_options.MaxConnections, possible);
 
         _log.Listening(
             _options.Address.Url("ws", _options.Path),
@@ -128,7 +136,7 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>Stops listening, and cuts what was not drained: an upgrade may have been under way while it was.</summary>
     public async ValueTask DisposeAsync()
     {
-        _door.Dispose();
+        _requests.Dispose();
         await CutRestAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
     }
 
@@ -144,33 +152,28 @@ internal sealed class Server : IAsyncDisposable
         }
     }
 
-    private async Task HandleAsync(HttpListenerContext context)
+    private async Task HandleAsync(HttpRequest request)
     {
-        if (Route(context.Request) is { } refusal)
-            await RefuseAsync(context, refusal);
-        else if (IsHealth(context.Request))
-            await RespondAsync(context, _draining ? 503 : 200, _draining ? "draining" : "ok");
+        if (Route(request) is { } refusal)
+            await RefuseAsync(request, refusal);
+        else if (request.Path == ServerOptions.HealthPath)
+            await request.ReplyAsync(Reply(_draining ? 503 : 200, _draining ? "draining" : "ok"));
         else
-            await AdmitAsync(context);
+            await AdmitAsync(request);
     }
 
-    private static bool IsHealth(HttpListenerRequest request) => PathOf(request) == ServerOptions.HealthPath;
-
-    private static string PathOf(HttpListenerRequest request) => request.Url?.AbsolutePath ?? "";
-
     /// <summary>Decides over a request: null if it is to be served.</summary>
-    private Refusal? Route(HttpListenerRequest request)
+    private Refusal? Route(HttpRequest request)
     {
-        string path = PathOf(request);
-        if (path == ServerOptions.HealthPath)
-            return request.HttpMethod is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
-        if (path != _options.Path)
+        if (request.Path == ServerOptions.HealthPath)
+            return request.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
+        if (request.Path != _options.Path)
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
         Refusal? refusal = Handshake.Check(new UpgradeRequest(
-            request.HttpMethod,
-            request.ProtocolVersion >= HttpVersion.Version11,
-            request.HasEntityBody,
+            request.Method,
+            request.IsHttp11,
+            request.HasBody,
             request.Headers["Connection"],
             request.Headers["Upgrade"],
             request.Headers["Sec-WebSocket-Version"],
@@ -184,18 +187,18 @@ internal sealed class Server : IAsyncDisposable
         return null;
     }
 
-    private async Task AdmitAsync(HttpListenerContext context)
+    private async Task AdmitAsync(HttpRequest request)
     {
-        IPAddress address = ClientOf(context.Request);
+        IPAddress address = ClientOf(request);
         if (_admission.TryEnter(address) is { } refusal)
         {
-            await RefuseAsync(context, refusal);
+            await RefuseAsync(request, refusal);
             return;
         }
         bool isServed = false;
         try
         {
-            isServed = await UpgradeAsync(context, address);
+            isServed = await UpgradeAsync(request, address);
         }
         finally
         {
@@ -204,21 +207,21 @@ internal sealed class Server : IAsyncDisposable
         }
     }
 
-    private IPAddress ClientOf(HttpListenerRequest request) => _options.TrustProxy.ClientOf(
-        request.RemoteEndPoint.Address, request.Headers["X-Forwarded-For"], request.Headers["Forwarded"]);
+    private IPAddress ClientOf(HttpRequest request) => _options.TrustProxy.ClientOf(
+        request.Remote.Address, request.Headers["X-Forwarded-For"], request.Headers["Forwarded"]);
 
     /// <summary>The client for the log and the status: with the proxy that it came through, if there was one.</summary>
     private static EndPoint RemoteOf(IPEndPoint peer, IPAddress client) => client.Equals(peer.Address) ? peer : new ForwardedEndPoint(client, peer);
 
     /// <returns>Whether the connection is served, and leaves its place by itself.</returns>
-    private async Task<bool> UpgradeAsync(HttpListenerContext context, IPAddress address)
+    private async Task<bool> UpgradeAsync(HttpRequest request, IPAddress address)
     {
-        EndPoint remote = RemoteOf(context.Request.RemoteEndPoint, address);
-        EventLoop loop = HttpTakeover.StreamOf(context)?.Loop ?? _loops.Next();
-        Transport stream;
+        EndPoint remote = RemoteOf(request.Remote, address);
+        EventLoop loop = request.Loop;
+        Transport transport;
         try
         {
-            stream = await HttpTakeover.UpgradeAsync(context, context.Request.Headers["Sec-WebSocket-Key"]!);
+            transport = await request.UpgradeAsync(request.Headers["Sec-WebSocket-Key"]!);
         }
         catch (IOException e)
         {
@@ -226,7 +229,7 @@ internal sealed class Server : IAsyncDisposable
             return false;
         }
 
-        var connection = new Connection(_table.NextId(), remote, stream, _context, Random.Shared.NextDouble(), loop.Wheel)
+        var connection = new Connection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
         {
             IsBehindProxy = remote is ForwardedEndPoint,
         };
@@ -260,16 +263,15 @@ internal sealed class Server : IAsyncDisposable
         }
     }
 
-    private async Task RefuseAsync(HttpListenerContext context, Refusal refusal)
+    private async Task RefuseAsync(HttpRequest request, Refusal refusal)
     {
-        HttpListenerRequest request = context.Request;
         _metrics.CountRefused(refusal.Reason);
-        EndPoint remote = RemoteOf(request.RemoteEndPoint, ClientOf(request));
+        EndPoint remote = RemoteOf(request.Remote, ClientOf(request));
         switch (refusal.Reason)
         {
             case RefusalReason.ConnectionLimit:
                 if (_connectionLimitLines.TryPass(out long refused))
-                    _log.LimitReached("--max-connections", remote, refusal, refused);
+                    _log.LimitReached(_connectionLimit, remote, refusal, refused);
                 break;
             case RefusalReason.IpLimit:
                 if (_ipLimitLines.TryPass(out refused))
@@ -277,36 +279,20 @@ internal sealed class Server : IAsyncDisposable
                 break;
             default:
                 // Not the raw URL: a client could put into it what moves the cursor of a terminal.
-                _log.Refused(remote, request.HttpMethod, request.Url?.PathAndQuery, refusal);
+                _log.Refused(remote, request.Method, request.Path + request.Query, refusal);
                 break;
         }
-        await RespondAsync(context, refusal.Status, refusal.Text);
+        await request.ReplyAsync(Reply(refusal.Status, refusal.Text));
     }
 
-    private static async Task RespondAsync(HttpListenerContext context, int status, string text)
+    private static HttpReply Reply(int status, string text) => HttpReply.Text(status, text) with
     {
-        HttpListenerResponse response = context.Response;
-        byte[] body = Encoding.UTF8.GetBytes(text + "\n");
-        response.StatusCode = status;
-        response.ContentType = "text/plain; charset=utf-8";
-        response.ContentLength64 = body.Length;
-        // One request a connection. HttpListener would wait for the rest of a body here, and for ever for a second request that does not end.
-        response.KeepAlive = false;
-        switch (status)
+        Headers = status switch
         {
-            case 405:
-                response.Headers["Allow"] = "GET";
-                break;
-            case 426:
-                response.Headers["Upgrade"] = "websocket";
-                response.Headers["Sec-WebSocket-Version"] = Handshake.Version;
-                break;
-            case 429 or 503:
-                response.Headers["Retry-After"] = "1";
-                break;
-        }
-        if (context.Request.HttpMethod != "HEAD")
-            await response.OutputStream.WriteAsync(body);
-        HttpTakeover.Finish(context);
-    }
+            405 => [("Allow", "GET")],
+            426 => [("Upgrade", "websocket"), ("Sec-WebSocket-Version", Handshake.Version)],
+            429 or 503 => [("Retry-After", "1")],
+            _ => [],
+        },
+    };
 }

@@ -1,137 +1,106 @@
-using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Sockets;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Http;
 
-/// <summary>Hands over each request that an <see cref="HttpListener"/> has read, and outlives what goes wrong with one.</summary>
-/// <param name="listener">Its owner closes it.</param>
-/// <param name="handle">Answers a request.</param>
-/// <param name="log">For what goes wrong.</param>
-internal sealed class RequestLoop(HttpListener listener, Func<HttpListenerContext, Task> handle, ServerLog log)
+/// <summary>A port, and the requests that come in on it. Each is handed to the handler; what goes wrong with one ends that one only.</summary>
+internal abstract class RequestSource : IDisposable
 {
-    private readonly ConcurrentDictionary<HttpListenerContext, bool> _inHand = new();
-    private readonly Lock _turn = new();
-    private IAsyncResult? _next;
-    private volatile bool _stopping;
+    private readonly Func<HttpRequest, Task> _handle;
 
-    public void Start()
+    // Null when the port is closed.
+    private readonly Lock _gate = new();
+    private HashSet<HttpRequest>? _inHand = [];
+
+    protected RequestSource(Func<HttpRequest, Task> handle, ServerLog log) => (_handle, Log) = (handle, log);
+
+    /// <summary>Whether nobody is let in at the moment.</summary>
+    public virtual bool IsFull => false;
+
+    protected ServerLog Log { get; }
+
+    /// <summary>Makes an <see cref="HttpPort"/> if the loops have epoll, else <see cref="PlainRequests"/>. This is decided nowhere else.</summary>
+    /// <param name="options">The port.</param>
+    /// <param name="loops">Serve the connections.</param>
+    /// <param name="handle">Answers a request: on the thread of an event loop, or of the pool.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="connections">How many descriptors are in use beside those of pending requests.</param>
+    /// <param name="turnedAway">Called for each request that is turned away before the handler sees it; null if nobody counts them.</param>
+    /// <param name="log">Tells.</param>
+    public static RequestSource Create(
+        ListenOptions options,
+        EventLoops loops,
+        Func<HttpRequest, Task> handle,
+        TimeProvider time,
+        Func<int> connections,
+        Action<RefusalReason>? turnedAway,
+        ServerLog log) =>
+        loops.HasEpoll ? new HttpPort(options, loops, handle, time, connections, turnedAway, log) : new PlainRequests(options, loops, handle, log);
+
+    /// <summary>Binds the port.</summary>
+    /// <exception cref="HttpListenerException">The port is taken, or the host is not ours.</exception>
+    public abstract void Bind();
+
+    /// <summary>Begins to hand out requests.</summary>
+    /// <param name="most">Descriptors that there are for connections and pending requests.</param>
+    public abstract void Start(int most);
+
+    /// <summary>Closes the port, and the connections of requests that are not answered. Those that were upgraded go on.</summary>
+    public abstract void Dispose();
+
+    /// <exception cref="HttpListenerException">The name does not resolve.</exception>
+    protected static IPAddress AddressOf(string host)
     {
-        Begin();
-        if (OperatingSystem.IsWindows())
-            HandleAll();
-    }
-
-    /// <summary>To be called before the listener is closed, which would answer 200 to all that is in hand.</summary>
-    public void Stop()
-    {
-        lock (_turn)
-        {
-            while (Take() is { } context)
-                HttpTakeover.Abort(context);
-            _stopping = true;
-        }
-        foreach ((HttpListenerContext context, _) in _inHand)
-            HttpTakeover.Abort(context);
-    }
-
-    /// <summary>
-    /// Hands over the request that was read from a stream, if it is complete, on the thread that read it. (HttpListener would use one of the pool.)
-    /// </summary>
-    public void HandOver(RequestStream stream)
-    {
-        HttpListenerContext? own;
-        List<HttpListenerContext>? late = null;
-        lock (_turn)
-        {
-            stream.HasLooked = true;
-            // Those of others wait for their own threads, which come here next; or came already, while HttpListener was between two requests.
-            while (Take() is { } context)
-            {
-                RequestStream other = HttpTakeover.StreamOf(context)!;
-                if (other != stream && other.HasLooked)
-                    (late ??= []).Add(context);
-                else
-                    other.Context = context;
-            }
-            (own, stream.Context) = (stream.Context, null);
-        }
-        if (own is not null)
-            _ = HandleAsync(own);
-        foreach (HttpListenerContext context in late ?? [])
-            _ = HandleAsync(context);
-    }
-
-    private void Begin() => _next = listener.BeginGetContext(OperatingSystem.IsWindows() ? OnContext : null, null);
-
-    /// <summary>On Windows, where http.sys reads.</summary>
-    private void OnContext(IAsyncResult result)
-    {
-        if (!result.CompletedSynchronously)
-            HandleAll();
-    }
-
-    private void HandleAll()
-    {
-        while (true)
-        {
-            HttpListenerContext? context;
-            lock (_turn)
-                context = Take();
-            if (context is null)
-                return;
-            _ = HandleAsync(context);
-        }
-    }
-
-    /// <summary>The next request that is complete. Under the lock.</summary>
-    private HttpListenerContext? Take()
-    {
-        while (_next is { IsCompleted: true } done && !_stopping)
-        {
-            try
-            {
-                Begin();
-                return listener.EndGetContext(done);
-            }
-#pragma warning disable CA1031 // The loop never dies.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                log.AcceptFailed(e);
-            }
-        }
-        return null;
-    }
-
-    private async Task HandleAsync(HttpListenerContext context)
-    {
-        _inHand[context] = true;
         try
         {
-            // Some HttpListener has answered by itself: 411, say.
-            if (!HttpTakeover.IsAnswered(context))
-                await handle(context);
+            return host == "*" ? IPAddress.Any : Dns.GetHostAddresses(host)[0];
         }
-        catch (Exception e) when (e is NullReferenceException or ObjectDisposedException && HttpTakeover.IsAnswered(context))
+        catch (SocketException e)
         {
-            // HttpListener has closed the connection meanwhile and forgotten its socket: the port is being closed, or the time was over.
-            log.RequestGone(e);
+            const int notSupported = 50; // what HttpListener says
+            throw new HttpListenerException(notSupported, e.Message);
+        }
+    }
+
+    /// <summary>Hands a request out. It is closed when the handler is done with it.</summary>
+    protected async Task HandleAsync(HttpRequest request)
+    {
+        bool isOpen;
+        lock (_gate)
+            isOpen = _inHand?.Add(request) == true;
+        try
+        {
+            if (isOpen)
+                await _handle(request);
         }
 #pragma warning disable CA1031 // One request must not take the others down.
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            if (!_stopping) // then HttpListener is gone, and its requests with it
-                log.RequestFailed(e);
-            if (OperatingSystem.IsWindows())
-                HttpTakeover.Abort(context);
+            // After its connection was closed under it, a handler may stumble over anything.
+            if (request.IsAborted)
+                Log.RequestGone(e);
+            else
+                Log.RequestFailed(e);
         }
         finally
         {
-            if (!OperatingSystem.IsWindows())
-                HttpTakeover.Abort(context); // what is not closed by now
-            _inHand.TryRemove(context, out _);
+            request.Abort();
+            lock (_gate)
+                _inHand?.Remove(request);
         }
+    }
+
+    /// <summary>Closes the requests that are being handled, and takes no more. To be called before the listener is closed.</summary>
+    protected void AbortInHand()
+    {
+        HashSet<HttpRequest>? inHand;
+        lock (_gate)
+            (inHand, _inHand) = (_inHand, null);
+        foreach (HttpRequest request in inHand ?? [])
+            request.Abort();
     }
 }

@@ -17,6 +17,12 @@ internal sealed class ServerLog(ILogger logger)
     public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => logger.Information(
         "Listening on {Url:l} (health: {HealthUrl:l}). {Heartbeat:l}. {Shutdown:l}.", url, healthUrl, heartbeat, shutdown);
 
+    public void InternalsGone(string runtime, string gone) => logger.Warning(
+        "{Runtime:l} has changed inside HttpListener: {Gone:l}. The server goes on with HttpListener's own sockets: "
+        + "requests that do not end are not turned away, and an upgrade costs more",
+        runtime,
+        gone);
+
     public void AdminListening(string url) => logger.Information("Dashboard on {Url:l}, metrics on {Url:l}metrics, status on {Url:l}status", url, url, url);
 
     public void AdminExposed(string address) => logger.Warning(

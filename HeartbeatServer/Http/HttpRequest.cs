@@ -1,0 +1,105 @@
+using System.Collections.Specialized;
+using System.Net;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Http;
+
+/// <summary>A request that has come in, and the ways to answer it. What HttpListener made of it stays in here.</summary>
+internal abstract class HttpRequest
+{
+    private volatile bool _isAborted;
+
+    /// <param name="context">HttpListener's.</param>
+    /// <param name="remote">The client, or the proxy before it.</param>
+    /// <param name="loop">Serves the connection, if the request becomes one.</param>
+    protected HttpRequest(HttpListenerContext context, IPEndPoint remote, EventLoop loop) => (Context, Remote, Loop) = (context, remote, loop);
+
+    public IPEndPoint Remote { get; }
+
+    public EventLoop Loop { get; }
+
+    public string Method => Context.Request.HttpMethod;
+
+    /// <summary>As HttpListener has it: dot segments are gone, and what must be escaped is.</summary>
+    public string Path => Context.Request.Url?.AbsolutePath ?? "";
+
+    /// <summary>With its question mark; empty if there is none.</summary>
+    public string Query => Context.Request.Url?.Query ?? "";
+
+    public NameValueCollection Headers => Context.Request.Headers;
+
+    /// <summary>HTTP/1.1 or later.</summary>
+    public bool IsHttp11 => Context.Request.ProtocolVersion >= HttpVersion.Version11;
+
+    /// <summary>Whether a body was announced.</summary>
+    public bool HasBody => Context.Request.HasEntityBody;
+
+    /// <summary>The bytes of the head as they came, and what came behind it; empty where HttpListener reads from sockets of its own.</summary>
+    public virtual ReadOnlyMemory<byte> Received => default;
+
+    /// <summary>Whether the connection was closed, whatever was or was not answered.</summary>
+    public bool IsAborted => _isAborted;
+
+    protected HttpListenerContext Context { get; }
+
+    /// <summary>Sends a reply, to HEAD without its body, and closes the connection.</summary>
+    public async Task ReplyAsync(HttpReply reply)
+    {
+        HttpListenerResponse response = Context.Response;
+        response.StatusCode = reply.Status;
+        response.ContentType = reply.ContentType;
+        response.ContentLength64 = reply.Body.Length; // of HEAD and 304 too (RFC 9110 section 8.6)
+        // One request a connection. HttpListener would wait for the rest of a body here, and for ever for a second request that does not end.
+        response.KeepAlive = false;
+        foreach ((string name, string value) in reply.Headers)
+            response.Headers[name] = value;
+        if (Method != "HEAD" && reply.Status != 304)
+            await response.OutputStream.WriteAsync(reply.Body);
+        BeforeClose();
+        response.Close();
+    }
+
+    /// <summary>Answers 101 to a request that passed <see cref="Handshake.Check"/> and takes its connection.</summary>
+    /// <param name="key">Its Sec-WebSocket-Key.</param>
+    /// <returns>The bytes that follow the request, both ways. Owns the connection.</returns>
+    /// <exception cref="IOException">The client has gone.</exception>
+    public abstract ValueTask<Transport> UpgradeAsync(string key);
+
+    /// <summary>Closes the connection, whatever was or was not answered, unless it was upgraded.</summary>
+    public void Abort()
+    {
+        _isAborted = true;
+        Close();
+    }
+
+    /// <summary>Closes the connection, unless that was done or it was upgraded.</summary>
+    protected abstract void Close();
+
+    /// <summary>Called before HttpListener closes the socket itself: another one may have its descriptor the next moment.</summary>
+    protected virtual void BeforeClose()
+    {
+    }
+
+    /// <summary>Sends the 101. The transport is closed if that fails.</summary>
+    /// <param name="transport">Of the connection; nobody else's any more.</param>
+    /// <param name="early">Frames that came along with the request, too early but not lost.</param>
+    /// <param name="key">See <see cref="UpgradeAsync"/>.</param>
+    protected static async ValueTask<Transport> SwitchProtocolsAsync(SocketTransport transport, ReadOnlyMemory<byte> early, string key)
+    {
+        if (!early.IsEmpty)
+            transport.Unread(early.ToArray());
+        try
+        {
+            var response = new byte[Handshake.ResponseSize];
+            Handshake.WriteResponse(key, response);
+            await transport.WriteAsync(response);
+            return transport;
+        }
+        catch
+        {
+            await transport.DisposeAsync();
+            throw;
+        }
+    }
+}

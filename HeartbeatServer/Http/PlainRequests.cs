@@ -1,0 +1,185 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Net.WebSockets;
+using System.Runtime.Versioning;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer.Http;
+
+/// <summary>
+/// The accept loop of <see cref="HttpListener"/> as it is meant to be used, for wherever there is no epoll, and for a runtime in which HttpListener
+/// has changed inside.
+/// </summary>
+/// <remarks>
+/// HttpListener accepts and reads by itself here. So a request that has begun and does not end is not timed out; a line without end is not turned away at
+/// 24 KiB; clients are let in until no descriptor is left; and <see cref="HttpRequest.Received"/> is empty.
+/// </remarks>
+internal sealed class PlainRequests(ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, ServerLog log) : RequestSource(handle, log)
+{
+    private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
+    private HttpEndPoint? _endPoint;
+
+    public override void Bind()
+    {
+        _listener.Start();
+        string host = options.Host == "*" ? "+" : options.Host;
+        if (host == "+" || !HttpListenerInternals.HasEndPoint)
+        {
+            _listener.Prefixes.Add($"http://{host}:{options.Port}/");
+            return;
+        }
+        IPAddress address = AddressOf(host);
+        try
+        {
+            _endPoint = HttpEndPoint.Bind(_listener, address, options.Port);
+        }
+        catch (SocketException e)
+        {
+            throw new HttpListenerException(e.ErrorCode, e.Message);
+        }
+    }
+
+    public override void Start(int most) => _ = AcceptAsync();
+
+    public override void Dispose()
+    {
+        AbortInHand();
+        _endPoint?.Close();
+        ((IDisposable)_listener).Dispose();
+    }
+
+    private async Task AcceptAsync()
+    {
+        while (_listener.IsListening)
+        {
+            try
+            {
+                if (RequestOf(await _listener.GetContextAsync()) is { } request)
+                    _ = HandleAsync(request);
+            }
+            catch (Exception e) when (e is ObjectDisposedException or HttpListenerException && !_listener.IsListening)
+            {
+                // The port was closed.
+            }
+#pragma warning disable CA1031 // The loop never dies.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                Log.AcceptFailed(e);
+            }
+        }
+    }
+
+    private HttpRequest? RequestOf(HttpListenerContext context)
+    {
+        if (OperatingSystem.IsWindows())
+            return new WindowsRequest(context, loops.Next());
+        HttpConnection connection = HttpConnection.Of(context);
+        if (connection.Remote is { } remote)
+            return new UnixRequest(context, connection, remote, loops.Next());
+        // HttpListener has answered by itself, with 411 for example, and hands the request out all the same.
+        connection.Forget();
+        return null;
+    }
+
+    /// <summary>The socket is HttpListener's until the 101.</summary>
+    private sealed class UnixRequest(HttpListenerContext context, HttpConnection connection, IPEndPoint remote, EventLoop loop)
+        : HttpRequest(context, remote, loop)
+    {
+        /// <remarks>AcceptWebSocketAsync would answer an offered subprotocol with an empty one, which browsers refuse.</remarks>
+        public override ValueTask<Transport> UpgradeAsync(string key)
+        {
+            ReadOnlyMemory<byte> early = connection.ReadTooEarly;
+            Socket socket = connection.TakeSocket() ?? throw new IOException("the client has gone");
+            try
+            {
+                socket.NoDelay = true; // HttpListener leaves it off
+            }
+            catch (SocketException e)
+            {
+                socket.Dispose();
+                throw new IOException(e.Message, e);
+            }
+#pragma warning disable CA2000 // The caller's, or closed if the 101 cannot be sent.
+            return SwitchProtocolsAsync(Loop.Attach(socket), early, key);
+#pragma warning restore CA2000
+        }
+
+        protected override void Close() => connection.TakeSocket()?.Dispose();
+    }
+
+    /// <summary>The socket is http.sys's, for good. Compiled here, not tested.</summary>
+    [SupportedOSPlatform("windows")]
+    private sealed class WindowsRequest(HttpListenerContext context, EventLoop loop) : HttpRequest(context, context.Request.RemoteEndPoint, loop)
+    {
+        private bool _isUpgraded;
+
+        public override async ValueTask<Transport> UpgradeAsync(string key)
+        {
+            // As above.
+            Context.Request.Headers.Remove("Sec-WebSocket-Protocol");
+            HttpListenerWebSocketContext upgraded = await Context.AcceptWebSocketAsync(null, Timeout.InfiniteTimeSpan);
+            _isUpgraded = true;
+            return new WindowsTransport(HttpListenerInternals.StreamOf(upgraded.WebSocket));
+        }
+
+        protected override void Close()
+        {
+            if (!_isUpgraded)
+                Context.Response.Abort();
+        }
+    }
+
+    /// <summary>The raw bytes below a WebSocket of http.sys.</summary>
+    [SupportedOSPlatform("windows")]
+    private sealed class WindowsTransport(Stream stream) : Transport
+    {
+        private SocketError _error;
+
+        public override SocketError Error => _error;
+        public override int UnreadBytes => 0;
+        public override TcpInfo? Tcp => null;
+
+        /// <summary>http.sys closes no half of a connection: the read in progress goes on until the client closes, or the connection is aborted.</summary>
+        public override void ShutdownSend()
+        {
+        }
+
+        /// <summary>Whether http.sys sends RST is up to it.</summary>
+        public override void Abort() => Dispose();
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            try
+            {
+                return await stream.ReadAsync(buffer, cancellationToken);
+            }
+            catch (Exception e) when (e is HttpListenerException or IOException or ObjectDisposedException or OperationCanceledException)
+            {
+                _error = e is ObjectDisposedException or OperationCanceledException ? SocketError.OperationAborted : SocketError.ConnectionReset;
+                return 0;
+            }
+        }
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            try
+            {
+                await stream.WriteAsync(buffer, cancellationToken);
+            }
+            catch (Exception e) when (e is HttpListenerException or ObjectDisposedException)
+            {
+                throw new IOException(e.Message, e);
+            }
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            if (disposing)
+                stream.Dispose();
+            base.Dispose(disposing);
+        }
+    }
+}
