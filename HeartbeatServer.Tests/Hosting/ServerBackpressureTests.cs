@@ -7,7 +7,9 @@ namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>A peer that sends and never reads. It measures the memory of the whole process, so it runs alone.</summary>
 [NonParallelizable]
-public sealed class ServerBackpressureTests
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class ServerBackpressureTests(RequestsFrom source)
 {
     private const long Flood = 1L << 30;
     private const long MemoryBound = 32L << 20;
@@ -16,7 +18,7 @@ public sealed class ServerBackpressureTests
     [TestCase(1024 * 1024)]
     public async Task A_peer_that_floods_and_never_reads_is_stopped_with_bounded_memory(int length)
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero });
+        await using ServerFixture server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero }, source: source);
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         await server.ConnectionAsync();
         byte[] frame = ClientFrames.Frame(Opcode.Binary, new byte[length]);
@@ -44,7 +46,7 @@ public sealed class ServerBackpressureTests
     [Test]
     public async Task A_client_that_reads_late_gets_everything()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero });
+        await using ServerFixture server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero }, source: source);
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         byte[] payload = [.. Enumerable.Range(0, 1024 * 1024).Select(i => (byte)(i % 253))];
         byte[] frame = ClientFrames.Frame(Opcode.Binary, payload);

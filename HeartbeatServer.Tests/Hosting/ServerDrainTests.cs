@@ -9,12 +9,14 @@ namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>From the signal to the exit.</summary>
 [SuppressMessage("Reliability", "CA2025", Justification = "The drain is awaited before the server is disposed of.")]
-public sealed class ServerDrainTests
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class ServerDrainTests(RequestsFrom source)
 {
     private ServerFixture _server = null!;
 
     [SetUp]
-    public void SetUp() => _server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero, Drain = TimeSpan.FromSeconds(8) });
+    public void SetUp() => _server = ServerFixture.Start(options => options with { Ping = TimeSpan.Zero, Drain = TimeSpan.FromSeconds(8) }, source: source);
 
     [TearDown]
     public async Task TearDown() => await _server.DisposeAsync();
@@ -106,7 +108,7 @@ public sealed class ServerDrainTests
     [Test]
     public async Task With_a_window_of_0_all_are_cut_at_once()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { Drain = TimeSpan.Zero });
+        await using ServerFixture server = ServerFixture.Start(options => options with { Drain = TimeSpan.Zero }, source: source);
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         await server.ConnectionAsync();
 

@@ -7,12 +7,14 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-public sealed class ServerEchoTests
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class ServerEchoTests(RequestsFrom source)
 {
     private ServerFixture _server = null!;
 
     [SetUp]
-    public void SetUp() => _server = ServerFixture.Start();
+    public void SetUp() => _server = ServerFixture.Start(source: source);
 
     [TearDown]
     public async Task TearDown() => await _server.DisposeAsync();
@@ -119,7 +121,7 @@ public sealed class ServerEchoTests
     [Test]
     public async Task With_discard_nothing_comes_back_but_pongs()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { OnMessage = OnMessage.Discard });
+        await using ServerFixture server = ServerFixture.Start(options => options with { OnMessage = OnMessage.Discard }, source: source);
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
 
         await peer.SendAsync(ClientFrames.Text("a"), ClientFrames.Frame(Opcode.Binary, new byte[100_000]), ClientFrames.Frame(Opcode.Ping, "p"u8));

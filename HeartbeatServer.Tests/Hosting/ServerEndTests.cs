@@ -7,12 +7,14 @@ using Serilog.Events;
 namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>Every end over a real socket: its cause in the log and in the metrics, and what the client sees.</summary>
-public sealed class ServerEndTests
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class ServerEndTests(RequestsFrom source)
 {
     private ServerFixture _server = null!;
 
     [SetUp]
-    public void SetUp() => _server = ServerFixture.Start(options => options with { Ping = TimeSpan.FromSeconds(2), MaxMissed = 3 });
+    public void SetUp() => _server = ServerFixture.Start(options => options with { Ping = TimeSpan.FromSeconds(2), MaxMissed = 3 }, source: source);
 
     [TearDown]
     public async Task TearDown() => await _server.DisposeAsync();

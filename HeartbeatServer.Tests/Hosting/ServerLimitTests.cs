@@ -8,12 +8,14 @@ using Serilog.Events;
 namespace HeartbeatServer.Tests.Hosting;
 
 /// <summary>Who may connect, and how many: --max-connections, --max-connections-per-ip, --allow-origin, --trust-proxy.</summary>
-internal sealed class ServerLimitTests
+[TestFixture(RequestsFrom.HttpPort)]
+[TestFixture(RequestsFrom.PlainLoop)]
+public sealed class ServerLimitTests(RequestsFrom source)
 {
     [Test]
     public async Task Past_the_limit_it_is_503_with_Retry_After_until_one_leaves()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 2 });
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 2 }, source: source);
         using ScriptedPeer first = await server.UpgradedPeerAsync();
         using ScriptedPeer second = await server.UpgradedPeerAsync();
 
@@ -32,7 +34,7 @@ internal sealed class ServerLimitTests
     [Test]
     public async Task Past_the_limit_of_an_address_it_is_429_with_Retry_After()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 });
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 }, source: source);
         using ScriptedPeer first = await server.UpgradedPeerAsync();
 
         HttpReply refused = await server.RequestAsync(ScriptedPeer.Upgrade());
@@ -44,7 +46,7 @@ internal sealed class ServerLimitTests
     [Test]
     public async Task A_flood_at_the_limit_is_one_line_in_ten_seconds()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 1 });
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 1 }, source: source);
         using ScriptedPeer first = await server.UpgradedPeerAsync();
 
         for (int i = 0; i < 5; i++)
@@ -61,7 +63,7 @@ internal sealed class ServerLimitTests
     [Test]
     public async Task A_place_is_given_back_however_a_connection_ends_and_when_the_upgrade_fails()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 3, MaxConnectionsPerIp = 3 });
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnections = 3, MaxConnectionsPerIp = 3 }, source: source);
 
         for (int round = 1; round <= 10; round++)
         {
@@ -103,7 +105,7 @@ internal sealed class ServerLimitTests
     [TestCase(null, 101)]
     public async Task Only_pages_of_allowed_origins_connect(string? origin, int status)
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { AllowOrigin = new AllowedOrigins(["https://app.example.com"]) });
+        await using ServerFixture server = ServerFixture.Start(options => options with { AllowOrigin = new AllowedOrigins(["https://app.example.com"]) }, source: source);
 
         HttpReply reply = await server.RequestAsync(ScriptedPeer.Upgrade(headers: ("Origin", origin)));
 
@@ -116,7 +118,7 @@ internal sealed class ServerLimitTests
     {
         Assert.That(TrustedProxies.TryParse("127.0.0.1", out System.Net.IPNetwork loopback), Is.True);
         await using ServerFixture server = ServerFixture.Start(
-            options => options with { MaxConnectionsPerIp = 1, TrustProxy = new TrustedProxies([loopback]) });
+            options => options with { MaxConnectionsPerIp = 1, TrustProxy = new TrustedProxies([loopback]) }, source: source);
         using ScriptedPeer first = await ScriptedPeer.ConnectAsync(server.Port);
         await first.SendAsync(From("6.6.6.6, 192.0.2.1"));
         Assert.That((await first.ReadReplyAsync()).Status, Is.EqualTo(101));
@@ -131,7 +133,7 @@ internal sealed class ServerLimitTests
     [Test]
     public async Task From_others_the_headers_mean_nothing()
     {
-        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 });
+        await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 }, source: source);
         using ScriptedPeer first = await server.UpgradedPeerAsync();
 
         HttpReply refused = await server.RequestAsync(ScriptedPeer.Upgrade(headers: [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1")]));
