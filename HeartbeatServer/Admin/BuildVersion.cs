@@ -1,6 +1,6 @@
 using System.Reflection;
 
-namespace HeartbeatServer.Hosting;
+namespace HeartbeatServer.Admin;
 
 /// <summary>Which build this is.</summary>
 internal static class BuildVersion
