@@ -70,9 +70,9 @@ internal static class Program
 
         TimeSpan started = loops.Now;
         var trim = new HeapTrim(metrics, () => GC.GetTotalMemory(forceFullCollection: false), HeapTrim.CollectAll);
-        await using (new Periodic(HeapTrim.Quiet, time, log, trim.Look))
-        await using (new Periodic(admin is null ? TimeSpan.Zero : History.Interval, time, log, history.Take))
-        await using (new Periodic(options.Summary, time, log, Summarize))
+        await using (new PeriodicTask(HeapTrim.Quiet, time, log, trim.Look))
+        await using (new PeriodicTask(admin is null ? TimeSpan.Zero : History.Interval, time, log, history.Take))
+        await using (new PeriodicTask(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;
             await server.DrainAsync(signal, signals.Second);

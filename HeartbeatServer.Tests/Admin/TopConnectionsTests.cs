@@ -8,7 +8,7 @@ using Serilog.Core;
 
 namespace HeartbeatServer.Tests.Admin;
 
-public sealed class PageOfTests
+public sealed class TopConnectionsTests
 {
     private readonly TestClock _clock = new();
     private readonly ServerMetrics _metrics = new();
@@ -40,7 +40,7 @@ public sealed class PageOfTests
             .Take(limit)
             .Select(each => each.Connection.Id);
 
-        var page = new PageOf(offset + limit, Enum.Parse<SortKey>(sort.ToString()), descending);
+        var page = new TopConnections(offset + limit, Enum.Parse<SortKey>(sort.ToString()), descending);
         foreach ((Connection connection, ConnectionFigures figures) in all)
             page.Offer(connection, figures);
 
@@ -50,7 +50,7 @@ public sealed class PageOfTests
     [Test]
     public void The_worst_come_first_and_those_without_a_round_trip_last()
     {
-        var page = new PageOf(10, SortKey.Worst, descending: true);
+        var page = new TopConnections(10, SortKey.Worst, descending: true);
         page.Offer(Make(1), With(strikes: 0, roundTripMs: 5));
         page.Offer(Make(2), With(strikes: 2, roundTripMs: null));
         page.Offer(Make(3), With(strikes: 2, roundTripMs: 1));

@@ -7,7 +7,7 @@ using Serilog.Core;
 namespace HeartbeatServer.Tests.Hosting;
 
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
-internal sealed class PeriodicTests
+internal sealed class PeriodicTaskTests
 {
     private readonly FakeTimeProvider _time = new();
     private readonly LogSink _log = new();
@@ -28,7 +28,7 @@ internal sealed class PeriodicTests
     [Test]
     public async Task It_takes_a_turn_each_interval()
     {
-        await using Periodic periodic = Every(10);
+        await using PeriodicTask periodic = Every(10);
 
         for (int turn = 1; turn <= 3; turn++)
         {
@@ -40,7 +40,7 @@ internal sealed class PeriodicTests
     [Test]
     public async Task After_a_turn_that_threw_the_next_one_comes_and_the_log_has_the_exception()
     {
-        await using Periodic periodic = Every(10, () => throw new InvalidOperationException("broken chore"));
+        await using PeriodicTask periodic = Every(10, () => throw new InvalidOperationException("broken chore"));
 
         for (int turn = 1; turn <= 2; turn++)
         {
@@ -71,7 +71,7 @@ internal sealed class PeriodicTests
         Assert.That(_count, Is.Zero);
     }
 
-    private Periodic Every(int seconds, Action? action = null) => new(TimeSpan.FromSeconds(seconds), _time, new ServerLog(_logger), action ?? (() =>
+    private PeriodicTask Every(int seconds, Action? action = null) => new(TimeSpan.FromSeconds(seconds), _time, new ServerLog(_logger), action ?? (() =>
     {
         _count++;
         _turns.Changed();

@@ -58,7 +58,7 @@ public sealed class ServerBackpressureTests(RequestsFrom source)
             for (int i = 0; i < count; i++)
                 await peer.SendAsync(frame);
         });
-        await Safety.UntilAsync(() => server.Table.Snapshot().Any(connection => connection.Figures().MessagesIn > 0), "a first message");
+        await Safety.UntilAsync(() => server.Table.Open.Any(connection => connection.Figures().MessagesIn > 0), "a first message");
         for (int i = 0; i < count; i++)
             Assert.That((await peer.ReadFrameAsync()).Payload.AsSpan().SequenceEqual(payload), Is.True);
         await sending.InTime();

@@ -192,7 +192,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         _server.Clock.Advance(96);
         await peer.SendAsync(ClientFrames.Pong(ping.Payload), ClientFrames.Text("hello"));
         await peer.ReadFrameAsync();
-        TimeSpan age = _server.Table.Snapshot().Single().Figures().Age + TimeSpan.FromMilliseconds(304);
+        TimeSpan age = _server.Table.Open.Single().Figures().Age + TimeSpan.FromMilliseconds(304);
         _server.Clock.Advance(304);
 
         peer.SendFin();

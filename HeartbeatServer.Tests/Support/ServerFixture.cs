@@ -92,7 +92,7 @@ internal sealed class ServerFixture : IAsyncDisposable
     public async Task<Connection> ConnectionAsync()
     {
         await Safety.UntilAsync(() => Table.Count == 1, "one connection");
-        return Table.Snapshot().Single();
+        return Table.Open.Single();
     }
 
     /// <summary>Moves the clock on, tick by tick, until a ping with this number was written.</summary>
@@ -120,7 +120,7 @@ internal sealed class ServerFixture : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Safety.UntilAsync(() => Table.Count == 0, "an empty table");
-        Assert.That(Table.Snapshot(), Is.Empty);
+        Assert.That(Table.Open, Is.Empty);
         await Safety.UntilAsync(() => Clock.Wheel.Count == 0, "an empty wheel");
         await Server.DisposeAsync().AsTask().InTime();
         await Safety.UntilAsync(() => OpenSockets() == 0, "no open socket of the server");

@@ -90,7 +90,7 @@ internal sealed class History
     private static long[] Difference(long[] now, long[] before) => [.. now.Zip(before, (a, b) => a - b)];
 
     private static double? Quantile(long[] counts, double quantile) =>
-        Array.TrueForAll(counts, count => count == 0) ? null : Rounded.Ms(LatencyHistogram.Quantile(counts, quantile));
+        Array.TrueForAll(counts, count => count == 0) ? null : JsonTime.Ms(LatencyHistogram.Quantile(counts, quantile));
 
     private sealed record Counts(long Opened, long Refused, long[] Ends, long Strikes, long Late, long[] RoundTrips, long[] Lateness);
 

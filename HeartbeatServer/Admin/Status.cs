@@ -40,12 +40,12 @@ internal sealed class Status
     public StatusJson All(StatusQuery query)
     {
         var (offset, limit, search) = (query.Offset, query.Limit, query.Search);
-        var page = new PageOf(offset + limit, query.Sort, query.IsDescending);
-        using TableReading reading = _table.Read();
-        ConnectionTotals totals = reading.Left;
+        var page = new TopConnections(offset + limit, query.Sort, query.IsDescending);
+        using TableSnapshot snapshot = _table.Snapshot();
+        ConnectionTotals totals = snapshot.Left;
         int suspect = 0;
         int matching = 0;
-        foreach (Connection connection in reading.Open)
+        foreach (Connection connection in snapshot.Open)
         {
             ConnectionFigures figures = connection.Figures();
             totals = totals.Plus(figures);
@@ -59,9 +59,9 @@ internal sealed class Status
 
         return new StatusJson(
             BuildVersion.Text,
-            Rounded.Time(_started),
-            Rounded.Time(_time.GetUtcNow().UtcDateTime),
-            Rounded.Seconds(_loops.Now - _startedAt),
+            JsonTime.Instant(_started),
+            JsonTime.Instant(_time.GetUtcNow().UtcDateTime),
+            JsonTime.Seconds(_loops.Now - _startedAt),
             _state().Name(),
             OptionTable.Texts(_options),
             new TotalsJson(
@@ -115,7 +115,7 @@ internal sealed class Status
         return times.Count == 0
             ? new QuantilesJson(null, null, null, null)
             : new QuantilesJson(
-                Rounded.Ms(times.Quantile(0.5)), Rounded.Ms(times.Quantile(0.95)), Rounded.Ms(times.Quantile(0.99)), Rounded.Ms(times.Max));
+                JsonTime.Ms(times.Quantile(0.5)), JsonTime.Ms(times.Quantile(0.95)), JsonTime.Ms(times.Quantile(0.99)), JsonTime.Ms(times.Max));
     }
 
     private LatenessJson Lateness()
@@ -123,7 +123,7 @@ internal sealed class Status
         LatencyHistogram beat = _metrics.BeatLateness;
         return beat.Count == 0
             ? new LatenessJson(null, null, null)
-            : new LatenessJson(Rounded.Ms(_loops.Lateness), Rounded.Ms(beat.Quantile(0.99)), Rounded.Ms(beat.Max));
+            : new LatenessJson(JsonTime.Ms(_loops.Lateness), JsonTime.Ms(beat.Quantile(0.99)), JsonTime.Ms(beat.Max));
     }
 
     private ConnectionJson Json(Connection connection)
@@ -132,8 +132,8 @@ internal sealed class Status
         return new ConnectionJson(
             connection.Id,
             connection.Remote.ToString()!,
-            Rounded.Time(_started + (connection.Opened - _startedAt)),
-            Rounded.Seconds(figures.Age),
+            JsonTime.Instant(_started + (connection.Opened - _startedAt)),
+            JsonTime.Seconds(figures.Age),
             figures.State,
             figures.Strikes,
             figures.Pings,
@@ -146,19 +146,19 @@ internal sealed class Status
             figures.BytesOut,
             figures.MessagesIn,
             figures.MessagesOut,
-            Rounded.Seconds(figures.SinceLastByte));
+            JsonTime.Seconds(figures.SinceLastByte));
     }
 
     private static EndJson Json(EndRecord end) => new(
         end.Sequence,
         end.Id,
-        Rounded.Time(end.At),
+        JsonTime.Instant(end.At),
         end.Remote.ToString()!,
         end.Cause.Name(),
         end.Cause.EndedBy(),
         end.Detail,
         end.Verdict?.Name(),
-        Rounded.Seconds(end.Figures.Age),
+        JsonTime.Seconds(end.Figures.Age),
         end.Figures.Pings,
         end.Figures.Pongs,
         end.Figures.Missed,
@@ -168,9 +168,9 @@ internal sealed class Status
         end.Figures.BytesOut,
         end.Figures.MessagesIn,
         end.Figures.MessagesOut,
-        Rounded.Seconds(end.Figures.SinceLastByte));
+        JsonTime.Seconds(end.Figures.SinceLastByte));
 
     private static RoundTripJson? Json(in RoundTrips times) => times.Count == 0
         ? null
-        : new RoundTripJson(Rounded.Ms(times.Last), Rounded.Ms(times.Min), Rounded.Ms(times.Mean), Rounded.Ms(times.Max), Rounded.Ms(times.Jitter));
+        : new RoundTripJson(JsonTime.Ms(times.Last), JsonTime.Ms(times.Min), JsonTime.Ms(times.Mean), JsonTime.Ms(times.Max), JsonTime.Ms(times.Jitter));
 }

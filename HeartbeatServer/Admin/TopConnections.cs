@@ -1,16 +1,18 @@
 using HeartbeatServer.Connections;
 using HeartbeatServer.Protocol;
 
-
 namespace HeartbeatServer.Admin;
 
-/// <summary>The first so many connections of an order, without sorting the others.</summary>
-/// <param name="count">How many.</param>
-/// <param name="sort">The order. What has no round trip comes last in an order by round trips; equals come by their number.</param>
-/// <param name="descending">Largest first.</param>
-internal sealed class PageOf(int count, SortKey sort, bool descending)
+/// <summary>
+/// Keeps the first so many of the connections that are offered, in a chosen order, without sorting the others. Connections without a round trip come
+/// last in an order by round trips. Equal connections come in the order of their numbers.
+/// </summary>
+/// <param name="count">How many connections are kept.</param>
+/// <param name="sort">What the order goes by.</param>
+/// <param name="descending">Whether the largest comes first.</param>
+internal sealed class TopConnections(int count, SortKey sort, bool descending)
 {
-    /// <summary>The last of those that are kept is at the root, so that it is the one to go when a better one comes.</summary>
+    /// <summary>The last of the kept connections is at the root of the queue, so that it is the one to go when a better one is offered.</summary>
     private static readonly Comparer<(double, double, long)> LastFirst = Comparer<(double, double, long)>.Create((a, b) => b.CompareTo(a));
 
     private readonly PriorityQueue<Connection, (double, double, long)> _kept = new(LastFirst);
@@ -37,7 +39,8 @@ internal sealed class PageOf(int count, SortKey sort, bool descending)
             _kept.EnqueueDequeue(connection, place);
     }
 
-    /// <summary>Those that are kept, in order, without the first so many. To be called once.</summary>
+    /// <summary>The kept connections in order, from a place on. The call empties the queue, so there is only one.</summary>
+    /// <param name="offset">The place of the first one to be returned, from 0.</param>
     public IEnumerable<Connection> From(int offset)
     {
         var ordered = new Connection[Math.Max(0, _kept.Count - offset)];

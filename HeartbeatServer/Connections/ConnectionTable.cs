@@ -4,24 +4,27 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace HeartbeatServer.Connections;
 
-/// <summary>The connections that are open, by number; and what those did that have left.</summary>
+/// <summary>The connections that are open, by number, and the totals of those that have left.</summary>
 internal sealed class ConnectionTable
 {
     private readonly ConcurrentDictionary<long, Connection> _connections = new();
 
-    // A connection's figures go from the table to the totals under this lock, which readers hold only to copy references.
+    // A leaving connection moves its figures from the table to the totals under this lock. A snapshot takes it only to copy references.
     private readonly Lock _leaving = new();
     private ConnectionTotals _left;
     private long _lastId;
     private int _count;
 
-    /// <summary>How many are open. Costs no lock, unlike the count of the dictionary.</summary>
+    /// <summary>How many connections are open. Reading it takes no lock; reading the dictionary's count takes all of the dictionary's locks.</summary>
     public int Count => Volatile.Read(ref _count);
+
+    /// <summary>The connections that are open, as they come and go while the caller enumerates.</summary>
+    public IEnumerable<Connection> Open => _connections.Select(pair => pair.Value);
 
     /// <summary>A number for the next connection, from 1.</summary>
     public long NextId() => Interlocked.Increment(ref _lastId);
 
-    /// <returns>How many are open now.</returns>
+    /// <returns>How many connections are open now.</returns>
     public int Add(Connection connection)
     {
         _connections[connection.Id] = connection;
@@ -42,13 +45,10 @@ internal sealed class ConnectionTable
 
     public bool TryGet(long id, [NotNullWhen(true)] out Connection? connection) => _connections.TryGetValue(id, out connection);
 
-    /// <summary>Those that are open at about this time.</summary>
-    public IEnumerable<Connection> Snapshot() => _connections.Select(pair => pair.Value);
-
-    /// <summary>All connections that were ever here, at one moment. To be disposed of.</summary>
-    public TableReading Read()
+    /// <summary>All connections that were ever here, at one moment. The caller disposes of it.</summary>
+    public TableSnapshot Snapshot()
     {
-        // Some may come in meanwhile.
+        // Some connections may come in before the lock is taken.
         Connection[] open = ArrayPool<Connection>.Shared.Rent(Count + 64);
         int count = 0;
         lock (_leaving)
@@ -64,16 +64,16 @@ internal sealed class ConnectionTable
                 }
                 open[count++] = connection;
             }
-            return new TableReading(open, count, _left);
+            return new TableSnapshot(open, count, _left);
         }
     }
 
-    /// <summary>What all connections did since the start, those that are open included.</summary>
+    /// <summary>What all connections did since the start, the open ones included.</summary>
     public ConnectionTotals Totals()
     {
-        using TableReading reading = Read();
-        ConnectionTotals totals = reading.Left;
-        foreach (Connection connection in reading.Open)
+        using TableSnapshot snapshot = Snapshot();
+        ConnectionTotals totals = snapshot.Left;
+        foreach (Connection connection in snapshot.Open)
             totals = totals.Plus(connection.Figures());
         return totals;
     }

@@ -3,18 +3,18 @@ using System.Buffers;
 namespace HeartbeatServer.Connections;
 
 /// <summary>
-/// All connections at one moment: each is either among the open ones or in the totals of those that left, never in both or neither. So a sum
-/// over both never goes down from one reading to the next.
+/// All connections at one moment. Each connection is either among the open ones or in the totals of those that have left, never in both and never in
+/// neither. So a sum over both never goes down from one snapshot to the next.
 /// </summary>
-/// <param name="rented">Holds the open ones.</param>
-/// <param name="count">How many.</param>
-/// <param name="left">What those did that have left.</param>
-internal readonly struct TableReading(Connection[] rented, int count, ConnectionTotals left) : IDisposable
+/// <param name="rented">Holds the open connections; goes back to the pool when the snapshot is disposed of.</param>
+/// <param name="count">How many of the array's elements are open connections.</param>
+/// <param name="left">See <see cref="Left"/>.</param>
+internal readonly struct TableSnapshot(Connection[] rented, int count, ConnectionTotals left) : IDisposable
 {
-    /// <summary>Those that were open; some may have ended since.</summary>
+    /// <summary>The connections that were open. Some may have ended since.</summary>
     public ReadOnlySpan<Connection> Open => rented.AsSpan(0, count);
 
-    /// <summary>What those did that have left.</summary>
+    /// <summary>What the connections did that had left by then.</summary>
     public ConnectionTotals Left => left;
 
     public void Dispose() => ArrayPool<Connection>.Shared.Return(rented, clearArray: true);

@@ -54,9 +54,9 @@ internal static class Instruments
 
     private static int Suspects(ConnectionTable table)
     {
-        using TableReading reading = table.Read();
+        using TableSnapshot snapshot = table.Snapshot();
         int suspects = 0;
-        foreach (Connection connection in reading.Open)
+        foreach (Connection connection in snapshot.Open)
             suspects += connection.Figures().Strikes > 0 ? 1 : 0;
         return suspects;
     }

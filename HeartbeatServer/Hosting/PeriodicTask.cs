@@ -1,25 +1,24 @@
 using HeartbeatServer.Telemetry;
 
-
 namespace HeartbeatServer.Hosting;
 
-/// <summary>Does something every so often, until it is disposed of. What goes wrong is logged, and the next turn comes all the same.</summary>
-internal sealed class Periodic : IAsyncDisposable
+/// <summary>Runs an action at a fixed interval until it is disposed of. When the action throws, the log has the exception and the next turn comes.</summary>
+internal sealed class PeriodicTask : IAsyncDisposable
 {
     private readonly PeriodicTimer? _timer;
     private readonly Task _running;
 
-    /// <param name="interval">Between two turns; zero for never.</param>
-    /// <param name="time">The clock.</param>
-    /// <param name="log">For what the action throws.</param>
+    /// <param name="interval">The time between two turns; zero for no turn at all.</param>
+    /// <param name="time">The clock that the interval is measured with.</param>
+    /// <param name="log">Gets what the action throws.</param>
     /// <param name="action">One turn.</param>
-    public Periodic(TimeSpan interval, TimeProvider time, ServerLog log, Action action)
+    public PeriodicTask(TimeSpan interval, TimeProvider time, ServerLog log, Action action)
     {
         _timer = interval == TimeSpan.Zero ? null : new PeriodicTimer(interval, time);
         _running = _timer is null ? Task.CompletedTask : RunAsync(_timer, log, action);
     }
 
-    /// <summary>Waits for the turn in progress.</summary>
+    /// <summary>Waits for the turn in progress. No other comes after it.</summary>
     public async ValueTask DisposeAsync()
     {
         _timer?.Dispose();

@@ -114,7 +114,7 @@ internal sealed class Server : IAsyncDisposable
         try
         {
             int sent = 0;
-            foreach (Connection connection in _table.Snapshot())
+            foreach (Connection connection in _table.Open)
             {
                 while (sent >= perSecond * (_time.GetElapsedTime(start) + PaceStep).TotalSeconds)
                     await Task.Delay(PaceStep, _time, now);
@@ -146,7 +146,7 @@ internal sealed class Server : IAsyncDisposable
             _log.CuttingRest(_table.Count);
         while (_table.Count > 0)
         {
-            foreach (Connection connection in _table.Snapshot())
+            foreach (Connection connection in _table.Open)
                 connection.Cut(end);
             await Task.Delay(1, CancellationToken.None);
         }
