@@ -18,7 +18,7 @@ public sealed class EndLogTests
             log.Add(rig.Connection, new Disconnect(DisconnectCause.ClientClosed, $"end {i}"), default);
 
         Assert.That(log.After(0).Select(end => end.Sequence), Is.EqualTo(Enumerable.Range(2, 1000).Reverse()));
-        Assert.That(log.After(999).Select(end => end.Detail), Is.EqualTo(new[] { "end 1001", "end 1000" }));
+        Assert.That(log.After(999).Select(end => end.End.Detail), Is.EqualTo(new[] { "end 1001", "end 1000" }));
         Assert.That(log.After(1001), Is.Empty);
         Assert.That(log.After(long.MaxValue), Is.Empty);
     }

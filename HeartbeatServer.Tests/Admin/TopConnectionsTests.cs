@@ -89,8 +89,16 @@ public sealed class TopConnectionsTests
         var times = new RoundTrips();
         if (random.Next(4) > 0)
             times.Add(TimeSpan.FromMilliseconds(random.Next(5)));
-        return new ConnectionFigures(
-            TimeSpan.FromSeconds(random.Next(50)), 9, 9, random.Next(5), random.Next(5), random.Next(3), times, random.Next(100), random.Next(100), 0, 0, default);
+        return new ConnectionFigures
+        {
+            Age = TimeSpan.FromSeconds(random.Next(50)),
+            Missed = random.Next(5),
+            Late = random.Next(5),
+            Strikes = random.Next(3),
+            RoundTrips = times,
+            BytesIn = random.Next(100),
+            BytesOut = random.Next(100),
+        };
     }
 
     private static ConnectionFigures With(int strikes, int? roundTripMs)
@@ -98,7 +106,7 @@ public sealed class TopConnectionsTests
         var times = new RoundTrips();
         if (roundTripMs is { } ms)
             times.Add(TimeSpan.FromMilliseconds(ms));
-        return new ConnectionFigures(default, 9, 9, 0, 0, strikes, times, 0, 0, 0, 0, default);
+        return new ConnectionFigures { Strikes = strikes, RoundTrips = times };
     }
 
     private Connection Make(long id) => new(

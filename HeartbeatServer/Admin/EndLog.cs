@@ -4,22 +4,19 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Admin;
 
-/// <summary>An end that is remembered.</summary>
+/// <summary>The end of a connection, as it is remembered.</summary>
 /// <param name="Sequence">From 1, in the order of the ends.</param>
-/// <param name="At">When, UTC.</param>
-/// <param name="Id">Of the connection.</param>
-/// <param name="Remote">Of the client.</param>
-/// <param name="Cause">Why.</param>
-/// <param name="Detail">The particulars, for a person.</param>
-/// <param name="Verdict">Of a pong timeout.</param>
-/// <param name="Figures">Of its whole life.</param>
-internal sealed record EndRecord(
-    long Sequence, DateTime At, long Id, EndPoint Remote, DisconnectCause Cause, string Detail, PathVerdict? Verdict, ConnectionFigures Figures);
+/// <param name="At">UTC.</param>
+/// <param name="Id">The number of the connection.</param>
+/// <param name="Remote">The client.</param>
+/// <param name="End">The cause and the particulars.</param>
+/// <param name="Figures">What the connection did in its whole life.</param>
+internal sealed record EndRecord(long Sequence, DateTime At, long Id, EndPoint Remote, Disconnect End, ConnectionFigures Figures);
 
-/// <summary>The last ends. Any thread may add.</summary>
-/// <param name="time">The clock.</param>
+/// <summary>Remembers the last ends. Any thread may add.</summary>
 internal sealed class EndLog(TimeProvider time)
 {
+    /// <summary>How many ends are remembered.</summary>
     public const int Length = 1000;
 
     private readonly Lock _gate = new();
@@ -32,13 +29,12 @@ internal sealed class EndLog(TimeProvider time)
         lock (_gate)
         {
             long sequence = ++_last;
-            _ring[sequence % Length] =
-                new EndRecord(sequence, at, connection.Id, connection.Remote, end.Cause, end.Detail, end.Verdict, figures);
+            _ring[sequence % Length] = new EndRecord(sequence, at, connection.Id, connection.Remote, end, figures);
         }
     }
 
-    /// <summary>Newest first.</summary>
-    /// <param name="after">Only those with a higher sequence number.</param>
+    /// <summary>The remembered ends, newest first.</summary>
+    /// <param name="after">Only ends with a higher sequence number are returned.</param>
     public IReadOnlyList<EndRecord> After(long after)
     {
         lock (_gate)

@@ -57,33 +57,37 @@ internal sealed class Status
             page.Offer(connection, figures);
         }
 
-        return new StatusJson(
-            BuildVersion.Text,
-            JsonTime.Instant(_started),
-            JsonTime.Instant(_time.GetUtcNow().UtcDateTime),
-            JsonTime.Seconds(_loops.Now - _startedAt),
-            _state().Name(),
-            OptionTable.Texts(_options),
-            new TotalsJson(
-                _table.Count,
-                _metrics.Peak,
-                _metrics.Opened,
-                _metrics.Ended,
-                _metrics.Refused,
-                DisconnectCauses.All.ToDictionary(cause => cause.Name(), _metrics.Ends),
-                RefusalReasons.All.ToDictionary(reason => reason.Name(), _metrics.Refusals),
-                totals.Pings,
-                _metrics.RoundTrips.Count,
-                _metrics.Strikes,
-                _metrics.LatePongs,
-                totals.BytesIn,
-                totals.BytesOut,
-                totals.MessagesIn,
-                totals.MessagesOut,
-                suspect),
-            RoundTripQuantiles(),
-            Lateness(),
-            new PageJson(matching, offset, limit, [.. page.From(offset).Select(Json)]));
+        return new StatusJson
+        {
+            Version = BuildVersion.Text,
+            Started = JsonTime.Instant(_started),
+            Now = JsonTime.Instant(_time.GetUtcNow().UtcDateTime),
+            UptimeSeconds = JsonTime.Seconds(_loops.Now - _startedAt),
+            State = _state().Name(),
+            Options = OptionTable.Texts(_options),
+            Totals = new TotalsJson
+            {
+                Connections = _table.Count,
+                Peak = _metrics.Peak,
+                Opened = _metrics.Opened,
+                Ended = _metrics.Ended,
+                Refused = _metrics.Refused,
+                Ends = DisconnectCauses.All.ToDictionary(cause => cause.Name(), _metrics.Ends),
+                Refusals = RefusalReasons.All.ToDictionary(reason => reason.Name(), _metrics.Refusals),
+                Pings = totals.Pings,
+                Pongs = _metrics.RoundTrips.Count,
+                Missed = _metrics.Strikes,
+                Late = _metrics.LatePongs,
+                BytesIn = totals.BytesIn,
+                BytesOut = totals.BytesOut,
+                MessagesIn = totals.MessagesIn,
+                MessagesOut = totals.MessagesOut,
+                Suspect = suspect,
+            },
+            RoundTripMs = RoundTripQuantiles(),
+            LatenessMs = Lateness(),
+            Connections = new PageJson(matching, offset, limit, [.. page.From(offset).Select(Json)]),
+        };
     }
 
     /// <summary>A connection that is open.</summary>
@@ -99,7 +103,7 @@ internal sealed class Status
     {
         var (limit, search) = (query.Limit, query.Search);
         EndRecord[] found =
-            [.. _ends.After(query.After).Where(end => Matches(search, end.Id, end.Remote) || end.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase))];
+            [.. _ends.After(query.After).Where(end => Matches(search, end.Id, end.Remote) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase))];
         return new EndsJson(found.Length, [.. found.Take(limit).Select(Json)]);
     }
 
@@ -129,46 +133,50 @@ internal sealed class Status
     private ConnectionJson Json(Connection connection)
     {
         ConnectionFigures figures = connection.Figures();
-        return new ConnectionJson(
-            connection.Id,
-            connection.Remote.ToString()!,
-            JsonTime.Instant(_started + (connection.Opened - _startedAt)),
-            JsonTime.Seconds(figures.Age),
-            figures.State,
-            figures.Strikes,
-            figures.Pings,
-            figures.Pongs,
-            figures.Missed,
-            figures.Late,
-            Json(figures.RoundTrips),
-            [.. figures.RoundTrips.RecentMs().Select(time => Math.Round(time, 3))],
-            figures.BytesIn,
-            figures.BytesOut,
-            figures.MessagesIn,
-            figures.MessagesOut,
-            JsonTime.Seconds(figures.SinceLastByte));
+        return new ConnectionJson
+        {
+            Id = connection.Id,
+            Remote = connection.Remote.ToString()!,
+            Opened = JsonTime.Instant(_started + (connection.Opened - _startedAt)),
+            AgeSeconds = JsonTime.Seconds(figures.Age),
+            State = figures.State,
+            Strikes = figures.Strikes,
+            Pings = figures.Pings,
+            Pongs = figures.Pongs,
+            Missed = figures.Missed,
+            Late = figures.Late,
+            RoundTripMs = Json(figures.RoundTrips),
+            RecentMs = [.. figures.RoundTrips.RecentMs().Select(time => Math.Round(time, 3))],
+            BytesIn = figures.BytesIn,
+            BytesOut = figures.BytesOut,
+            MessagesIn = figures.MessagesIn,
+            MessagesOut = figures.MessagesOut,
+            LastByteSeconds = JsonTime.Seconds(figures.SinceLastByte),
+        };
     }
 
-    private static EndJson Json(EndRecord end) => new(
-        end.Sequence,
-        end.Id,
-        JsonTime.Instant(end.At),
-        end.Remote.ToString()!,
-        end.Cause.Name(),
-        end.Cause.EndedBy(),
-        end.Detail,
-        end.Verdict?.Name(),
-        JsonTime.Seconds(end.Figures.Age),
-        end.Figures.Pings,
-        end.Figures.Pongs,
-        end.Figures.Missed,
-        end.Figures.Late,
-        Json(end.Figures.RoundTrips),
-        end.Figures.BytesIn,
-        end.Figures.BytesOut,
-        end.Figures.MessagesIn,
-        end.Figures.MessagesOut,
-        JsonTime.Seconds(end.Figures.SinceLastByte));
+    private static EndJson Json(EndRecord end) => new()
+    {
+        Seq = end.Sequence,
+        Id = end.Id,
+        At = JsonTime.Instant(end.At),
+        Remote = end.Remote.ToString()!,
+        Cause = end.End.Cause.Name(),
+        By = end.End.Cause.EndedBy(),
+        Detail = end.End.Detail,
+        Verdict = end.End.Verdict?.Name(),
+        AgeSeconds = JsonTime.Seconds(end.Figures.Age),
+        Pings = end.Figures.Pings,
+        Pongs = end.Figures.Pongs,
+        Missed = end.Figures.Missed,
+        Late = end.Figures.Late,
+        RoundTripMs = Json(end.Figures.RoundTrips),
+        BytesIn = end.Figures.BytesIn,
+        BytesOut = end.Figures.BytesOut,
+        MessagesIn = end.Figures.MessagesIn,
+        MessagesOut = end.Figures.MessagesOut,
+        LastByteSeconds = JsonTime.Seconds(end.Figures.SinceLastByte),
+    };
 
     private static RoundTripJson? Json(in RoundTrips times) => times.Count == 0
         ? null

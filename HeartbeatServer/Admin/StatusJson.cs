@@ -4,111 +4,126 @@ using System.Text.Json.Serialization;
 
 namespace HeartbeatServer.Admin;
 
-/// <summary>What <c>/status</c> answers. Names become snake_case; durations are in the unit that their name ends with.</summary>
-internal sealed record StatusJson(
-    string Version,
-    DateTime Started,
-    DateTime Now,
-    double UptimeSeconds,
-    string State,
-    IReadOnlyDictionary<string, string> Options,
-    TotalsJson Totals,
-    QuantilesJson RoundTripMs,
-    LatenessJson LatenessMs,
-    PageJson Connections);
+/// <summary>
+/// What <c>/status</c> answers. The properties keep their order in the JSON, and their names become snake_case. A duration is in the unit that its name
+/// ends with.
+/// </summary>
+internal sealed record StatusJson
+{
+    public required string Version { get; init; }
+    public required DateTime Started { get; init; }
+    public required DateTime Now { get; init; }
+    public required double UptimeSeconds { get; init; }
+    public required string State { get; init; }
+    public required IReadOnlyDictionary<string, string> Options { get; init; }
+    public required TotalsJson Totals { get; init; }
+    public required QuantilesJson RoundTripMs { get; init; }
+    public required LatenessJson LatenessMs { get; init; }
+    public required PageJson Connections { get; init; }
+}
 
-internal sealed record TotalsJson(
-    int Connections,
-    int Peak,
-    long Opened,
-    long Ended,
-    long Refused,
-    IReadOnlyDictionary<string, long> Ends,
-    IReadOnlyDictionary<string, long> Refusals,
-    long Pings,
-    long Pongs,
-    long Missed,
-    long Late,
-    long BytesIn,
-    long BytesOut,
-    long MessagesIn,
-    long MessagesOut,
-    int Suspect);
+internal sealed record TotalsJson
+{
+    public required int Connections { get; init; }
+    public required int Peak { get; init; }
+    public required long Opened { get; init; }
+    public required long Ended { get; init; }
+    public required long Refused { get; init; }
+    public required IReadOnlyDictionary<string, long> Ends { get; init; }
+    public required IReadOnlyDictionary<string, long> Refusals { get; init; }
+    public required long Pings { get; init; }
+    public required long Pongs { get; init; }
+    public required long Missed { get; init; }
+    public required long Late { get; init; }
+    public required long BytesIn { get; init; }
+    public required long BytesOut { get; init; }
+    public required long MessagesIn { get; init; }
+    public required long MessagesOut { get; init; }
+    public required int Suspect { get; init; }
+}
 
-/// <summary>Null where nothing was measured.</summary>
+/// <summary>Quantiles of the round trips; null as long as there is none.</summary>
 internal sealed record QuantilesJson(double? P50, double? P95, double? P99, double? Max);
 
-/// <inheritdoc cref="QuantilesJson"/>
+/// <summary>How late the ticks of the timing wheels were; null as long as there was none.</summary>
 internal sealed record LatenessJson(double? Last, double? P99, double? Max);
 
 internal sealed record PageJson(int Matching, int Offset, int Limit, IReadOnlyList<ConnectionJson> Items);
 
 internal sealed record RoundTripJson(double Last, double Min, double Mean, double Max, double Jitter);
 
-/// <summary>A connection that is open, and so has no end.</summary>
-internal sealed record ConnectionJson(
-    long Id,
-    string Remote,
-    DateTime Opened,
-    double AgeSeconds,
-    string State,
-    int Strikes,
-    ulong Pings,
-    int Pongs,
-    int Missed,
-    int Late,
-    RoundTripJson? RoundTripMs,
-    IReadOnlyList<double> RecentMs,
-    long BytesIn,
-    long BytesOut,
-    long MessagesIn,
-    long MessagesOut,
-    double LastByteSeconds,
-    EndJson? End = null);
+/// <summary>A connection that is open.</summary>
+internal sealed record ConnectionJson
+{
+    public required long Id { get; init; }
+    public required string Remote { get; init; }
+    public required DateTime Opened { get; init; }
+    public required double AgeSeconds { get; init; }
+    public required string State { get; init; }
+    public required int Strikes { get; init; }
+    public required ulong Pings { get; init; }
+    public required int Pongs { get; init; }
+    public required int Missed { get; init; }
+    public required int Late { get; init; }
+    public required RoundTripJson? RoundTripMs { get; init; }
+    public required IReadOnlyList<double> RecentMs { get; init; }
+    public required long BytesIn { get; init; }
+    public required long BytesOut { get; init; }
+    public required long MessagesIn { get; init; }
+    public required long MessagesOut { get; init; }
+    public required double LastByteSeconds { get; init; }
+
+    /// <summary>Null: the connection is open. One that has ended is an <see cref="EndedConnectionJson"/>.</summary>
+    public EndJson? End { get; init; }
+}
 
 internal sealed record EndedConnectionJson(long Id, EndJson End);
 
-internal sealed record EndJson(
-    long Seq,
-    long Id,
-    DateTime At,
-    string Remote,
-    string Cause,
-    string By,
-    string Detail,
-    string? Verdict,
-    double AgeSeconds,
-    ulong Pings,
-    int Pongs,
-    int Missed,
-    int Late,
-    RoundTripJson? RoundTripMs,
-    long BytesIn,
-    long BytesOut,
-    long MessagesIn,
-    long MessagesOut,
-    double LastByteSeconds);
+internal sealed record EndJson
+{
+    public required long Seq { get; init; }
+    public required long Id { get; init; }
+    public required DateTime At { get; init; }
+    public required string Remote { get; init; }
+    public required string Cause { get; init; }
+    public required string By { get; init; }
+    public required string Detail { get; init; }
+    public required string? Verdict { get; init; }
+    public required double AgeSeconds { get; init; }
+    public required ulong Pings { get; init; }
+    public required int Pongs { get; init; }
+    public required int Missed { get; init; }
+    public required int Late { get; init; }
+    public required RoundTripJson? RoundTripMs { get; init; }
+    public required long BytesIn { get; init; }
+    public required long BytesOut { get; init; }
+    public required long MessagesIn { get; init; }
+    public required long MessagesOut { get; init; }
+    public required double LastByteSeconds { get; init; }
+}
 
 internal sealed record EndsJson(int Total, IReadOnlyList<EndJson> Items);
 
-/// <summary>The last hour as columns: all have one row a sample.</summary>
-internal sealed record HistoryJson(
-    int IntervalSeconds,
-    IReadOnlyList<long> Time,
-    IReadOnlyList<int> Connections,
-    IReadOnlyList<long> Opened,
-    IReadOnlyList<long> Refused,
-    IReadOnlyDictionary<string, long[]> Ends,
-    IReadOnlyList<long> Strikes,
-    IReadOnlyList<long> Late,
-    IReadOnlyList<double?> P50Ms,
-    IReadOnlyList<double?> P95Ms,
-    IReadOnlyList<double?> P99Ms,
-    IReadOnlyList<double?> LatenessMs);
+/// <summary>The last hour in columns. Every column has one element for each sample.</summary>
+internal sealed record HistoryJson
+{
+    public required int IntervalSeconds { get; init; }
+    public required IReadOnlyList<long> Time { get; init; }
+    public required IReadOnlyList<int> Connections { get; init; }
+    public required IReadOnlyList<long> Opened { get; init; }
+    public required IReadOnlyList<long> Refused { get; init; }
+    public required IReadOnlyDictionary<string, long[]> Ends { get; init; }
+    public required IReadOnlyList<long> Strikes { get; init; }
+    public required IReadOnlyList<long> Late { get; init; }
+    public required IReadOnlyList<double?> P50Ms { get; init; }
+    public required IReadOnlyList<double?> P95Ms { get; init; }
+    public required IReadOnlyList<double?> P99Ms { get; init; }
+    public required IReadOnlyList<double?> LatenessMs { get; init; }
+}
 
 internal sealed record ErrorJson(string Error);
 
-/// <summary>Serialisers made by the compiler: Native AOT has no others.</summary>
+/// <summary>The compiler makes the serialisers, because Native AOT has no others.</summary>
 [JsonSerializable(typeof(StatusJson))]
 [JsonSerializable(typeof(ConnectionJson))]
 [JsonSerializable(typeof(EndedConnectionJson))]
@@ -117,7 +132,7 @@ internal sealed record ErrorJson(string Error);
 [JsonSerializable(typeof(ErrorJson))]
 internal sealed partial class StatusJsonContext : JsonSerializerContext
 {
-    /// <summary>Escapes no more than JSON needs: what is served as JSON is not sniffed for anything else.</summary>
+    /// <summary>Escapes no more than JSON needs. Browsers are told not to sniff the answers for HTML, so no more is necessary.</summary>
     public static StatusJsonContext Plain { get; } = new(new JsonSerializerOptions
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
