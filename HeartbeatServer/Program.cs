@@ -1,4 +1,3 @@
-using System.Net;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
@@ -9,6 +8,7 @@ using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer;
 
+/// <summary>Builds the server by hand: the constructor calls are the diagram of the program.</summary>
 internal static class Program
 {
     private const int Stopped = 0;
@@ -21,65 +21,56 @@ internal static class Program
         new CommandLine(Environment.GetEnvironmentVariable).RunAsync(
             arguments, Console.Out, Console.Error, ServeAsync, address => HealthCheck.RunAsync(address, Console.Out));
 
+    /// <returns>The exit code.</returns>
     private static async Task<int> ServeAsync(ServerOptions options)
     {
-        if (OpenFiles.Raise() is { } tooLow)
+        try
         {
-            await Console.Error.WriteLineAsync(tooLow);
+            await RunAsync(options);
+            return Stopped;
+        }
+        catch (Exception e) when (e is StartupException or PlatformNotSupportedException)
+        {
+            await Console.Error.WriteLineAsync(e.Message);
             return Failed;
         }
+    }
+
+    private static async Task RunAsync(ServerOptions options)
+    {
+        OpenFiles.Raise();
         ShutdownSignals signals = _signals = new ShutdownSignals();
+
         await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
         var log = new ServerLog(output.Logger);
         var time = TimeProvider.System;
         using var metrics = new ServerMetrics();
         var table = new ConnectionTable();
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
-        const bool plain = false; // options.PlainRequests
-        if (HttpListenerInternals.OfThisRuntime().Choose(plain, log, out bool epoll) is { } changed)
-        {
-            await Console.Error.WriteLineAsync(changed);
-            return Failed;
-        }
+        var internals = HttpListenerInternals.OfThisRuntime();
+        bool epoll = internals.Choose(options.PlainRequests, log);
         using var loops = new EventLoops(
             () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick), epoll: epoll);
-        using PrometheusPage? page = options.Admin is null ? null : new PrometheusPage(metrics.Meter, new OpenFiles("/proc/self"));
-        // Closed last: /readyz says that the server drains, and the last ends are seen.
-        using var admin = options.Admin is { } address ? new AdminListener(address, time, log, epoll) : null;
-        var ends = new EndLog(time);
-        var history = new History(metrics, table, time);
-        await using var server = new Server(options, time, loops, table, metrics, log, admin is null ? null : ends.Add);
-        var status = new Status(options, time, loops, table, metrics, ends, () => server.State);
+        var context = new ServerContext(options, time, loops, table, metrics, log);
+        // Disposed of last: /readyz says that the server drains, and the last ends are seen.
+        await using var admin = new AdminSite(context);
+        var drain = new Drain(table, options.Drain, time, log);
+        await using var server = new Server(context, drain, admin.OnEnded);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
-        try
-        {
-            loops.Start();
-            admin?.Start(new AdminRoutes(status, history, page!, new DashboardFiles(typeof(Program).Assembly), () => server.State));
-            server.Start();
-        }
-        catch (HttpListenerException e) when (admin is { IsOpen: false })
-        {
-            await Console.Error.WriteLineAsync(BindError.Describe(options.Admin!, isAdmin: true, e));
-            return Failed;
-        }
-        catch (HttpListenerException e)
-        {
-            await Console.Error.WriteLineAsync(BindError.Describe(options.Address, isAdmin: false, e));
-            return Failed;
-        }
+
+        loops.Start();
+        admin.Start(() => server.State);
+        server.Start();
 
         TimeSpan started = loops.Now;
-        var trim = new HeapTrim(metrics, () => GC.GetTotalMemory(forceFullCollection: false), HeapTrim.CollectAll);
-        await using (new PeriodicTask(HeapTrim.Quiet, time, log, trim.Look))
-        await using (new PeriodicTask(admin is null ? TimeSpan.Zero : History.Interval, time, log, history.Take))
+        await using (new PeriodicTask(HeapTrim.Quiet, time, log, new HeapTrim(metrics).Look))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;
-            await server.DrainAsync(signal, signals.Second);
+            await drain.RunAsync(signal, signals.Second);
         }
         Summarize();
         log.Stopped();
-        return Stopped;
 
         void Summarize()
         {

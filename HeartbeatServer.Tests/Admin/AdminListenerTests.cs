@@ -108,13 +108,13 @@ public sealed class AdminListenerTests
     }
 
     [TestCase("/", "text/html; charset=utf-8", "<!doctype html>")]
-    [TestCase("/dashboard.css", "text/css; charset=utf-8", "p {")]
-    [TestCase("/dashboard.js", "text/javascript; charset=utf-8", "\"use strict\"")]
-    public async Task The_files_of_the_dashboard_are_served_and_not_sent_again_to_those_who_have_them(string path, string type, string start)
+    [TestCase("/dashboard.css", "text/css; charset=utf-8", ":root {")]
+    [TestCase("/dashboard.js", "text/javascript; charset=utf-8", "import { ")]
+    public async Task The_files_of_the_dashboard_are_served_and_not_sent_again_to_those_who_have_them(string path, string type, string part)
     {
         HttpReply reply = await _admin.GetAsync(path);
         Assert.That((reply.Status, reply["Content-Type"]), Is.EqualTo((200, type)));
-        Assert.That(reply.Body, Does.StartWith(start));
+        Assert.That(reply.Body, Does.Contain(part));
 
         HttpReply again = await _admin.RequestAsync("GET", path, headers: $"If-None-Match: {reply["ETag"]}\r\n", hasBody: false);
         Assert.That(again.Status, Is.EqualTo(304));
@@ -150,7 +150,7 @@ public sealed class AdminListenerTests
     [Test]
     public async Task It_goes_on_while_the_server_drains_and_after()
     {
-        await _admin.Server.Server.DrainAsync("test", CancellationToken.None).InTime();
+        await _admin.Server.Drain.RunAsync("test", CancellationToken.None).InTime();
 
         Assert.That((await _admin.GetAsync("/readyz")).Status, Is.EqualTo(503));
         Assert.That(await _admin.FigureAsync("heartbeat_draining"), Is.EqualTo(1));

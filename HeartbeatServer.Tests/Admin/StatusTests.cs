@@ -117,7 +117,7 @@ public sealed class StatusTests
     {
         using ScriptedPeer peer = await _admin.Server.UpgradedPeerAsync();
         await _admin.Server.ConnectionAsync();
-        Task draining = _admin.Server.Server.DrainAsync("test", CancellationToken.None);
+        Task draining = _admin.Server.Drain.RunAsync("test", CancellationToken.None);
         await peer.ReadFrameAsync();
 
         Assert.That((await _admin.JsonAsync("/status/1")).GetProperty("state").GetString(), Is.EqualTo("closing"));

@@ -57,7 +57,7 @@ public sealed class HealthCheckTests
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         await server.ConnectionAsync();
         using var now = new CancellationTokenSource();
-        Task draining = server.Server.DrainAsync("test", now.Token);
+        Task draining = server.Drain.RunAsync("test", now.Token);
         Assert.That((await peer.ReadFrameAsync()).Close, Does.StartWith("1001"));
 
         Assert.That(await CheckAsync("--port", Text(server.Port)), Is.EqualTo(1));

@@ -58,10 +58,10 @@ internal sealed class OpenFilesTests
     [Platform("Linux")]
     public void What_is_open_is_counted_as_the_system_counts_it()
     {
-        int before = new OpenFiles("/proc/self").CountOpen();
+        int before = new OpenFiles().CountOpen();
         using (File.OpenHandle("/dev/null"))
         using (File.OpenHandle("/dev/null"))
-            Assert.That(new OpenFiles("/proc/self").CountOpen(), Is.EqualTo(before + 2).Within(1), "other tests open files, too");
+            Assert.That(new OpenFiles().CountOpen(), Is.EqualTo(before + 2).Within(1), "other tests open files, too");
         Open(17);
         Assert.That(new OpenFiles(_proc).CountOpen(), Is.EqualTo(17));
     }

@@ -92,7 +92,7 @@ public sealed class ServerDrainTests(RequestsFrom source)
     {
         ScriptedPeer[] peers = await ConnectAsync(2);
         using var second = new CancellationTokenSource();
-        Task drain = _server.Server.DrainAsync("SIGTERM", second.Token);
+        Task drain = _server.Drain.RunAsync("SIGTERM", second.Token);
         foreach (ScriptedPeer peer in peers)
             await peer.ReadFrameAsync();
         Assert.That(drain.IsCompleted, Is.False);
@@ -112,7 +112,7 @@ public sealed class ServerDrainTests(RequestsFrom source)
         using ScriptedPeer peer = await server.UpgradedPeerAsync();
         await server.ConnectionAsync();
 
-        await server.Server.DrainAsync("SIGINT", CancellationToken.None).InTime();
+        await server.Drain.RunAsync("SIGINT", CancellationToken.None).InTime();
 
         Assert.That((await peer.ReadFrameAsync()).Close, Does.StartWith("1001"), "best effort");
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Reset));
@@ -174,7 +174,7 @@ public sealed class ServerDrainTests(RequestsFrom source)
         peers[0].Dispose();
     }
 
-    private Task DrainAsync() => _server.Server.DrainAsync("SIGTERM", CancellationToken.None);
+    private Task DrainAsync() => _server.Drain.RunAsync("SIGTERM", CancellationToken.None);
 
     private async Task<ScriptedPeer[]> ConnectAsync(int count)
     {

@@ -89,10 +89,12 @@ public sealed class BindTests(RequestsFrom source)
         using var loops = new EventLoops(() => clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
         var sink = new LogSink();
         await using Serilog.Core.Logger logger = sink.Logger();
-        await using var server = new Server(
-            new ServerOptions { Host = host, Port = port }, clock.Time, loops, new ConnectionTable(), new ServerMetrics(), new ServerLog(logger));
-        var error = Assert.Throws<HttpListenerException>(server.Start);
+        using var metrics = new ServerMetrics();
+        var context = new ServerContext(
+            new ServerOptions { Host = host, Port = port }, clock.Time, loops, new ConnectionTable(), metrics, new ServerLog(logger));
+        await using var server = new Server(context, new Drain(context.Table, TimeSpan.Zero, clock.Time, context.Log));
+        var error = Assert.Throws<StartupException>(server.Start);
         Assert.That(sink.Lines, Is.Empty, "nothing is announced that does not listen");
-        return error!;
+        return (HttpListenerException)error!.InnerException!;
     }
 }

@@ -1,38 +1,22 @@
-using System.Net;
 using System.Text.Json;
-using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Options;
-using HeartbeatServer.Telemetry;
-using Serilog.Core;
 
 namespace HeartbeatServer.Tests.Support;
 
-/// <summary>A server with an admin listener on a free port of the loopback interface.</summary>
+/// <summary>A server with an admin site on a free port of the loopback interface.</summary>
 internal sealed class AdminFixture : IAsyncDisposable
 {
-    private readonly Logger _logger;
-
-    private AdminFixture(ServerFixture server, HostPort address)
+    private AdminFixture(ServerFixture server)
     {
         Server = server;
-        _logger = server.Log.Logger();
-        Address = address;
         Func<ServerState> state = () => HasBug ? throw new InvalidOperationException("a bug") : State ?? server.Server.State;
-        Page = new PrometheusPage(server.Metrics.Meter, new OpenFiles("/proc/self"));
-        History = new History(server.Metrics, server.Table, server.Clock.Time);
-        var status = new Status(
-            server.Options, server.Clock.Time, server.Loops, server.Table, server.Metrics, server.Ends, state);
         Instruments.Create(server.Metrics, server.Table, server.Options.MaxConnections, state);
-        Listener = new AdminListener(address, server.Clock.Time, new ServerLog(_logger));
-        Listener.Start(new AdminRoutes(status, History, Page, new DashboardFiles(typeof(AdminFixture).Assembly), state));
+        server.Admin.Start(state);
     }
 
     public ServerFixture Server { get; }
-    public HostPort Address { get; }
-    public AdminListener Listener { get; }
-    public PrometheusPage Page { get; }
-    public History History { get; }
+    public HostPort Address => Server.Options.Admin!;
 
     /// <summary>Stands for the server's own, if set.</summary>
     public ServerState? State { get; set; }
@@ -44,17 +28,18 @@ internal sealed class AdminFixture : IAsyncDisposable
     /// <param name="configure">Changes the options of the server.</param>
     public static async Task<AdminFixture> StartAsync(string host = "127.0.0.1", Func<ServerOptions, ServerOptions>? configure = null)
     {
-        ServerFixture server = ServerFixture.Start(configure);
         while (true)
         {
+            ServerFixture server = ServerFixture.Start(options =>
+                (configure?.Invoke(options) ?? options) with { Admin = new HostPort(host, ServerFixture.FreePort()) });
             try
             {
-                return new AdminFixture(server, new HostPort(host, ServerFixture.FreePort()));
+                return new AdminFixture(server);
             }
-            catch (HttpListenerException e) when (e.ErrorCode is 98 or 48 or 10048 or 32 or 183)
+            catch (StartupException e) when (ServerFixture.IsPortTaken(e))
             {
                 // Somebody was faster; another port.
-                await Task.Yield();
+                await server.DisposeAsync();
             }
         }
     }
@@ -86,11 +71,5 @@ internal sealed class AdminFixture : IAsyncDisposable
         return double.Parse(line[(name.Length + 1)..], System.Globalization.CultureInfo.InvariantCulture);
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        await Server.DisposeAsync();
-        await Task.Run(Listener.Dispose).InTime();
-        Page.Dispose();
-        await _logger.DisposeAsync();
-    }
+    public ValueTask DisposeAsync() => Server.DisposeAsync();
 }

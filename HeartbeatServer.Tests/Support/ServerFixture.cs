@@ -18,14 +18,16 @@ namespace HeartbeatServer.Tests.Support;
 internal sealed class ServerFixture : IAsyncDisposable
 {
     private readonly Logger _logger;
-    private EndLog? _ends;
 
     private ServerFixture(ServerOptions options, Func<ILogger, ILogger> logger, RequestsFrom source)
     {
         Options = options;
         _logger = Log.Logger();
         Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
-        Server = new Server(options, Clock.Time, Loops, Table, Metrics, new ServerLog(logger(_logger)), Ends.Add);
+        Context = new ServerContext(options, Clock.Time, Loops, Table, Metrics, new ServerLog(logger(_logger)));
+        Admin = new AdminSite(Context);
+        Drain = new Drain(Table, options.Drain, Clock.Time, Context.Log);
+        Server = new Server(Context, Drain, Admin.OnEnded);
         Server.Start();
         Loops.Start();
     }
@@ -35,8 +37,12 @@ internal sealed class ServerFixture : IAsyncDisposable
     public LogSink Log { get; } = new();
     public ServerMetrics Metrics { get; } = new();
     public ConnectionTable Table { get; } = new();
-    public EndLog Ends => _ends ??= new EndLog(Clock.Time);
+    public ServerContext Context { get; }
+    public Drain Drain { get; }
     public Server Server { get; }
+
+    /// <summary>Not started: see <see cref="AdminFixture"/>.</summary>
+    public AdminSite Admin { get; }
 
     /// <summary>Its sockets are real; its wheel turns when the test moves the clock.</summary>
     public EventLoops Loops { get; }
@@ -56,12 +62,15 @@ internal sealed class ServerFixture : IAsyncDisposable
             {
                 return new ServerFixture(configure?.Invoke(options) ?? options, logger ?? (log => log), source);
             }
-            catch (HttpListenerException e) when (e.ErrorCode is 98 or 48 or 10048 or 32 or 183)
+            catch (StartupException e) when (IsPortTaken(e))
             {
                 // Somebody was faster; another port.
             }
         }
     }
+
+    /// <summary>Whether somebody else bound a port between <see cref="FreePort"/> and the start.</summary>
+    public static bool IsPortTaken(StartupException error) => error.InnerException is HttpListenerException { ErrorCode: 98 or 48 or 10048 or 32 or 183 };
 
     public static int FreePort()
     {
@@ -124,6 +133,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         await Safety.UntilAsync(() => Clock.Wheel.Count == 0, "an empty wheel");
         await Server.DisposeAsync().AsTask().InTime();
         await Safety.UntilAsync(() => OpenSockets() == 0, "no open socket of the server");
+        await Task.Run(async () => await Admin.DisposeAsync()).InTime();
         Loops.Dispose();
         Metrics.Dispose();
         await _logger.DisposeAsync();

@@ -9,55 +9,46 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Admin;
 
 /// <summary>
-/// A second port, for people and machines that watch the server: the dashboard, /status, /metrics, /readyz. It shows, and changes nothing.
+/// Answers on the second port, which is for people and machines that watch the server: the dashboard, /status, /metrics, /readyz. No request changes
+/// anything.
 /// </summary>
 internal sealed class AdminListener : IDisposable
 {
-    /// <summary>Requests that may be coming in, and answers that may be going out, at one time: descriptors are for clients.</summary>
+    /// <summary>Requests that may be coming in at one time, and answers that may be going out. The descriptors are for clients.</summary>
     private const int MostAtOnce = 32;
 
     private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
-    /// <summary>No inline script or style, nothing from elsewhere, in no frame.</summary>
+    /// <summary>No inline script or style, nothing from another origin, and no page may show this one in a frame.</summary>
     private const string ContentSecurityPolicy =
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
     private readonly HostPort _address;
+    private readonly AdminRoutes _routes;
     private readonly TimeProvider _time;
     private readonly ServerLog _log;
     private readonly EventLoops _loops;
     private readonly RequestSource _requests;
-    private AdminRoutes? _routes;
     private int _answering;
 
-    /// <param name="address">Where to listen.</param>
-    /// <param name="time">The clock.</param>
-    /// <param name="log">Tells.</param>
-    /// <param name="epoll">See <see cref="EventLoop"/>.</param>
-    public AdminListener(HostPort address, TimeProvider time, ServerLog log, bool epoll = true)
+    public AdminListener(HostPort address, AdminRoutes routes, TimeProvider time, ServerLog log, bool epoll)
     {
-        (_address, _time, _log) = (address, time, log);
-        // Its own: the answers take longer than a heartbeat can wait.
+        (_address, _routes, _time, _log) = (address, routes, time, log);
+        // A loop of its own, because an answer takes longer than a heartbeat can wait.
         _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1, epoll);
         var listen = new ListenOptions(address.Host, address.Port, RequestTimeout, MostAtOnce);
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, connections: () => 0, turnedAway: null, log);
     }
 
-    /// <summary>Whether <see cref="Start"/> succeeded.</summary>
-    public bool IsOpen { get; private set; }
-
     /// <summary>Binds the port and begins to answer.</summary>
-    /// <param name="routes">What there is.</param>
-    /// <exception cref="HttpListenerException">It could not be bound.</exception>
-    public void Start(AdminRoutes routes)
+    /// <exception cref="HttpListenerException">The port could not be bound.</exception>
+    public void Start()
     {
-        _routes = routes;
         _loops.Start();
         _requests.Bind();
-        _requests.Start(new OpenFiles("/proc/self").MaxConnections);
-        IsOpen = true;
+        _requests.Start(new OpenFiles().MaxConnections);
         _log.AdminListening(_address.Url("http", "/"));
         if (!_address.IsLoopback)
             _log.AdminExposed(_address.ToString());
@@ -73,7 +64,7 @@ internal sealed class AdminListener : IDisposable
     {
         try
         {
-            // A probe is answered all the same: a server that is asked much is not one to be restarted.
+            // Probes are answered all the same: an orchestrator would restart a server that does not answer them, and this one is only asked much.
             HttpReply answer = Interlocked.Increment(ref _answering) > MostAtOnce && !IsProbe(request)
                 ? AdminAnswer.Error(503, "too many requests at once")
                 : await AnswerAsync(request);
@@ -103,13 +94,13 @@ internal sealed class AdminListener : IDisposable
             return AdminAnswer.Error(405, "GET it");
         try
         {
-            return await _routes!.AnswerAsync(request.Path, HttpUtility.ParseQueryString(request.Query));
+            return await _routes.AnswerAsync(request.Path, HttpUtility.ParseQueryString(request.Query));
         }
         catch (BadQueryException e)
         {
             return AdminAnswer.Error(400, e.Message);
         }
-#pragma warning disable CA1031 // A bug of ours is not the end of the server.
+#pragma warning disable CA1031 // A bug of ours must not end the server.
         catch (Exception e)
 #pragma warning restore CA1031
         {

@@ -4,9 +4,9 @@ using System.Security.Cryptography;
 namespace HeartbeatServer.Admin;
 
 /// <summary>A file of the dashboard.</summary>
-/// <param name="ContentType">With its charset.</param>
-/// <param name="Content">As it was embedded.</param>
-/// <param name="ETag">Of the content, in quotes.</param>
+/// <param name="ContentType">With the charset.</param>
+/// <param name="Content">The file as the build embedded it.</param>
+/// <param name="ETag">A hash of the content, in quotes.</param>
 internal sealed record DashboardFile(string ContentType, byte[] Content, string ETag);
 
 /// <summary>The files of the folder <c>Dashboard</c>, which the build embeds in the executable.</summary>
@@ -17,9 +17,9 @@ internal sealed class DashboardFiles
 
     private readonly Dictionary<string, DashboardFile> _files = [];
 
-    /// <param name="assembly">Whose resources they are.</param>
-    public DashboardFiles(Assembly assembly)
+    public DashboardFiles()
     {
+        Assembly assembly = typeof(DashboardFiles).Assembly;
         foreach (string name in assembly.GetManifestResourceNames().Where(name => name.StartsWith(Prefix, StringComparison.Ordinal)))
         {
             using Stream stream = assembly.GetManifestResourceStream(name)!;
@@ -32,7 +32,8 @@ internal sealed class DashboardFiles
         }
     }
 
-    /// <returns>Null if there is none with this path.</returns>
+    /// <param name="path">The path of the request; "/" is the page.</param>
+    /// <returns>Null if there is no such file.</returns>
     public DashboardFile? Find(string path) => _files.GetValueOrDefault(path);
 
     private static string ContentType(string file) => Path.GetExtension(file) switch

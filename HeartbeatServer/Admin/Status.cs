@@ -9,7 +9,7 @@ using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Admin;
 
-/// <summary>What the server can say of itself, its connections and their ends.</summary>
+/// <summary>Describes the server, its connections and their ends, for /status.</summary>
 internal sealed class Status
 {
     private readonly ServerOptions _options;
@@ -19,23 +19,19 @@ internal sealed class Status
     private readonly ServerMetrics _metrics;
     private readonly EndLog _ends;
     private readonly Func<ServerState> _state;
+
+    // The start of the server: for the calendar, and on the clock of the wheels.
     private readonly DateTime _started;
     private readonly TimeSpan _startedAt;
 
-    public Status(
-        ServerOptions options,
-        TimeProvider time,
-        EventLoops loops,
-        ConnectionTable table,
-        ServerMetrics metrics,
-        EndLog ends,
-        Func<ServerState> state)
+    public Status(ServerContext context, EndLog ends, Func<ServerState> state)
     {
-        (_options, _time, _loops, _table, _metrics, _ends, _state) = (options, time, loops, table, metrics, ends, state);
-        (_started, _startedAt) = (time.GetUtcNow().UtcDateTime, loops.Now);
+        (_options, _time, _loops, _table, _metrics, _) = context;
+        (_ends, _state) = (ends, state);
+        (_started, _startedAt) = (_time.GetUtcNow().UtcDateTime, _loops.Now);
     }
 
-    /// <summary>Everything, with a page of the connections.</summary>
+    /// <summary>The whole server, and one page of its connections.</summary>
     /// <exception cref="BadQueryException">A parameter cannot be read.</exception>
     public StatusJson All(StatusQuery query)
     {
@@ -90,14 +86,14 @@ internal sealed class Status
         };
     }
 
-    /// <summary>A connection that is open.</summary>
+    /// <summary>One connection; null if it is not open.</summary>
     public ConnectionJson? Open(long id) => _table.TryGet(id, out Connection? connection) ? Json(connection) : null;
 
-    /// <summary>A connection that has ended and is remembered.</summary>
+    /// <summary>One connection that has ended; null if its end is not remembered.</summary>
     public EndedConnectionJson? Ended(long id) =>
         _ends.After(0).FirstOrDefault(end => end.Id == id) is { } end ? new EndedConnectionJson(id, Json(end)) : null;
 
-    /// <summary>The latest ends, newest first. The total is of all that match, not only of those on the page.</summary>
+    /// <summary>The latest ends, newest first. The total counts all that match, on the page or not.</summary>
     /// <exception cref="BadQueryException">A parameter cannot be read.</exception>
     public EndsJson Ends(StatusQuery query)
     {
@@ -107,7 +103,7 @@ internal sealed class Status
         return new EndsJson(found.Length, [.. found.Take(limit).Select(Json)]);
     }
 
-    /// <summary>Whether a text is in the client's address, or is the number of the connection.</summary>
+    /// <summary>Whether a search finds a connection: by a part of the client's address, or by the number of the connection, with or without #.</summary>
     private static bool Matches(string search, long id, EndPoint remote) =>
         search.Length == 0
         || (long.TryParse(search.AsSpan().TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number == id)

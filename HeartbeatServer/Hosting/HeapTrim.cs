@@ -1,28 +1,30 @@
 using HeartbeatServer.Telemetry;
 
-
 namespace HeartbeatServer.Hosting;
 
 /// <summary>
-/// Gives memory back after a burst of upgrades, refusals or ends, once it is over. HttpListener leaves some 9 KB of garbage behind each upgrade, and an
+/// Gives memory back when a burst of upgrades, refusals or ends is over. HttpListener leaves some 9 KB of garbage behind each upgrade, and afterwards an
 /// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
 /// </summary>
-/// <param name="metrics">Tells a burst.</param>
-/// <param name="heap">Bytes on the heap, garbage included.</param>
-/// <param name="collect">Collects all.</param>
+/// <param name="metrics">The counts that show a burst.</param>
+/// <param name="heap">Returns the bytes on the heap, garbage included.</param>
+/// <param name="collect">Collects all garbage.</param>
 internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action collect)
 {
-    /// <summary>How long nothing must have happened. The interval between two looks.</summary>
+    /// <summary>The interval between two looks. A burst is over when nothing happened between two of them.</summary>
     public static readonly TimeSpan Quiet = TimeSpan.FromSeconds(1);
 
-    /// <summary>Upgrades, refusals and ends that make a burst; or fewer, if they left so many bytes.</summary>
+    /// <summary>So many upgrades, refusals and ends are a burst; fewer are one if they left <see cref="MuchGarbage"/>.</summary>
     private const int Burst = 100;
     private const long MuchGarbage = 16 * 1024 * 1024;
 
-    /// <summary>A collection takes about a millisecond for 500 connections, and no ping leaves meanwhile: not with more than this.</summary>
+    /// <summary>With more connections nothing is collected: a collection takes about a millisecond for 500 of them, and no ping leaves meanwhile.</summary>
     private const int MostConnections = 50_000;
 
-    /// <summary>A heap beyond this and beyond what the connections explain is garbage: clients that press on with requests that are refused.</summary>
+    /// <summary>
+    /// What is on the heap beyond this, and beyond <see cref="BytesPerConnection"/>, is garbage, burst or not: clients may press on with requests that
+    /// are refused.
+    /// </summary>
     private const long Swollen = 64 * 1024 * 1024;
     private const int BytesPerConnection = 8 * 1024;
 
@@ -30,11 +32,17 @@ internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action co
     private long _sizeThen;
     private long _seen;
 
+    /// <summary>Trims the heap of this process.</summary>
+    public HeapTrim(ServerMetrics metrics)
+        : this(metrics, () => GC.GetTotalMemory(forceFullCollection: false), CollectAll)
+    {
+    }
+
     /// <summary>
-    /// Collects all that can be collected and returns it to the operating system. Objects that wait for their finalizer, as those of refused
-    /// requests do, take a second collection; it is spared where they are few, for no ping leaves meanwhile.
+    /// Collects all garbage and returns its memory to the operating system. Objects that wait for their finalizer, as those of refused requests do, take
+    /// a second collection. If few wait there is no second one, because no ping leaves during a collection.
     /// </summary>
-    public static void CollectAll()
+    private static void CollectAll()
     {
         Collect();
         if (GC.GetGCMemoryInfo(GCKind.FullBlocking).FinalizationPendingCount < Burst)
@@ -45,7 +53,7 @@ internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action co
         static void Collect() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
-    /// <summary>Collects if there was a burst, and nothing since the last look; or if the heap is swollen.</summary>
+    /// <summary>Collects if a burst is over, or if the heap is swollen.</summary>
     public void Look()
     {
         long churn = metrics.Opened + metrics.Refused + metrics.Ended;

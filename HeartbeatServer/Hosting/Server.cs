@@ -11,70 +11,63 @@ using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Hosting;
 
-/// <summary>Accepts, routes, upgrades; and drains at the end.</summary>
+/// <summary>Accepts requests, decides over each, and serves the connections of those that are upgraded until they end.</summary>
 internal sealed class Server : IAsyncDisposable
 {
-    /// <summary>Close frames a second when draining, unless the window asks for more: every client comes back somewhere else at once.</summary>
-    private const int ClosesPerSecond = 1000;
-
-    private static readonly TimeSpan PaceStep = TimeSpan.FromMilliseconds(20);
-
-    /// <summary>How often a limit that is reached is worth a line in the log.</summary>
+    /// <summary>A limit that is reached is worth a line in the log this often.</summary>
     private static readonly TimeSpan LimitLineEvery = TimeSpan.FromSeconds(10);
 
     private readonly ServerOptions _options;
     private readonly ConnectionContext _context;
-    private readonly TimeProvider _time;
     private readonly EventLoops _loops;
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly ServerLog _log;
-    private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Drain _drain;
     private readonly RequestSource _requests;
     private readonly Admission _admission;
     private readonly Throttle _connectionLimitLines;
     private readonly Throttle _ipLimitLines;
     private readonly Action<Connection, Disconnect, ConnectionFigures>? _ended;
-    private string _connectionLimit = "--max-connections";
-    private volatile bool _draining;
 
-    /// <param name="options">The command line.</param>
-    /// <param name="time">The clock.</param>
-    /// <param name="loops">Serve the connections.</param>
-    /// <param name="table">Holds them.</param>
-    /// <param name="metrics">Counts.</param>
-    /// <param name="log">Tells.</param>
-    /// <param name="ended">Told of each connection that ended, before it leaves the table.</param>
-    public Server(
-        ServerOptions options,
-        TimeProvider time,
-        EventLoops loops,
-        ConnectionTable table,
-        ServerMetrics metrics,
-        ServerLog log,
-        Action<Connection, Disconnect, ConnectionFigures>? ended = null)
+    /// <summary>What sets the limit of connections, for the log.</summary>
+    private string _connectionLimit = "--max-connections";
+
+    /// <param name="context">What it shares with those that watch it.</param>
+    /// <param name="drain">Says whether new upgrades are refused; learns of every connection that comes and goes.</param>
+    /// <param name="ended">Called for each connection that has ended, before it leaves the table.</param>
+    public Server(ServerContext context, Drain drain, Action<Connection, Disconnect, ConnectionFigures>? ended = null)
     {
-        _ended = ended;
-        (_options, _time, _loops, _table, _metrics, _log) = (options, time, loops, table, metrics, log);
-        _context = new ConnectionContext(options.Timings, options.OnMessage == OnMessage.Echo, options.MaxMessage, options.WriteTimeout, log, metrics);
-        _admission = new Admission(options.MaxConnections, options.MaxConnectionsPerIp);
+        (_options, TimeProvider time, _loops, _table, _metrics, _log) = context;
+        (_drain, _ended) = (drain, ended);
+        _context = new ConnectionContext(
+            _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _log, _metrics);
+        _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);
-        var listen = new ListenOptions(options.Host, options.Port, options.HandshakeTimeout);
-        _requests = RequestSource.Create(listen, loops, HandleAsync, time, () => table.Count, metrics.CountRefused, log);
+        var listen = new ListenOptions(_options.Host, _options.Port, _options.HandshakeTimeout);
+        _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => _table.Count, _metrics.CountRefused, _log);
     }
 
-    /// <summary>What a load balancer has to know.</summary>
-    public ServerState State => _draining ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
+    /// <summary>Whether new clients are welcome.</summary>
+    public ServerState State =>
+        _drain.HasBegun ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
 
     /// <summary>Binds the port and begins to accept.</summary>
-    /// <exception cref="HttpListenerException">It could not be bound.</exception>
+    /// <exception cref="StartupException">The port could not be bound.</exception>
     public void Start()
     {
         // The first hash loads the system's library for it: now, and not when there is no descriptor left to load it with.
         Handshake.WriteResponse("dGhlIHNhbXBsZSBub25jZQ==", new byte[Handshake.ResponseSize]);
-        _requests.Bind();
-        int possible = new OpenFiles("/proc/self").MaxConnections;
+        try
+        {
+            _requests.Bind();
+        }
+        catch (HttpListenerException e)
+        {
+            throw new StartupException(BindError.Describe(_options.Address, isAdmin: false, e), e);
+        }
+        int possible = new OpenFiles().MaxConnections;
         // Without epoll HttpListener accepts whoever comes: one too many is refused.
         if (!_loops.HasEpoll && _admission.LimitTo(possible))
             _connectionLimit = "The limit of open files (ulimit -n)";
@@ -94,62 +87,11 @@ internal sealed class Server : IAsyncDisposable
             $"Ctrl+C stops: Close 1001 to all, at most {Duration.Format(_options.Drain)}");
     }
 
-    /// <summary>
-    /// Says goodbye: Close 1001 to all, then waits for their Close, and cuts the rest. New upgrades get 503 meanwhile, and /healthz too.
-    /// </summary>
-    /// <param name="signal">What asked for it, for the log.</param>
-    /// <param name="now">Cuts at once when cancelled.</param>
-    public async Task DrainAsync(string signal, CancellationToken now)
-    {
-        long start = _time.GetTimestamp();
-        _draining = true;
-        _log.Draining(signal, _table.Count, _options.Drain);
-        if (_table.Count == 0)
-            _empty.TrySetResult();
-
-        // Half the window at most for the sending, so that the last client has the other half to answer.
-        TimeSpan sending = _options.Drain / 2;
-        double perSecond = Math.Max(ClosesPerSecond, _table.Count / Math.Max(sending.TotalSeconds, 0.001));
-        var goodbye = new Disconnect(DisconnectCause.ServerShutdown, $"sent Close {CloseCode.GoingAway}: {signal}");
-        try
-        {
-            int sent = 0;
-            foreach (Connection connection in _table.Open)
-            {
-                while (sent >= perSecond * (_time.GetElapsedTime(start) + PaceStep).TotalSeconds)
-                    await Task.Delay(PaceStep, _time, now);
-                connection.Close(goodbye, CloseCode.GoingAway, "server is shutting down");
-                sent++;
-            }
-            TimeSpan left = _options.Drain - _time.GetElapsedTime(start);
-            if (left > TimeSpan.Zero)
-                await _empty.Task.WaitAsync(left, _time, now);
-        }
-        catch (Exception e) when (e is OperationCanceledException or TimeoutException)
-        {
-            // Out of time or of patience.
-        }
-
-        await CutRestAsync(goodbye);
-    }
-
-    /// <summary>Stops listening, and cuts what was not drained: an upgrade may have been under way while it was.</summary>
+    /// <summary>Closes the port and cuts every connection that is left: a request may have been upgraded while the drain ended.</summary>
     public async ValueTask DisposeAsync()
     {
         _requests.Dispose();
-        await CutRestAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
-    }
-
-    private async Task CutRestAsync(Disconnect end)
-    {
-        if (_table.Count > 0)
-            _log.CuttingRest(_table.Count);
-        while (_table.Count > 0)
-        {
-            foreach (Connection connection in _table.Open)
-                connection.Cut(end);
-            await Task.Delay(1, CancellationToken.None);
-        }
+        await _drain.CutAllAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
     }
 
     private async Task HandleAsync(HttpRequest request)
@@ -157,12 +99,13 @@ internal sealed class Server : IAsyncDisposable
         if (Route(request) is { } refusal)
             await RefuseAsync(request, refusal);
         else if (request.Path == ServerOptions.HealthPath)
-            await request.ReplyAsync(Reply(_draining ? 503 : 200, _draining ? "draining" : "ok"));
+            await request.ReplyAsync(Reply(_drain.HasBegun ? 503 : 200, _drain.HasBegun ? "draining" : "ok"));
         else
             await AdmitAsync(request);
     }
 
-    /// <summary>Decides over a request: null if it is to be served.</summary>
+    /// <summary>Decides over a request.</summary>
+    /// <returns>Null if the request is to be served.</returns>
     private Refusal? Route(HttpRequest request)
     {
         if (request.Path == ServerOptions.HealthPath)
@@ -180,7 +123,7 @@ internal sealed class Server : IAsyncDisposable
             request.Headers["Sec-WebSocket-Key"]));
         if (refusal is not null)
             return refusal;
-        if (_draining)
+        if (_drain.HasBegun)
             return new Refusal(RefusalReason.Draining, "shutting down; connect again in a moment");
         if (!_options.AllowOrigin.Allows(request.Headers["Origin"]))
             return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
@@ -210,10 +153,10 @@ internal sealed class Server : IAsyncDisposable
     private IPAddress ClientOf(HttpRequest request) => _options.TrustProxy.ClientOf(
         request.Remote.Address, request.Headers["X-Forwarded-For"], request.Headers["Forwarded"]);
 
-    /// <summary>The client for the log and the status: with the proxy that it came through, if there was one.</summary>
+    /// <summary>The client as the log and the status show it. A client that came through a proxy is shown with the proxy.</summary>
     private static EndPoint RemoteOf(IPEndPoint peer, IPAddress client) => client.Equals(peer.Address) ? peer : new ForwardedEndPoint(client, peer);
 
-    /// <returns>Whether the connection is served, and leaves its place by itself.</returns>
+    /// <returns>True if the connection is served and gives its place back when it ends; false if the client went before the 101.</returns>
     private async Task<bool> UpgradeAsync(HttpRequest request, IPAddress address)
     {
         EndPoint remote = RemoteOf(request.Remote, address);
@@ -236,10 +179,8 @@ internal sealed class Server : IAsyncDisposable
         int count = _table.Add(connection);
         _metrics.CountOpened(count);
         _log.Connected(connection.Id, remote, count);
-        // It came in between the drain's last look at the table and this line.
-        if (_draining)
-            connection.Close(new Disconnect(DisconnectCause.ServerShutdown, "came while draining"), CloseCode.GoingAway, "server is shutting down");
-        // Not awaited: this method would keep the request, and all that HttpListener made of it, as long as the connection lives.
+        _drain.OnOpened(connection);
+        // Not awaited: this method's state machine would keep the request, and all that HttpListener made of it, as long as the connection lives.
         _ = ServeAsync(connection, address);
         return true;
     }
@@ -258,8 +199,7 @@ internal sealed class Server : IAsyncDisposable
         {
             _table.Remove(connection);
             _admission.Leave(address);
-            if (_draining && _table.Count == 0)
-                _empty.TrySetResult();
+            _drain.OnEnded();
         }
     }
 

@@ -1,0 +1,103 @@
+using HeartbeatServer.Connections;
+using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
+
+namespace HeartbeatServer.Hosting;
+
+/// <summary>
+/// Ends all connections when the server is to stop. It sends Close 1001 to every client, at a pace, and waits until all have answered. At the end of the
+/// window it cuts those that have not. A window of zero cuts at once.
+/// </summary>
+internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider time, ServerLog log)
+{
+    /// <summary>Close frames a second, if the window is long enough for that: all clients connect again at once, and that is a burst elsewhere.</summary>
+    private const int ClosesPerSecond = 1000;
+
+    /// <summary>The Close frames of so much time leave together.</summary>
+    private static readonly TimeSpan PaceStep = TimeSpan.FromMilliseconds(20);
+
+    private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _hasBegun;
+
+    /// <summary>Whether new upgrades are refused.</summary>
+    public bool HasBegun => Volatile.Read(ref _hasBegun);
+
+    /// <summary>Ends all connections. Afterwards there is none.</summary>
+    /// <param name="signal">What asked for the drain, for the log.</param>
+    /// <param name="now">Cancelled when the rest is to be cut at once.</param>
+    public async Task RunAsync(string signal, CancellationToken now)
+    {
+        long start = time.GetTimestamp();
+        // A full fence: either the code below sees a change of the table, or whoever changed the table sees that the drain has begun.
+        Interlocked.Exchange(ref _hasBegun, true);
+        int count = table.Count;
+        log.Draining(signal, count, window);
+        if (count == 0)
+            _empty.TrySetResult();
+
+        var goodbye = new Disconnect(DisconnectCause.ServerShutdown, $"sent Close {CloseCode.GoingAway}: {signal}");
+        try
+        {
+            int sent = 0;
+            foreach (Connection connection in table.Open)
+            {
+                while (sent >= MaySend(count, window, time.GetElapsedTime(start)))
+                    await Task.Delay(PaceStep, time, now);
+                Close(connection, goodbye);
+                sent++;
+            }
+            TimeSpan left = window - time.GetElapsedTime(start);
+            if (left > TimeSpan.Zero)
+                await _empty.Task.WaitAsync(left, time, now);
+        }
+        catch (Exception e) when (e is OperationCanceledException or TimeoutException)
+        {
+            // The second signal came, or the window is over.
+        }
+
+        await CutAllAsync(goodbye);
+    }
+
+    /// <summary>To be called after a connection has entered the table: the drain may have looked there before.</summary>
+    public void OnOpened(Connection connection)
+    {
+        if (HasBegun)
+            Close(connection, new Disconnect(DisconnectCause.ServerShutdown, "came while draining"));
+    }
+
+    /// <summary>To be called after a connection has left the table: the last one ends the wait.</summary>
+    public void OnEnded()
+    {
+        if (HasBegun && table.Count == 0)
+            _empty.TrySetResult();
+    }
+
+    /// <summary>Cuts every connection, and waits until the table is empty.</summary>
+    public async Task CutAllAsync(Disconnect end)
+    {
+        if (table.Count > 0)
+            log.CuttingRest(table.Count);
+        while (table.Count > 0)
+        {
+            foreach (Connection connection in table.Open)
+                connection.Cut(end);
+            await Task.Delay(1, CancellationToken.None);
+        }
+    }
+
+    /// <summary>
+    /// How many Close frames may have left: 1,000 a second, or as many more as it takes to send all of them in half the window. The last client then has
+    /// the other half to answer.
+    /// </summary>
+    /// <param name="connections">How many were open when the drain began.</param>
+    /// <param name="window">How long the drain may take.</param>
+    /// <param name="elapsed">How long ago it began.</param>
+    internal static double MaySend(int connections, TimeSpan window, TimeSpan elapsed)
+    {
+        double sending = Math.Max(window.TotalSeconds / 2, 0.001); // a window of zero divides nothing
+        return Math.Max(ClosesPerSecond, connections / sending) * (elapsed + PaceStep).TotalSeconds;
+    }
+
+    private static void Close(Connection connection, Disconnect end) => connection.Close(end, CloseCode.GoingAway, "server is shutting down");
+}
