@@ -5,12 +5,7 @@ using HeartbeatServer.Http;
 
 namespace HeartbeatServer.Admin;
 
-/// <summary>What there is on the admin listener.</summary>
-/// <param name="status">Of the server.</param>
-/// <param name="history">Of the last hour.</param>
-/// <param name="metrics">For Prometheus.</param>
-/// <param name="files">Of the dashboard.</param>
-/// <param name="state">Of the server, now.</param>
+/// <summary>The pages of the admin listener, by path.</summary>
 internal sealed class AdminRoutes(Status status, History history, PrometheusPage metrics, DashboardFiles files, Func<ServerState> state)
 {
     public const string HealthPath = "/healthz";
@@ -19,8 +14,8 @@ internal sealed class AdminRoutes(Status status, History history, PrometheusPage
     private const string StatusPath = "/status";
     private const string OneStatus = StatusPath + "/";
 
-    /// <param name="path">Of the request.</param>
-    /// <param name="query">Decoded.</param>
+    /// <param name="path">The path of the request.</param>
+    /// <param name="query">The query of the request, decoded.</param>
     /// <exception cref="BadQueryException">A parameter cannot be read.</exception>
     public ValueTask<HttpReply> AnswerAsync(string path, NameValueCollection query) => path switch
     {

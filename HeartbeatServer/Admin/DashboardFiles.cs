@@ -25,7 +25,7 @@ internal sealed class DashboardFiles
             using Stream stream = assembly.GetManifestResourceStream(name)!;
             var content = new byte[stream.Length];
             stream.ReadExactly(content);
-            string file = name[Prefix.Length..].Replace('\\', '/');
+            string file = name[Prefix.Length..];
             _files.Add(
                 file == Page ? "/" : "/" + file,
                 new DashboardFile(ContentType(file), content, $"\"{Convert.ToHexStringLower(SHA256.HashData(content).AsSpan(0, 8))}\""));

@@ -6,8 +6,8 @@ using Prometheus;
 namespace HeartbeatServer.Admin;
 
 /// <summary>
-/// /metrics: our meter, and some of the runtime's, in the text format of Prometheus. A thin mapping: prometheus-net keeps and writes the series.
-/// docs/decisions/0007-dependencies.md says why it is not prometheus-net's own adapter.
+/// Writes the page /metrics: our meter, and some instruments of the runtime's, in the text format of Prometheus. prometheus-net keeps and writes the
+/// series; this class only maps the instruments to them. docs/decisions/0007-dependencies.md says why it does not use prometheus-net's own adapter.
 /// </summary>
 internal sealed class PrometheusPage : IDisposable
 {
@@ -15,7 +15,7 @@ internal sealed class PrometheusPage : IDisposable
 
     private const string RuntimeMeter = "System.Runtime";
 
-    /// <summary>Of the runtime's instruments those that explain a late beat or a large heap.</summary>
+    /// <summary>The instruments of the runtime's that explain a late beat or a large heap.</summary>
     private static readonly HashSet<string> RuntimeInstruments =
     [
         "dotnet.gc.collections", "dotnet.gc.heap.total_allocated", "dotnet.gc.last_collection.memory.committed_size", "dotnet.gc.pause.time",
@@ -32,18 +32,18 @@ internal sealed class PrometheusPage : IDisposable
     private readonly Gauge _open;
     private readonly Gauge _queue;
 
-    /// <param name="meter">Ours.</param>
-    /// <param name="files">Of this process.</param>
+    /// <param name="meter">The server's own meter.</param>
+    /// <param name="files">The open files of this process.</param>
     public PrometheusPage(Meter meter, OpenFiles files)
     {
         _files = files;
         _factory = Metrics.WithCustomRegistry(_registry);
-        // The names that every Prometheus client library has for these.
+        // Every Prometheus client library has these names for figures of the process.
         _cpu = _factory.CreateCounter("process_cpu_seconds_total", "Processor time, user and system, in seconds");
         _memory = _factory.CreateGauge("process_resident_memory_bytes", "Resident memory, in bytes");
         _threads = _factory.CreateGauge("process_threads", "Threads of the operating system");
         _open = _factory.CreateGauge("process_open_fds", "Open file descriptors");
-        // The runtime has it as a counter, which cannot go down.
+        // The runtime publishes the queue's length as a counter, which cannot go down.
         _queue = _factory.CreateGauge("dotnet_thread_pool_queue_length", "Work that waits for a thread of the pool");
         if (files.Limit is { } limit)
             _factory.CreateGauge("process_max_fds", "Limit of open file descriptors").Set(limit);
@@ -67,7 +67,7 @@ internal sealed class PrometheusPage : IDisposable
         _listener.Start();
     }
 
-    /// <summary>The page, as it is now.</summary>
+    /// <summary>The page with the figures of this moment.</summary>
     public async Task<ReadOnlyMemory<byte>> WriteAsync()
     {
         _listener.RecordObservableInstruments();

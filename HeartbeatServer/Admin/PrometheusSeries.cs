@@ -3,7 +3,7 @@ using Prometheus;
 
 namespace HeartbeatServer.Admin;
 
-/// <summary>An instrument of a meter, under its Prometheus name: <c>heartbeat.round_trip</c> in <c>s</c> is <c>heartbeat_round_trip_seconds</c>.</summary>
+/// <summary>An instrument of a meter as a series of Prometheus: <c>heartbeat.round_trip</c> in <c>s</c> becomes <c>heartbeat_round_trip_seconds</c>.</summary>
 internal abstract class PrometheusSeries
 {
     public abstract void Record(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags);
@@ -27,7 +27,7 @@ internal abstract class PrometheusSeries
         };
     }
 
-    /// <summary>As OpenTelemetry translates it: underscores for dots, and the unit at the end.</summary>
+    /// <summary>The name as OpenTelemetry translates it: underscores for dots, and the unit at the end.</summary>
     private static string Name(Instrument instrument)
     {
         string name = instrument.Name.Replace('.', '_');
@@ -69,7 +69,7 @@ internal abstract class PrometheusSeries
         }
     }
 
-    /// <summary>Called for each pong: no tags, and no allocation.</summary>
+    /// <summary>A histogram. It is recorded for each pong, so it has no tags and allocates nothing.</summary>
     private sealed class Distribution(Histogram histogram) : PrometheusSeries
     {
         public override void Record(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags) => histogram.Observe(value);

@@ -5,21 +5,22 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Hosting;
 
 /// <summary>
-/// Places: <c>--max-connections</c> in all and <c>--max-connections-per-ip</c> for each address. One is taken before the 101, so that no race lets
-/// more in, and given back when the upgrade fails or the connection ends. An IPv6 address counts as it is; a network of them is not one client here.
+/// Gives every connection a place: <c>--max-connections</c> in all, and <c>--max-connections-per-ip</c> for each address. A connection takes its place
+/// before the 101, so that no race lets more in than there are places. It gives the place back when the upgrade fails or when it ends. Each IPv6 address
+/// counts by itself, although a client may have a whole network of them.
 /// </summary>
-/// <param name="most">In all; 0 for no limit.</param>
-/// <param name="mostPerAddress">0 for no limit.</param>
+/// <param name="most">Places in all; 0 for no limit.</param>
+/// <param name="mostPerAddress">Places for each address; 0 for no limit.</param>
 internal sealed class Admission(int most, int mostPerAddress)
 {
     private readonly Lock _gate = new();
     private int _most = most;
 
-    // Only addresses that have a place, and none without a limit.
+    // Only addresses that have a place. Empty if there is no limit for each address.
     private readonly Dictionary<IPAddress, int> _perAddress = [];
     private int _count;
 
-    /// <summary>Whether the next one would be refused, whoever it is.</summary>
+    /// <summary>Whether the next client would be refused, whoever it is.</summary>
     public bool IsFull => _most > 0 && Volatile.Read(ref _count) >= _most;
 
     /// <summary>Lowers the limit of all places to what the descriptors allow. To be called before the first place is taken.</summary>
@@ -33,7 +34,7 @@ internal sealed class Admission(int most, int mostPerAddress)
     }
 
     /// <summary>Takes a place. <see cref="Leave"/> gives it back.</summary>
-    /// <returns>Null, or why there is none.</returns>
+    /// <returns>Null; or, if there is no place, the refusal.</returns>
     public Refusal? TryEnter(IPAddress address)
     {
         lock (_gate)
@@ -52,7 +53,7 @@ internal sealed class Admission(int most, int mostPerAddress)
         }
     }
 
-    /// <summary>Gives a place back.</summary>
+    /// <summary>Gives back the place that <see cref="TryEnter"/> took.</summary>
     public void Leave(IPAddress address)
     {
         lock (_gate)

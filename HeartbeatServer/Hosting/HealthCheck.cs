@@ -3,10 +3,10 @@ using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Hosting;
 
-/// <summary>Asks a running server how it is, as the health check of a container does that has no shell and no curl.</summary>
+/// <summary>Asks a running server whether it is healthy. A container without a shell and without curl can thus check its own server.</summary>
 internal static class HealthCheck
 {
-    /// <summary>How long the server has for its answer.</summary>
+    /// <summary>The server has so long to answer.</summary>
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
 
     private const int LongestLine = 80;
@@ -18,7 +18,7 @@ internal static class HealthCheck
     public static async Task<int> RunAsync(HostPort address, TextWriter output)
     {
         var url = new Uri($"http://{address.Local}{ServerOptions.HealthPath}");
-        // A proxy of the environment is for other hosts than one's own.
+        // The environment may name a proxy; that is for other hosts than this one.
         using var handler = new SocketsHttpHandler { UseProxy = false };
         using var client = new HttpClient(handler);
         using var request = new HttpRequestMessage(HttpMethod.Get, url);
@@ -42,7 +42,7 @@ internal static class HealthCheck
         return Unhealthy;
     }
 
-    /// <summary>Another program may listen there, and its answer may be a page, or have no end.</summary>
+    /// <summary>The first line, shortened: another program may listen there, and its answer may be a whole page, or endless.</summary>
     private static async Task<string> FirstLineAsync(HttpContent content, CancellationToken cancel)
     {
         using var reader = new StreamReader(await content.ReadAsStreamAsync(cancel));

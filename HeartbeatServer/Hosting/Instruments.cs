@@ -6,18 +6,19 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Hosting;
 
 /// <summary>
-/// What is counted, as instruments of the meter <c>HeartbeatServer</c>: for /metrics, and for whoever else listens, such as dotnet-counters or
-/// OpenTelemetry. All are asked only when somebody wants to know; no ping or message pays for them. Names and units are OpenTelemetry's way.
+/// Publishes what the server counts as instruments of the meter <c>HeartbeatServer</c>, for /metrics and for other listeners such as dotnet-counters
+/// and OpenTelemetry. An instrument computes its value when a listener asks, so no ping and no message pays for it. Names and units follow the
+/// conventions of OpenTelemetry.
 /// </summary>
 internal static class Instruments
 {
     private static readonly KeyValuePair<string, object?> In = new("direction", "in");
     private static readonly KeyValuePair<string, object?> Out = new("direction", "out");
 
-    /// <param name="metrics">What is counted as it happens; its meter gets the instruments.</param>
+    /// <param name="metrics">What the server counts as it happens. Its meter gets the instruments.</param>
     /// <param name="table">What the connections count themselves.</param>
-    /// <param name="maxConnections">That are let in.</param>
-    /// <param name="state">Of the server, now.</param>
+    /// <param name="maxConnections"><c>--max-connections</c>; 0 for no limit.</param>
+    /// <param name="state">Asks the server for its state.</param>
     public static void Create(ServerMetrics metrics, ConnectionTable table, int maxConnections, Func<ServerState> state)
     {
         Meter meter = metrics.Meter;

@@ -3,7 +3,6 @@ using System.Text;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
-using HeartbeatServer.Framing;
 using HeartbeatServer.Http;
 using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
@@ -11,7 +10,7 @@ using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Hosting;
 
-/// <summary>Accepts requests, decides over each, and serves the connections of those that are upgraded until they end.</summary>
+/// <summary>Answers requests on the port. If a request is upgraded, the server serves its connection to the end.</summary>
 internal sealed class Server : IAsyncDisposable
 {
     /// <summary>A limit that is reached is worth a line in the log this often.</summary>
@@ -49,7 +48,6 @@ internal sealed class Server : IAsyncDisposable
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => _table.Count, _metrics.CountRefused, _log);
     }
 
-    /// <summary>Whether new clients are welcome.</summary>
     public ServerState State =>
         _drain.HasBegun ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
 

@@ -1,18 +1,19 @@
 namespace HeartbeatServer.Hosting;
 
+/// <summary>Whether new clients are welcome, as a load balancer asks.</summary>
 internal enum ServerState
 {
     /// <summary>New clients are welcome.</summary>
     Serving,
-    /// <summary>At <c>--max-connections</c>, or at the limit of open files.</summary>
+    /// <summary>All places of <c>--max-connections</c> are taken, or there is no room below the limit of open files.</summary>
     Full,
-    /// <summary>Shutting down.</summary>
+    /// <summary>The server is about to stop. It never goes back to another state.</summary>
     Draining,
 }
 
 internal static class ServerStates
 {
-    /// <summary>The one name of a state: <c>serving</c>.</summary>
+    /// <summary>The state as users see it, for example <c>serving</c>.</summary>
     public static string Name(this ServerState state) => state switch
     {
         ServerState.Serving => "serving",

@@ -4,9 +4,10 @@ using System.Runtime.InteropServices;
 namespace HeartbeatServer.Hosting;
 
 /// <summary>
-/// SIGTERM, SIGINT (Ctrl+C), SIGQUIT (Ctrl+\) and SIGHUP (the terminal was closed): the first asks for a drain, the second for an end at once.
+/// Waits for the signals that ask the program to stop: SIGTERM, SIGINT (Ctrl+C), SIGQUIT (Ctrl+\) and SIGHUP (the terminal was closed). The first one
+/// asks for a drain, the second one for an end at once.
 /// </summary>
-[SuppressMessage("Usage", "CA2213", Justification = "A signal may be on its way; a source without a timer has nothing to free.")]
+[SuppressMessage("Usage", "CA2213", Justification = "A signal that is on its way may still use the source, which without a timer has nothing to free.")]
 internal sealed class ShutdownSignals : IDisposable
 {
     private readonly TaskCompletionSource<string> _first = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -19,7 +20,7 @@ internal sealed class ShutdownSignals : IDisposable
         _registrations = Array.ConvertAll(signals, signal => PosixSignalRegistration.Create(signal, OnSignal));
     }
 
-    /// <summary>The name of the first signal, when it comes.</summary>
+    /// <summary>Completes with the name of the first signal.</summary>
     public Task<string> First => _first.Task;
 
     /// <summary>Cancelled by the second signal.</summary>
@@ -33,7 +34,7 @@ internal sealed class ShutdownSignals : IDisposable
 
     private void OnSignal(PosixSignalContext context)
     {
-        context.Cancel = true; // the runtime would end the process
+        context.Cancel = true; // otherwise the runtime ends the process
         if (!_first.TrySetResult(context.Signal.ToString()))
             _second.Cancel();
     }

@@ -1,9 +1,9 @@
 namespace HeartbeatServer.Telemetry;
 
-/// <summary>Watches the watchmaker: how late the ticks of one wheel are, with a word in the log when it matters.</summary>
+/// <summary>Measures how late the ticks of one timing wheel are, and warns when one is so late that the heartbeat suffers.</summary>
 internal sealed class BeatWatch
 {
-    /// <summary>How often a late beat is worth a warning, whichever wheel it was.</summary>
+    /// <summary>All wheels together warn at most this often.</summary>
     public static readonly TimeSpan WarnEvery = TimeSpan.FromMinutes(1);
 
     private readonly TimeSpan _tolerance;
@@ -12,14 +12,14 @@ internal sealed class BeatWatch
     private readonly ServerLog _log;
     private TimeSpan _pausesBefore = GC.GetTotalPauseDuration();
 
-    /// <param name="timeout">Of the heartbeat: a beat that is late by more than a quarter of it is worth a warning. Zero for never.</param>
-    /// <param name="warnings">One for all wheels, of <see cref="WarnEvery"/>.</param>
-    /// <param name="metrics">Where the histogram is.</param>
-    /// <param name="log">Where the warning goes.</param>
+    /// <param name="timeout"><c>--timeout</c>. A tick that is late by more than a quarter of it is worth a warning; if it is zero, no tick is.</param>
+    /// <param name="warnings">All wheels share it. It lets one warning through every <see cref="WarnEvery"/>.</param>
+    /// <param name="metrics">Counts each tick.</param>
+    /// <param name="log">Gets the warning.</param>
     public BeatWatch(TimeSpan timeout, Throttle warnings, ServerMetrics metrics, ServerLog log) =>
         (_tolerance, _warnings, _metrics, _log) = (timeout == TimeSpan.Zero ? TimeSpan.MaxValue : timeout / 4, warnings, metrics, log);
 
-    /// <summary>Called once a tick, on the wheel's thread.</summary>
+    /// <summary>The wheel calls this once a tick, on its own thread.</summary>
     public void OnTick(TimeSpan lateness)
     {
         _metrics.CountTick(lateness);

@@ -1,15 +1,15 @@
 namespace HeartbeatServer.Telemetry;
 
 /// <summary>
-/// Durations from a microsecond to an hour, in buckets that are each 1/8 of a power of two wide, so that a quantile is at most an eighth too
-/// large. Any thread may add.
+/// Counts durations from a microsecond to an hour. Each bucket is 1/8 of a power of two wide, so a quantile is at most an eighth too large. Any thread
+/// may add.
 /// </summary>
 internal sealed class LatencyHistogram
 {
     private const int SubBits = 3;
     private const int Powers = 32;
 
-    /// <summary>How many counts <see cref="CopyTo"/> gives.</summary>
+    /// <summary>The number of buckets, and so of the counts that <see cref="CopyTo"/> writes.</summary>
     public const int Buckets = (Powers + 1) << SubBits;
 
     private readonly long[] _buckets = new long[Buckets];
@@ -35,8 +35,8 @@ internal sealed class LatencyHistogram
         while (duration.Ticks > (max = Interlocked.Read(ref _maxTicks)) && Interlocked.CompareExchange(ref _maxTicks, duration.Ticks, max) != max) { }
     }
 
-    /// <param name="quantile">0 to 1.</param>
-    /// <returns>A duration that this part of all is not longer than; zero if there are none.</returns>
+    /// <param name="quantile">0 to 1: which part of all durations.</param>
+    /// <returns>A duration that this part of all is not longer than; zero if nothing was added.</returns>
     public TimeSpan Quantile(double quantile)
     {
         Span<long> counts = stackalloc long[Buckets];
@@ -45,7 +45,7 @@ internal sealed class LatencyHistogram
         return bound < Max ? bound : Max;
     }
 
-    /// <summary>What was counted so far. The difference of two such copies is what came between them.</summary>
+    /// <summary>Copies the counts of all buckets. The difference of two copies is what was added between them.</summary>
     public void CopyTo(Span<long> counts)
     {
         for (int i = 0; i < Buckets; i++)
@@ -53,8 +53,8 @@ internal sealed class LatencyHistogram
     }
 
     /// <inheritdoc cref="Quantile(double)"/>
-    /// <param name="counts">As <see cref="CopyTo"/> gives them, or a difference.</param>
-    /// <param name="quantile">0 to 1.</param>
+    /// <param name="counts">A copy that <see cref="CopyTo"/> made, or the difference of two.</param>
+    /// <param name="quantile">0 to 1: which part of all durations.</param>
     public static TimeSpan Quantile(ReadOnlySpan<long> counts, double quantile)
     {
         long count = 0;
@@ -71,7 +71,8 @@ internal sealed class LatencyHistogram
         return TimeSpan.Zero;
     }
 
-    // Below 2^SubBits a bucket a microsecond; above, the SubBits behind the leading one choose among those of its power.
+    // Short durations, below 2^(SubBits + 1) microseconds, have a bucket for each microsecond. For longer ones the leading bit chooses a power of two,
+    // and the SubBits bits behind it choose one of the power's buckets.
     private static int IndexOf(ulong microseconds)
     {
         int power = 63 - System.Numerics.BitOperations.LeadingZeroCount(microseconds | 1) - SubBits;

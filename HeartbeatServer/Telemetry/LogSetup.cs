@@ -8,23 +8,23 @@ using Serilog.Sinks.Async;
 
 namespace HeartbeatServer.Telemetry;
 
-/// <summary>Log lines go to standard output, through a queue.</summary>
-[SuppressMessage("Usage", "CA2213", Justification = "DisposeAsync does dispose of the logger, on a thread that it may leave behind.")]
+/// <summary>Sends log lines to standard output through a queue, so that no thread of the server waits for a terminal.</summary>
+[SuppressMessage("Usage", "CA2213", Justification = "DisposeAsync disposes of the logger on a thread of its own, which it may leave behind.")]
 internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
 {
-    /// <summary>Lines that may wait for a slow terminal or pipe. Further ones are dropped: a heart that waits for a terminal misses beats.</summary>
+    /// <summary>So many lines may wait for a slow terminal or pipe. Further lines are dropped, because a thread that waited would miss beats.</summary>
     private const int QueueLength = 10_000;
 
     private const string Template = "{Timestamp:HH:mm:ss.fff} [{Level:u3}] {Message:lj}{NewLine}{Exception}";
 
-    /// <summary>How long the last lines may take at the end: an output that nobody reads must not keep the process.</summary>
+    /// <summary>The last lines may take so long at the end. An output that nobody reads must not keep the process from ending.</summary>
     private static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(1);
 
     private readonly Logger _logger;
     private IAsyncLogEventSinkInspector? _queue;
 
-    /// <param name="level">The least level that is written.</param>
-    /// <param name="json">One JSON object a line (compact log event format), or text.</param>
+    /// <param name="level">Lines below this level are not written.</param>
+    /// <param name="json">True for one JSON object a line (compact log event format), false for text.</param>
     public LogSetup(LogEventLevel level, bool json) => _logger = new LoggerConfiguration()
         .MinimumLevel.Is(level)
         .WriteTo.Async(
@@ -42,17 +42,17 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
 
     public ILogger Logger => _logger;
 
-    /// <summary>Lines that did not fit the queue.</summary>
+    /// <summary>How many lines were dropped because the queue was full.</summary>
     public long Dropped => _queue?.DroppedMessagesCount ?? 0;
 
     public void StartMonitoring(IAsyncLogEventSinkInspector inspector) => _queue = inspector;
 
     public void StopMonitoring(IAsyncLogEventSinkInspector inspector)
     {
-        // The last count stays readable.
+        // The queue is kept: its last count of dropped lines stays readable.
     }
 
-    /// <summary>Writes what is queued.</summary>
+    /// <summary>Writes the lines that are queued, as far as there is time.</summary>
     public async ValueTask DisposeAsync() => await Task.WhenAny(
         Task.Factory.StartNew(_logger.Dispose, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default),
         Task.Delay(FlushTimeout));

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Text;
-using HeartbeatServer.Admin;
 using HeartbeatServer.Protocol;
 using Serilog;
 using Serilog.Core;
@@ -8,10 +7,10 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Telemetry;
 
-/// <summary>Every line that the server logs. Properties have their unit in their name.</summary>
+/// <summary>Writes every line that the server logs. A property of a line has its unit in its name.</summary>
 internal sealed class ServerLog(ILogger logger)
 {
-    /// <summary>Whether pings and pongs are logged: asked before a line is put together for each of them.</summary>
+    /// <summary>Whether pings and pongs are logged. Callers ask before they put a line together, since there are so many of them.</summary>
     public bool IsDebug => logger.IsEnabled(LogEventLevel.Debug);
 
     public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => logger.Information(
@@ -131,10 +130,10 @@ internal sealed class ServerLog(ILogger logger)
         refusal.Reason.Name(),
         refusal.Text);
 
-    /// <param name="option">That sets the limit.</param>
-    /// <param name="remote">The last one that was refused.</param>
-    /// <param name="refusal">What it was told.</param>
-    /// <param name="refused">How many there were since the last such line.</param>
+    /// <param name="option">The option that sets the limit.</param>
+    /// <param name="remote">The last client that was refused.</param>
+    /// <param name="refusal">What the client was told.</param>
+    /// <param name="refused">How many clients were refused since the last such line.</param>
     public void LimitReached(string option, EndPoint remote, in Refusal refusal, long refused) => logger.Warning(
         "{Option:l} is reached: refused {Remote:l} with {Status} {Reason:l}, {Text:l} ({Refused} since the last such line)",
         option,
@@ -194,9 +193,6 @@ internal sealed class ServerLog(ILogger logger)
 
     public void Stopped() => logger.Information("Stopped");
 
-    /// <param name="metrics">What was counted.</param>
-    /// <param name="connections">Open now.</param>
-    /// <param name="uptime">Since the start.</param>
     public void Summary(ServerMetrics metrics, int connections, TimeSpan uptime)
     {
         string causes = string.Join(

@@ -3,7 +3,9 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Telemetry;
 
-/// <summary>What the server counts. Any thread may count; a reader may see one count before another.</summary>
+/// <summary>
+/// Counts what happens in the server. Any thread may count. A reader may see one count of an event a moment before another count of it.
+/// </summary>
 internal sealed class ServerMetrics : IDisposable
 {
     private readonly long[] _ends = new long[DisconnectCauses.All.Length];
@@ -24,33 +26,34 @@ internal sealed class ServerMetrics : IDisposable
         _lateness = Meter.CreateHistogram("heartbeat.lateness", "s", "How late each tick of the timing wheel was", null, BucketsTo(seconds: 33));
     }
 
-    /// <summary>For dotnet-counters, OpenTelemetry and <c>/metrics</c>. Without a listener it costs nothing.</summary>
+    /// <summary>The meter that dotnet-counters, OpenTelemetry and <c>/metrics</c> listen to. Without a listener it costs nothing.</summary>
     public Meter Meter { get; } = new("HeartbeatServer");
 
-    /// <summary>From a ping handed to the socket to its pong read, of all connections.</summary>
+    /// <summary>The times from a ping handed to the socket to its pong read, of all connections.</summary>
     public LatencyHistogram RoundTrips { get; } = new();
 
-    /// <summary>How late each tick of the wheel was.</summary>
+    /// <summary>How late each tick of the timing wheels was.</summary>
     public LatencyHistogram BeatLateness { get; } = new();
 
-    /// <summary>Connections upgraded since the start.</summary>
+    /// <summary>Connections that were upgraded since the start.</summary>
     public long Opened => Interlocked.Read(ref _opened);
 
-    /// <summary>Connections ended since the start.</summary>
+    /// <summary>Connections that ended since the start.</summary>
     public long Ended => Interlocked.Read(ref _ended);
 
-    /// <summary>Upgrade requests that were refused.</summary>
+    /// <summary>Requests that were refused since the start.</summary>
     public long Refused => Interlocked.Read(ref _refused);
 
-    /// <summary>Pings without a sign of life in time.</summary>
+    /// <summary>Pings that no sign of life followed in time.</summary>
     public long Strikes => Interlocked.Read(ref _strikes);
 
-    /// <summary>Pongs after their deadline.</summary>
+    /// <summary>Pongs that came after their deadline.</summary>
     public long LatePongs => Interlocked.Read(ref _latePongs);
 
-    /// <summary>Most connections at one time.</summary>
+    /// <summary>The most connections that were open at one time.</summary>
     public int Peak => Volatile.Read(ref _peak);
 
+    /// <param name="now">How many connections are open now, this one included.</param>
     public void CountOpened(int now)
     {
         Interlocked.Increment(ref _opened);
@@ -96,7 +99,7 @@ internal sealed class ServerMetrics : IDisposable
 
     public void Dispose() => Meter.Dispose();
 
-    /// <summary>From 64 microseconds, each twice the one before.</summary>
+    /// <summary>Bounds of buckets, from 64 microseconds on, each twice the one before.</summary>
     private static InstrumentAdvice<double> BucketsTo(double seconds) => new()
     {
         HistogramBucketBoundaries = [.. Enumerable.Range(0, 32).Select(power => 64e-6 * (1 << power)).TakeWhile(bound => bound < 2 * seconds)],

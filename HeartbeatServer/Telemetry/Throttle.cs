@@ -1,8 +1,10 @@
 namespace HeartbeatServer.Telemetry;
 
-/// <summary>Lets one of many events through every so often, so that a flood of them is a line now and then. Any thread may ask.</summary>
+/// <summary>
+/// Lets an event pass and holds the next ones back for a while, so that a flood of events is only a line in the log now and then. Any thread may ask.
+/// </summary>
 /// <param name="time">The clock.</param>
-/// <param name="every">Between two that pass.</param>
+/// <param name="every">The least time between two events that pass.</param>
 internal sealed class Throttle(TimeProvider time, TimeSpan every)
 {
     private readonly Lock _gate = new();
@@ -10,8 +12,8 @@ internal sealed class Throttle(TimeProvider time, TimeSpan every)
     private long _count;
 
     /// <summary>Counts one event.</summary>
-    /// <param name="count">The events since the last one that passed, with this one.</param>
-    /// <returns>Whether it passes: the first does.</returns>
+    /// <param name="count">The events since the last one that passed, this one included.</param>
+    /// <returns>Whether the event passes. The first one does.</returns>
     public bool TryPass(out long count)
     {
         lock (_gate)
