@@ -98,9 +98,11 @@ internal sealed class Status
     public EndsJson Ends(StatusQuery query)
     {
         var (limit, search) = (query.Limit, query.Search);
-        EndRecord[] found =
-            [.. _ends.After(query.After).Where(end => Matches(search, end.Id, end.Remote) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase))];
+        EndRecord[] found = [.. _ends.After(query.After).Where(IsFound)];
         return new EndsJson(found.Length, [.. found.Take(limit).Select(Json)]);
+
+        bool IsFound(EndRecord end) =>
+            Matches(search, end.Id, end.Remote) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>Whether a search finds a connection: by a part of the client's address, or by the number of the connection, with or without #.</summary>
