@@ -29,7 +29,7 @@ internal static class Program
             await RunAsync(options);
             return Stopped;
         }
-        catch (Exception e) when (e is StartupException or PlatformNotSupportedException)
+        catch (StartupException e)
         {
             await Console.Error.WriteLineAsync(e.Message);
             return Failed;
@@ -47,8 +47,8 @@ internal static class Program
         using var metrics = new ServerMetrics();
         var table = new ConnectionTable();
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
-        var internals = HttpListenerInternals.OfThisRuntime();
-        bool epoll = internals.Choose(options.PlainRequests, log);
+        if (HttpListenerInternals.OfThisRuntime().Choose(options.PlainRequests, log, out bool epoll) is { } gone)
+            throw new StartupException(gone);
         using var loops = new EventLoops(
             () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick), epoll: epoll);
         var context = new ServerContext(options, time, loops, table, metrics, log);

@@ -55,7 +55,7 @@ internal sealed class AdminSiteTests
     public async Task Switched_on_it_listens_until_it_is_disposed_of()
     {
         Counter<int> counter = _metrics.Meter.CreateCounter<int>("test");
-        var address = new AdminAddress("127.0.0.1", ServerFixture.FreePort());
+        var address = new HostPort("127.0.0.1", ServerFixture.FreePort());
         await using (AdminSite site = Site(address))
         {
             site.Start(() => ServerState.Serving);
@@ -77,7 +77,7 @@ internal sealed class AdminSiteTests
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
         int port = ((IPEndPoint)taken.LocalEndpoint).Port;
-        await using AdminSite site = Site(new AdminAddress("127.0.0.1", port));
+        await using AdminSite site = Site(new HostPort("127.0.0.1", port));
 
         var error = Assert.Throws<StartupException>(() => site.Start(() => ServerState.Serving));
 
@@ -86,7 +86,7 @@ internal sealed class AdminSiteTests
         Assert.That(_time.Timers, Is.Zero);
     }
 
-    private AdminSite Site(AdminAddress? address) =>
+    private AdminSite Site(HostPort? address) =>
         new(new ServerContext(new ServerOptions { Admin = address }, _time, _loops, _table, _metrics, new ServerLog(_logger)));
 
     /// <summary>The system's clock, which counts the timers that it gave.</summary>

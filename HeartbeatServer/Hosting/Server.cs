@@ -1,6 +1,5 @@
 using System.Net;
 using System.Text;
-using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Http;
