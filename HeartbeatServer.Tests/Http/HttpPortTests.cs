@@ -1,5 +1,6 @@
 using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Protocol;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Http;
@@ -38,7 +39,7 @@ public sealed class HttpPortTests
     [TestCase("GET /", "x")]
     [TestCase("GET /ws HTTP/1.1\r\nX: ", "x")]
     [TestCase("GET /ws HTTP/1.1\r\n", "X: x\r\n")]
-    [TestCase("", "\n")]
+    [TestCase("", "\r\n")]
     public async Task A_request_without_end_gets_431(string beginning, string more)
     {
         using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
@@ -48,6 +49,72 @@ public sealed class HttpPortTests
 
         Assert.That(_server.Log.Containing("Rejected a request").Single(), Does.Contain("431").And.Contain("more than 24 KiB"));
         Assert.That(_server.Metrics.Refused, Is.EqualTo(1));
+    }
+
+    [TestCase("GET /ws HTTP/1.1\nHost: x\n\n", 400, "an LF without CR")]
+    [TestCase("hello\n", 400, "an LF without CR")]
+    [TestCase("\u0000\u0001", 400, "a control character")]
+    [TestCase("GET /ws HTTP/1.1\r\n\r\n", 400, "Host field is missing")]
+    [TestCase("GET /ws HTTP/2.0\r\nHost: x\r\n\r\n", 505, "HTTP/2.0 is not spoken here")]
+    [TestCase("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/2 without TLS")]
+    [TestCase("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n", 400, "--trust-proxy")]
+    [TestCase("\r\n\r\n\0\r\nQUIT\n!", 400, "--trust-proxy")]
+    public async Task What_is_no_request_is_told_so_at_once_logged_and_counted(string bytes, int status, string text)
+    {
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
+        await peer.SendAsync(bytes);
+
+        HttpReply reply = await peer.ReadReplyAsync();
+        Assert.That(reply.Status, Is.EqualTo(status));
+        Assert.That(reply.Body, Does.Contain(text));
+        Assert.That(await peer.ReadEndAsync(), Is.AnyOf(PeerEnd.Fin, PeerEnd.Reset));
+        Assert.That(_server.Log.Containing("Rejected a request").Single(), Does.Contain($"{status}").And.Contain(text));
+        Assert.That(_server.Metrics.Refused, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task TLS_on_the_plain_port_is_closed_at_once_and_named()
+    {
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
+        await peer.SendAsync([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xFC]);
+
+        Assert.That(await peer.ReadEndAsync(), Is.AnyOf(PeerEnd.Fin, PeerEnd.Reset));
+        Assert.That(_server.Log.Containing("Rejected a request").Single(), Does.Contain("TLS on the plain port"));
+        Assert.That(_server.Metrics.Refusals(RefusalReason.Tls), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Of_many_requests_that_are_turned_away_for_one_reason_one_is_a_line_in_a_second()
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
+            await peer.SendAsync("hello\n");
+            await peer.ReadReplyAsync();
+        }
+        _server.Clock.Advance(1000);
+        using ScriptedPeer last = await ScriptedPeer.ConnectAsync(_server.Port);
+        await last.SendAsync("hello\n");
+        await last.ReadReplyAsync();
+
+        await _server.Log.WithAsync("Rejected", 2);
+        Assert.That(_server.Log.Containing("Rejected 20 requests, the last from"), Has.Count.EqualTo(1));
+        Assert.That(_server.Metrics.Refused, Is.EqualTo(21));
+    }
+
+    [Test]
+    public async Task Our_own_stall_is_no_time_of_a_request_that_came_meanwhile()
+    {
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
+        await peer.SendAsync("GET /ws HTTP/1.1\r\n");
+        await Safety.UntilAsync(() => _server.Clock.Wheel.Count == 1, "the request");
+        _server.Clock.Advance(1000);
+
+        _server.Clock.Stall(12_000);
+        Assert.That(_server.Log.Containing("Rejected"), Is.Empty);
+        await peer.SendAsync(ScriptedPeer.Upgrade()["GET /ws HTTP/1.1\r\n".Length..]);
+
+        Assert.That((await peer.ReadReplyAsync(hasBody: false)).Status, Is.EqualTo(101));
     }
 
     [Test]

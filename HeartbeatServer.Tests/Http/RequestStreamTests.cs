@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net.Sockets;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Http;
@@ -11,7 +10,6 @@ namespace HeartbeatServer.Tests.Http;
 [Platform("Linux")]
 public sealed class RequestStreamTests
 {
-    private readonly ConcurrentQueue<ReadOutcome> _told = new();
     private EventLoop _loop = null!;
     private Socket _peer = null!;
     private RequestStream _stream = null!;
@@ -19,11 +17,10 @@ public sealed class RequestStreamTests
     [SetUp]
     public void SetUp()
     {
-        _told.Clear();
         _loop = new EventLoop(new TestClock().Wheel);
         _loop.Start();
         (_peer, Socket accepted) = SocketPair.Connect();
-        _stream = new RequestStream(_loop.Attach(accepted), _told.Enqueue);
+        _stream = new RequestStream(_loop.Attach(accepted), [1, 2, 3, 4, 5]);
     }
 
     [TearDown]
@@ -34,87 +31,50 @@ public sealed class RequestStreamTests
         _loop.Dispose();
     }
 
-    [Test]
-    public async Task Who_waits_for_something_to_read_is_told_once_there_is()
-    {
-        var readable = new TaskCompletionSource();
-        _stream.WhenReadable(readable.SetResult);
-        Assert.That(readable.Task.IsCompleted, Is.False);
-
-        _peer.Send([1, 2]);
-        await readable.Task.InTime();
-        ReadUntil(2);
-
-        await ToldAsync(ReadOutcome.Complete);
-    }
-
-    [Test]
-    public async Task It_tells_whether_more_is_wanted()
-    {
-        _peer.Send([1]);
-
-        ReadUntil(3);
-        await Safety.UntilAsync(() => _told.Count == 1, "the first");
-        Assert.That(_stream.IsReading, Is.True);
-        _peer.Send([2, 3]);
-
-        await ToldAsync(ReadOutcome.Incomplete, ReadOutcome.Complete);
-        Assert.That(_stream.IsReading, Is.False);
-    }
-
-    /// <summary>A read that ends at once is told inside of the callback of the one before, which must not be told after it.</summary>
-    [Test]
-    public async Task Of_a_read_that_begins_and_ends_inside_another_only_the_inner_is_told()
-    {
-        _peer.Send(new byte[20]);
-
-        ReadUntil(20, size: 10);
-
-        await ToldAsync(ReadOutcome.Complete);
-        Assert.That(_stream.Received.Length, Is.EqualTo(20));
-    }
-
-    [Test]
-    public async Task What_the_reader_stumbles_over_is_told_and_goes_no_further()
-    {
-        _peer.Send([1]);
-
-        _stream.BeginRead(new byte[10], 0, 10, _ => throw new InvalidOperationException("a bug"), null);
-
-        await ToldAsync(ReadOutcome.Refused);
-    }
-
     [TestCase(1)]
-    [TestCase(100)]
+    [TestCase(4)]
+    [TestCase(5)]
     [TestCase(8192)]
-    public async Task What_was_read_is_kept_as_it_came(int size)
+    public void The_head_is_read_in_pieces_of_any_size_before_the_call_returns(int size)
     {
-        byte[] bytes = [.. Enumerable.Range(0, 10_000).Select(i => (byte)i)];
+        var read = new List<byte>();
+        Read();
 
-        ReadUntil(bytes.Length, size);
-        _peer.Send(bytes);
+        Assert.That(read, Is.EqualTo(new byte[] { 1, 2, 3, 4, 5 }));
+        Assert.That(_stream.IsAskedForMore, Is.False);
 
-        await Safety.UntilAsync(() => _stream.Received.Length == bytes.Length, "all of it");
-        Assert.That(_stream.Received.Span.SequenceEqual(bytes), Is.True);
+        // HttpListener reads on inside of the callback.
+        void Read()
+        {
+            var buffer = new byte[size];
+            _stream.BeginRead(
+                buffer,
+                0,
+                size,
+                result =>
+                {
+                    read.AddRange(buffer[.._stream.EndRead(result)]);
+                    if (read.Count < 5)
+                        Read();
+                },
+                null);
+        }
     }
 
     [Test]
-    public async Task Past_24_KiB_nothing_more_is_read()
+    public void Who_asks_for_more_than_the_head_waits_for_ever()
     {
-        ReadUntil(int.MaxValue, size: 8192);
-        _peer.Send(new byte[RequestStream.MaxRequest]);
-        await Safety.UntilAsync(() => _stream.Received.Length == RequestStream.MaxRequest, "the most");
-        Assert.That(_told, Has.None.EqualTo(ReadOutcome.TooLong));
+        _stream.BeginRead(new byte[10], 0, 10, result => _stream.EndRead(result), null);
 
-        _peer.Send([1]);
-        await Safety.UntilAsync(() => _told.LastOrDefault() == ReadOutcome.TooLong, "the end");
+        IAsyncResult more = _stream.BeginRead(new byte[10], 0, 10, _ => Assert.Fail("there is nothing more"), null);
 
-        Assert.That(_stream.Received.Length, Is.EqualTo(RequestStream.MaxRequest + 1));
+        Assert.That(more.IsCompleted, Is.False);
+        Assert.That(_stream.IsAskedForMore, Is.True);
     }
 
     /// <summary>HttpListener waits for a second, on the thread that serves the others, for the rest of a body that it does not want.</summary>
     [Test]
-    public void Nobody_waits_for_a_read_on_the_thread_that_is_to_bring_it()
+    public void Nobody_waits_for_the_rest_of_a_request()
     {
         IAsyncResult read = _stream.BeginRead(new byte[10], 0, 10, null, null);
 
@@ -128,29 +88,7 @@ public sealed class RequestStreamTests
         using SocketTransport? taken = _stream.Take();
 
         Assert.That(taken, Is.Not.Null);
-        Assert.That(taken!.IsLowPriority, Is.False);
-        Assert.That(_stream.IsOpen, Is.False);
         Assert.That(_stream.Take(), Is.Null);
         Assert.That(() => _stream.Write([1], 0, 1), Throws.InstanceOf<IOException>());
-    }
-
-    /// <summary>Reads on inside of the callback, as HttpListener does, until it has had so many bytes.</summary>
-    private void ReadUntil(int bytes, int size = 10)
-    {
-        var buffer = new byte[size];
-        _stream.BeginRead(buffer, 0, size, OnRead, null);
-
-        void OnRead(IAsyncResult read)
-        {
-            bytes -= _stream.EndRead(read);
-            if (bytes > 0)
-                _stream.BeginRead(buffer, 0, size, OnRead, null);
-        }
-    }
-
-    private async Task ToldAsync(params ReadOutcome[] outcomes)
-    {
-        await Safety.UntilAsync(() => _told.Count >= outcomes.Length, "what is told");
-        Assert.That(_told, Is.EqualTo(outcomes));
     }
 }

@@ -68,7 +68,7 @@ internal sealed class AdminListener : IDisposable
             HttpReply answer = Interlocked.Increment(ref _answering) > MostAtOnce && !IsProbe(request)
                 ? AdminAnswer.Error(503, "too many requests at once")
                 : await AnswerAsync(request);
-            await request.ReplyAsync(Guarded(answer, request.Headers["If-None-Match"])).WaitAsync(AnswerTimeout, _time);
+            await request.ReplyAsync(Guarded(answer, request.Head["If-None-Match"])).WaitAsync(AnswerTimeout, _time);
         }
         catch (TimeoutException)
         {
@@ -81,20 +81,20 @@ internal sealed class AdminListener : IDisposable
         }
     }
 
-    private static bool IsProbe(HttpRequest request) => request.Path is AdminRoutes.HealthPath or AdminRoutes.ReadyPath;
+    private static bool IsProbe(HttpRequest request) => request.Head.Path is AdminRoutes.HealthPath or AdminRoutes.ReadyPath;
 
     private async Task<HttpReply> AnswerAsync(HttpRequest request)
     {
-        if (!HostGuard.Answers(_address, request.Headers["Host"], request.Path))
+        if (!HostGuard.Answers(_address, request.Head["Host"], request.Head.Path))
         {
             return AdminAnswer.Error(
                 403, $"this Host header is not answered here, against DNS rebinding: use an IP address, localhost, or the host of --admin {_address}");
         }
-        if (request.Method is not ("GET" or "HEAD"))
+        if (request.Head.Method is not ("GET" or "HEAD"))
             return AdminAnswer.Error(405, "GET it");
         try
         {
-            return await _routes.AnswerAsync(request.Path, HttpUtility.ParseQueryString(request.Query));
+            return await _routes.AnswerAsync(request.Head.Path, HttpUtility.ParseQueryString(request.Head.Query));
         }
         catch (BadQueryException e)
         {

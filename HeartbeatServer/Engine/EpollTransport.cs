@@ -75,6 +75,14 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         writable?.SetResult();
     }
 
+    /// <summary>Receives what is there, without waiting.</summary>
+    /// <returns>The bytes received; 0 for the end; -1 if there is nothing yet.</returns>
+    public int TryRead(Memory<byte> buffer)
+    {
+        _buffer = buffer;
+        return TryReceive();
+    }
+
     public override void WhenReadable(Action ready)
     {
         (_buffer, _turn) = (default, 0);

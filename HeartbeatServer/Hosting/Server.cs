@@ -43,7 +43,8 @@ internal sealed class Server : IAsyncDisposable
         _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);
-        var listen = new ListenOptions(_options.Host, _options.Port, _options.HandshakeTimeout);
+        var listen = new ListenOptions(
+            _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings));
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => _table.Count, _metrics.CountRefused, _log);
     }
 
@@ -95,7 +96,7 @@ internal sealed class Server : IAsyncDisposable
     {
         if (Route(request) is { } refusal)
             await RefuseAsync(request, refusal);
-        else if (request.Path == ServerOptions.HealthPath)
+        else if (request.Head.Path == ServerOptions.HealthPath)
             await request.ReplyAsync(Reply(_drain.HasBegun ? 503 : 200, _drain.HasBegun ? "draining" : "ok"));
         else
             await AdmitAsync(request);
@@ -105,24 +106,17 @@ internal sealed class Server : IAsyncDisposable
     /// <returns>Null if the request is to be served.</returns>
     private Refusal? Route(HttpRequest request)
     {
-        if (request.Path == ServerOptions.HealthPath)
-            return request.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
-        if (request.Path != _options.Path)
+        if (request.Head.Path == ServerOptions.HealthPath)
+            return request.Head.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
+        if (request.Head.Path != _options.Path)
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
-        Refusal? refusal = Handshake.Check(new UpgradeRequest(
-            request.Method,
-            request.IsHttp11,
-            request.HasBody,
-            request.Headers["Connection"],
-            request.Headers["Upgrade"],
-            request.Headers["Sec-WebSocket-Version"],
-            request.Headers["Sec-WebSocket-Key"]));
+        Refusal? refusal = Handshake.Check(request.Head.Upgrade);
         if (refusal is not null)
             return refusal;
         if (_drain.HasBegun)
             return new Refusal(RefusalReason.Draining, "shutting down; connect again in a moment");
-        if (!_options.AllowOrigin.Allows(request.Headers["Origin"]))
+        if (!_options.AllowOrigin.Allows(request.Head["Origin"]))
             return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
         return null;
     }
@@ -148,7 +142,7 @@ internal sealed class Server : IAsyncDisposable
     }
 
     private IPAddress ClientOf(HttpRequest request) => _options.TrustProxy.ClientOf(
-        request.Remote.Address, request.Headers["X-Forwarded-For"], request.Headers["Forwarded"]);
+        request.Remote.Address, request.Head["X-Forwarded-For"], request.Head["Forwarded"]);
 
     /// <summary>The client as the log and the status show it. A client that came through a proxy is shown with the proxy.</summary>
     private static EndPoint RemoteOf(IPEndPoint peer, IPAddress client) => client.Equals(peer.Address) ? peer : new ForwardedEndPoint(client, peer);
@@ -161,7 +155,7 @@ internal sealed class Server : IAsyncDisposable
         Transport transport;
         try
         {
-            transport = await request.UpgradeAsync(request.Headers["Sec-WebSocket-Key"]!);
+            transport = await request.UpgradeAsync(request.Head["Sec-WebSocket-Key"]!);
         }
         catch (IOException e)
         {
@@ -215,8 +209,8 @@ internal sealed class Server : IAsyncDisposable
                     _log.LimitReached("--max-connections-per-ip", remote, refusal, refused);
                 break;
             default:
-                // Not the raw URL: a client could put into it what moves the cursor of a terminal.
-                _log.Refused(remote, request.Method, request.Path + request.Query, refusal);
+                // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal.
+                _log.Refused(remote, request.Head.Method, request.Head.Target, refusal);
                 break;
         }
         await request.ReplyAsync(Reply(refusal.Status, refusal.Text));

@@ -21,6 +21,9 @@ internal sealed class HttpPort : RequestSource
     private static readonly TimeSpan PauseFor = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan WarnEvery = TimeSpan.FromSeconds(10);
 
+    /// <summary>Requests that are turned away for one reason are worth a line this often.</summary>
+    private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(1);
+
     private static readonly HttpReply Closed = new(503) { Headers = [("Retry-After", "1")] };
 
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
@@ -29,6 +32,9 @@ internal sealed class HttpPort : RequestSource
     private readonly Func<int> _connections;
     private readonly Action<RefusalReason>? _turnedAway;
     private readonly Throttle _fullLines;
+
+    // One for each reason.
+    private readonly Throttle[] _lines;
     private readonly Reopening _reopening;
     private Socket? _socket;
     private HttpEndPoint? _endPoint;
@@ -54,19 +60,14 @@ internal sealed class HttpPort : RequestSource
     {
         (_options, _loops, _connections, _turnedAway) = (options, loops, connections, turnedAway);
         _fullLines = new Throttle(time, WarnEvery);
+        _lines = [.. RefusalReasons.All.Select(_ => new Throttle(time, LineEvery))];
         _reopening = new Reopening(this);
     }
 
     public override bool IsFull => _isFull;
 
-    private bool HasRoom
-    {
-        get
-        {
-            lock (_gate)
-                return _pending is null || _connections() + _pending.Count < _most;
-        }
-    }
+    /// <summary>Whether a newcomer finds a place: a free one, or that of an unfinished request, which has to go then.</summary>
+    private bool HasRoom => _connections() < _most;
 
     public override void Bind()
     {
@@ -75,7 +76,9 @@ internal sealed class HttpPort : RequestSource
         try
         {
             _socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-            _socket.NoDelay = true; // of each connection, too: they inherit it
+            // The connections inherit both.
+            _socket.NoDelay = true;
+            _options.Tune?.Invoke(_socket);
             _socket.Bind(new IPEndPoint(address, _options.Port));
             _socket.Listen();
             _endPoint = HttpEndPoint.WithoutSocket(_listener, _options.Port);
@@ -106,7 +109,7 @@ internal sealed class HttpPort : RequestSource
             (pending, _pending) = (_pending, null);
         _loops.First.Wheel.Remove(_reopening);
         foreach (PendingRequest request in pending ?? [])
-            request.Answer(Closed);
+            request.Close(Closed);
         AbortInHand();
         ((IDisposable)_listener).Dispose();
     }
@@ -128,9 +131,13 @@ internal sealed class HttpPort : RequestSource
         if (!TryTake(request))
             return;
         _turnedAway?.Invoke(refusal.Reason);
-        Log.RequestRejected(request.Remote, refusal.Status, refusal.Text);
-        request.Answer(new HttpReply(refusal.Status, "text/plain", Encoding.ASCII.GetBytes(refusal.Text + "\n")));
+        if (_lines[(int)refusal.Reason].TryPass(out long count))
+            Log.RequestRejected(request.Remote, refusal.Status, refusal.Text, count);
+        // Who speaks TLS takes no answer in plain text.
+        request.Close(refusal.Reason == RefusalReason.Tls ? null : Reply(refusal));
     }
+
+    private static HttpReply Reply(in Refusal refusal) => new(refusal.Status, "text/plain", Encoding.ASCII.GetBytes(refusal.Text + "\n"));
 
     /// <summary>Hands out a request that has come in.</summary>
     public void Handle(HttpRequest request) => _ = HandleAsync(request);
@@ -175,25 +182,34 @@ internal sealed class HttpPort : RequestSource
             socket.Dispose(); // it has gone
             return;
         }
-        PendingRequest? oldest = null;
-        int most = Math.Min(_options.MostPending, _most - 1);
+        PendingRequest? victim = null;
         bool isOpen;
         lock (_gate)
         {
             isOpen = _pending is not null;
-            if (_pending?.Count >= most)
-                oldest = _pending.MinBy(each => each.Deadline);
+            if (_pending?.Count > 0 && (_pending.Count >= _options.MostPending || _connections() + _pending.Count >= _most))
+                victim = Victim(_pending);
             _pending?.Add(request);
         }
         if (!isOpen)
         {
-            request.Answer(Closed);
+            request.Close(Closed);
             return;
         }
-        if (oldest is not null)
-            TurnAway(oldest, new Refusal(RefusalReason.ConnectionLimit, $"more than {most} unfinished requests"));
+        if (victim is not null)
+            TurnAway(victim, new Refusal(RefusalReason.ConnectionLimit, "too many unfinished requests: the oldest of the address with the most of them goes"));
         request.Receive();
     }
+
+    /// <summary>
+    /// Who has to go so that a newcomer comes in: of the address that holds the most unfinished requests, the oldest that has nothing unread, for that may
+    /// be the rest of its request.
+    /// </summary>
+    private static PendingRequest? Victim(HashSet<PendingRequest> pending) => pending
+        .GroupBy(request => request.Remote.Address)
+        .MaxBy(address => address.Count())!
+        .OrderBy(request => request.Deadline)
+        .FirstOrDefault(request => !request.HasUnread);
 
     /// <summary>Lets nobody in for a while. They wait in the kernel.</summary>
     private void Pause()

@@ -1,4 +1,3 @@
-using System.Collections.Specialized;
 using System.Net;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Protocol;
@@ -11,29 +10,18 @@ internal abstract class HttpRequest
     private volatile bool _isAborted;
 
     /// <param name="context">HttpListener's.</param>
+    /// <param name="head">What the client sent.</param>
     /// <param name="remote">The client, or the proxy before it.</param>
     /// <param name="loop">Serves the connection, if the request becomes one.</param>
-    protected HttpRequest(HttpListenerContext context, IPEndPoint remote, EventLoop loop) => (Context, Remote, Loop) = (context, remote, loop);
+    protected HttpRequest(HttpListenerContext context, RequestHead head, IPEndPoint remote, EventLoop loop) =>
+        (Context, Head, Remote, Loop) = (context, head, remote, loop);
+
+    /// <summary>What the client sent, as it was sent.</summary>
+    public RequestHead Head { get; }
 
     public IPEndPoint Remote { get; }
 
     public EventLoop Loop { get; }
-
-    public string Method => Context.Request.HttpMethod;
-
-    /// <summary>As HttpListener has it: dot segments are gone, and what must be escaped is.</summary>
-    public string Path => Context.Request.Url?.AbsolutePath ?? "";
-
-    /// <summary>With its question mark; empty if there is none.</summary>
-    public string Query => Context.Request.Url?.Query ?? "";
-
-    public NameValueCollection Headers => Context.Request.Headers;
-
-    /// <summary>HTTP/1.1 or later.</summary>
-    public bool IsHttp11 => Context.Request.ProtocolVersion >= HttpVersion.Version11;
-
-    /// <summary>Whether a body was announced.</summary>
-    public bool HasBody => Context.Request.HasEntityBody;
 
     /// <summary>The bytes of the head as they came, and what came behind it; empty where HttpListener reads from sockets of its own.</summary>
     public virtual ReadOnlyMemory<byte> Received => default;
@@ -54,7 +42,7 @@ internal abstract class HttpRequest
         response.KeepAlive = false;
         foreach ((string name, string value) in reply.Headers)
             response.Headers[name] = value;
-        if (Method != "HEAD" && reply.Status != 304)
+        if (Head.Method != "HEAD" && reply.Status != 304)
             await response.OutputStream.WriteAsync(reply.Body);
         BeforeClose();
         response.Close();

@@ -1,53 +1,119 @@
+using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
+using System.Text;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Http;
 
-/// <summary>A connection from its accept until its request has come in.</summary>
+/// <summary>What a read of a request's head brought.</summary>
+internal enum ReadOutcome
+{
+    /// <summary>More is to come.</summary>
+    Incomplete,
+    /// <summary>The client has gone.</summary>
+    Closed,
+    /// <summary>It can be no request, or none that is served.</summary>
+    Refused,
+    /// <summary>The head is whole.</summary>
+    Complete,
+}
+
+/// <summary>A connection from its accept until the head of its request has come in.</summary>
 [SupportedOSPlatform("linux")]
 [SuppressMessage("Reliability", "CA2000", Justification = "As below.")]
-[SuppressMessage("Design", "CA1001", Justification = "Whoever takes it out of the pending ones disposes of the stream, or hands it on.")]
+[SuppressMessage("Design", "CA1001", Justification = "Whoever takes it out of the pending ones disposes of the transport, or hands it on.")]
 internal sealed class PendingRequest : WheelEntry
 {
+    /// <summary>In bytes: request line and fields.</summary>
+    public const int MaxHead = 24 * 1024;
+
+    private const int ReadSize = 8 * 1024;
+
+    /// <summary>With these in it, HttpListener may make another URL of a target, or none.</summary>
+    private static readonly SearchValues<char> Delicate = SearchValues.Create("%\\\"<>^`{|}");
+
+    /// <summary>Where this thread reads to. What came is copied, and the buffer is free again.</summary>
+    [ThreadStatic]
+    private static byte[]? _scratch;
+
     private readonly HttpPort _port;
     private readonly HttpEndPoint _endPoint;
     private readonly TimeSpan _timeout;
-    private readonly RequestStream _stream;
+    private readonly EpollTransport _transport;
+    private Deadline _deadline;
+    private byte[] _received = [];
+    private RequestHead? _head;
+    private int _headLength;
 
     /// <param name="port">Holds it.</param>
     /// <param name="socket">Accepted. Owned.</param>
     /// <param name="loop">Serves it.</param>
     /// <param name="endPoint">For HttpListener.</param>
-    /// <param name="timeout">How long the request may take to come in.</param>
+    /// <param name="timeout">How long the head may take to come in.</param>
     /// <exception cref="SocketException">The client has gone.</exception>
     public PendingRequest(HttpPort port, Socket socket, EventLoop loop, HttpEndPoint endPoint, TimeSpan timeout)
     {
         (_port, _endPoint, _timeout, Loop) = (port, endPoint, timeout, loop);
         // The accept has brought the address. Later the socket may be closed, and HttpListener has forgotten it.
         Remote = (IPEndPoint)socket.RemoteEndPoint!;
-        _stream = new RequestStream(loop.Attach(socket), OnRead);
-        Deadline = loop.Wheel.Now + timeout;
+        _transport = (EpollTransport)loop.Attach(socket);
+        // A request that does not end must not cost those who are in their beat.
+        _transport.IsLowPriority = true;
+        _deadline = new Deadline(loop.Wheel.Now + timeout);
     }
 
     public IPEndPoint Remote { get; }
 
     public EventLoop Loop { get; }
 
-    public TimeSpan Deadline { get; }
+    /// <summary>When its time is over.</summary>
+    public TimeSpan Deadline => _deadline.Due;
+
+    /// <summary>Whether the client has sent something that nobody has read yet: it may be the rest of its request.</summary>
+    public bool HasUnread => _transport.UnreadBytes > 0;
 
     /// <summary>Begins to wait for the request.</summary>
     public void Receive()
     {
         Loop.Wheel.Schedule(this, Deadline);
+        Wait();
+    }
+
+    /// <summary>Closes the connection.</summary>
+    /// <param name="reply">The client is told, as far as that goes without waiting; null to tell it nothing.</param>
+    public void Close(HttpReply? reply)
+    {
+        Loop.Wheel.Remove(this);
         try
         {
-            // HttpListener's connection takes some 10 KB: not before there is something to read.
-            _stream.WhenReadable(OnReadable);
+            if (reply is not null)
+                _transport.Send(reply.ToBytes());
+        }
+        catch (IOException)
+        {
+            // It went by itself.
+        }
+        _transport.Dispose();
+    }
+
+    protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+    {
+        if (!_deadline.IsOver(now, stall))
+            return Deadline;
+        _port.TurnAway(this, new(RefusalReason.RequestTimeout, $"the request was not finished within {Duration.Format(_timeout)}"));
+        return TimeSpan.MaxValue;
+    }
+
+    private void Wait()
+    {
+        try
+        {
+            _transport.WhenReadable(OnReadable);
         }
         catch (IOException)
         {
@@ -55,41 +121,27 @@ internal sealed class PendingRequest : WheelEntry
         }
     }
 
-    /// <summary>Tells the client, as far as that goes without waiting, and closes.</summary>
-    public void Answer(HttpReply reply)
-    {
-        Loop.Wheel.Remove(this);
-        _stream.Reader?.Forget();
-        using SocketTransport? transport = _stream.Take();
-        try
-        {
-            transport?.Send(reply.ToBytes());
-        }
-        catch (IOException)
-        {
-            // It went by itself.
-        }
-    }
-
-    protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
-    {
-        _port.TurnAway(this, new(RefusalReason.RequestTimeout, $"the request was not finished within {Duration.Format(_timeout)}"));
-        return TimeSpan.MaxValue;
-    }
-
     private void OnReadable()
     {
-        if (!_stream.IsOpen)
-            return; // it was turned away, which ends the wait as well
         try
         {
-            var reader = new HttpConnection(_stream, _endPoint);
-            _stream.Reader = reader;
-            reader.BeginReadRequest();
-        }
-        catch (Exception e) when (e is IOException or ObjectDisposedException)
-        {
-            GiveUp(); // it is being turned away by another thread
+            switch (Read(out Refusal? refusal))
+            {
+                case ReadOutcome.Incomplete:
+                    Wait();
+                    break;
+                case ReadOutcome.Closed:
+                    GiveUp();
+                    break;
+                case ReadOutcome.Refused:
+                    _port.TurnAway(this, refusal!.Value);
+                    break;
+                case ReadOutcome.Complete when _port.TryTake(this):
+                    HandOut();
+                    break;
+                case ReadOutcome.Complete:
+                    break; // another thread has turned it away meanwhile
+            }
         }
 #pragma warning disable CA1031 // One request must not take the others down.
         catch (Exception e)
@@ -103,59 +155,73 @@ internal sealed class PendingRequest : WheelEntry
     private void GiveUp()
     {
         _port.TryTake(this);
-        _stream.Dispose();
+        _transport.Dispose();
     }
 
-    /// <summary>HttpListener has seen what a read brought.</summary>
-    private void OnRead(ReadOutcome outcome)
+    private ReadOutcome Read(out Refusal? refusal)
     {
-        HttpConnection reader = _stream.Reader!.Value;
-        if (!_stream.IsReading)
-            reader.ReturnBuffer();
-        switch (outcome)
-        {
-            case ReadOutcome.Incomplete:
-                return;
-            case ReadOutcome.Complete when _port.TryTake(this):
-                _port.Handle(new Request(this, reader));
-                return;
-            case ReadOutcome.TooLong:
-                _port.TurnAway(this, new(RefusalReason.HeaderTooLarge, $"a request of more than {RequestStream.MaxRequest / 1024} KiB"));
-                break;
-            case ReadOutcome.Refused:
-                _port.TurnAway(this, new(RefusalReason.BadRequest, "no request that can be understood"));
-                break;
-            case ReadOutcome.Closed:
-                _port.TryTake(this);
-                break;
-            case ReadOutcome.Complete:
-                break; // another thread has turned it away meanwhile
-        }
-        _stream.Dispose();
-        reader.Forget();
+        refusal = null;
+        byte[] scratch = _scratch ??= new byte[ReadSize];
+        int count = _transport.TryRead(scratch);
+        if (count <= 0)
+            return count < 0 ? ReadOutcome.Incomplete : ReadOutcome.Closed;
+
+        _received = [.. _received, .. scratch.AsSpan(0, count)];
+        _headLength = RequestHead.Find(_received, out refusal);
+        if (_headLength > MaxHead || (_headLength == 0 && _received.Length > MaxHead))
+            refusal ??= new Refusal(RefusalReason.HeaderTooLarge, $"a request of more than {MaxHead / 1024} KiB");
+        else if (_headLength > 0)
+            _head = RequestHead.Read(_received.AsSpan(0, _headLength), out refusal);
+        return refusal is not null ? ReadOutcome.Refused : _head is not null ? ReadOutcome.Complete : ReadOutcome.Incomplete;
     }
+
+    /// <summary>
+    /// Lets HttpListener have the request, in a form that it understands: what it has no use for is not in it, and what it would refuse by itself has been
+    /// refused. It is done with it when the call returns.
+    /// </summary>
+    private void HandOut()
+    {
+        _transport.IsLowPriority = false;
+        var stream = new RequestStream(_transport, ForHttpListener(_head!));
+        var reader = new HttpConnection(stream, _endPoint);
+        reader.BeginReadRequest();
+        reader.ReturnBuffer();
+        if (!stream.IsAskedForMore && !reader.IsClosed)
+        {
+            _port.Handle(new Request(this, stream, reader));
+            return;
+        }
+        stream.Dispose();
+        reader.Forget();
+        throw new InvalidOperationException($"HttpListener did not understand a request that RequestHead has let pass: {_head!.Method} {_head.Target}");
+    }
+
+    private static byte[] ForHttpListener(RequestHead head) => Encoding.ASCII.GetBytes(
+        $"{head.Method} {(IsPlain(head.Target) ? head.Target : "/")} HTTP/1.{Math.Min(head.MinorVersion, 1)}\r\nHost: localhost\r\n"
+        + "Content-Length: 0\r\n\r\n"); // without it HttpListener answers 411 to a POST by itself
+
+    /// <summary>Whether HttpListener makes a URL of it. It only has to find the request well-formed: the handler goes by the head.</summary>
+    private static bool IsPlain(string target) => target[0] == '/' && !target.StartsWith("//", StringComparison.Ordinal) && !target.AsSpan().ContainsAny(Delicate);
 
     /// <summary>The request that has come in.</summary>
-    private sealed class Request(PendingRequest pending, HttpConnection reader)
-        : HttpRequest(reader.TakeRequest(), pending.Remote, pending.Loop)
+    private sealed class Request(PendingRequest pending, RequestStream stream, HttpConnection reader)
+        : HttpRequest(reader.TakeRequest(), pending._head!, pending.Remote, pending.Loop)
     {
-        private readonly RequestStream _stream = pending._stream;
-
-        public override ReadOnlyMemory<byte> Received => _stream.Received;
+        public override ReadOnlyMemory<byte> Received => pending._received;
 
         public override ValueTask<Transport> UpgradeAsync(string key)
         {
-            SocketTransport transport = _stream.Take() ?? throw new IOException("the client has gone");
+            SocketTransport transport = stream.Take() ?? throw new IOException("the client has gone");
             reader.Forget();
-            return SwitchProtocolsAsync(transport, Received[RequestHead.Length(Received.Span)..], key);
+            return SwitchProtocolsAsync(transport, Received[pending._headLength..], key);
         }
 
-        protected override void BeforeClose() => _stream.StopWaiting();
+        protected override void BeforeClose() => stream.StopWaiting();
 
         /// <summary>Before HttpListener does it, which would send a header first that says 200.</summary>
         protected override void Close()
         {
-            _stream.Dispose();
+            stream.Dispose();
             reader.Forget();
         }
     }

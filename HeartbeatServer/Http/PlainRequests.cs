@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Net.WebSockets;
 using System.Runtime.Versioning;
+using System.Text;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
@@ -16,7 +17,8 @@ namespace HeartbeatServer.Http;
 /// HttpListener accepts and reads by itself here. So a request that has begun and does not end is not timed out; a line without end is not turned away at
 /// 24 KiB; clients are let in until no descriptor is left; and <see cref="HttpRequest.Received"/> is empty.
 /// </remarks>
-internal sealed class PlainRequests(ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, ServerLog log) : RequestSource(handle, log)
+internal sealed class PlainRequests(
+    ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log) : RequestSource(handle, log)
 {
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private HttpEndPoint? _endPoint;
@@ -74,19 +76,37 @@ internal sealed class PlainRequests(ListenOptions options, EventLoops loops, Fun
 
     private HttpRequest? RequestOf(HttpListenerContext context)
     {
-        if (OperatingSystem.IsWindows())
-            return new WindowsRequest(context, loops.Next());
-        HttpConnection connection = HttpConnection.Of(context);
-        if (connection.Remote is { } remote)
-            return new UnixRequest(context, connection, remote, loops.Next());
-        // HttpListener has answered by itself, with 411 for example, and hands the request out all the same.
-        connection.Forget();
-        return null;
+        if (RemoteOf(context) is not { } remote)
+        {
+            // HttpListener has answered by itself, with 411 for example, and hands the request out all the same.
+            HttpConnection.Of(context).Forget();
+            return null;
+        }
+        HttpListenerRequest request = context.Request;
+        IEnumerable<(string, string)> fields = request.Headers.AllKeys.Select(name => (name!, request.Headers[name]!));
+        RequestHead? head = RequestHead.Of(request.HttpMethod, request.RawUrl ?? "", request.ProtocolVersion.Minor, fields, out Refusal? refusal);
+        if (head is null)
+        {
+            turnedAway?.Invoke(refusal!.Value.Reason);
+            Log.RequestRejected(remote, refusal!.Value.Status, refusal.Value.Text);
+            context.Response.StatusCode = refusal.Value.Status;
+            context.Response.KeepAlive = false;
+            context.Response.Close(Encoding.ASCII.GetBytes(refusal.Value.Text + "\n"), willBlock: false);
+            return null;
+        }
+        EventLoop loop = loops.Next();
+        return OperatingSystem.IsWindows()
+            ? new WindowsRequest(context, head, remote, loop)
+            : new UnixRequest(context, head, HttpConnection.Of(context), remote, loop, options.Tune);
     }
 
+    private static IPEndPoint? RemoteOf(HttpListenerContext context) =>
+        OperatingSystem.IsWindows() ? context.Request.RemoteEndPoint : HttpConnection.Of(context).Remote;
+
     /// <summary>The socket is HttpListener's until the 101.</summary>
-    private sealed class UnixRequest(HttpListenerContext context, HttpConnection connection, IPEndPoint remote, EventLoop loop)
-        : HttpRequest(context, remote, loop)
+    private sealed class UnixRequest(
+        HttpListenerContext context, RequestHead head, HttpConnection connection, IPEndPoint remote, EventLoop loop, Action<Socket>? tune)
+        : HttpRequest(context, head, remote, loop)
     {
         /// <remarks>AcceptWebSocketAsync would answer an offered subprotocol with an empty one, which browsers refuse.</remarks>
         public override ValueTask<Transport> UpgradeAsync(string key)
@@ -96,6 +116,7 @@ internal sealed class PlainRequests(ListenOptions options, EventLoops loops, Fun
             try
             {
                 socket.NoDelay = true; // HttpListener leaves it off
+                tune?.Invoke(socket);
             }
             catch (SocketException e)
             {
@@ -112,7 +133,8 @@ internal sealed class PlainRequests(ListenOptions options, EventLoops loops, Fun
 
     /// <summary>The socket is http.sys's, for good. Compiled here, not tested.</summary>
     [SupportedOSPlatform("windows")]
-    private sealed class WindowsRequest(HttpListenerContext context, EventLoop loop) : HttpRequest(context, context.Request.RemoteEndPoint, loop)
+    private sealed class WindowsRequest(HttpListenerContext context, RequestHead head, IPEndPoint remote, EventLoop loop)
+        : HttpRequest(context, head, remote, loop)
     {
         private bool _isUpgraded;
 

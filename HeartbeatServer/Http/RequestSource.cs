@@ -38,7 +38,8 @@ internal abstract class RequestSource : IDisposable
         Func<int> connections,
         Action<RefusalReason>? turnedAway,
         ServerLog log) =>
-        loops.HasEpoll ? new HttpPort(options, loops, handle, time, connections, turnedAway, log) : new PlainRequests(options, loops, handle, log);
+        loops.HasEpoll ? new HttpPort(options, loops, handle, time, connections, turnedAway, log)
+            : new PlainRequests(options, loops, handle, turnedAway, log);
 
     /// <summary>Binds the port.</summary>
     /// <exception cref="HttpListenerException">The port is taken, or the host is not ours.</exception>

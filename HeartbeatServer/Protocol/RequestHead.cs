@@ -37,6 +37,9 @@ internal sealed class RequestHead
     /// <summary>The target up to the <c>?</c>.</summary>
     public string Path => Target.Split('?', 2)[0];
 
+    /// <summary>The target from the <c>?</c> on; empty if there is none.</summary>
+    public string Query => Target[Path.Length..];
+
     /// <summary>The second digit of the version; the first is 1.</summary>
     public int MinorVersion { get; }
 
@@ -99,6 +102,20 @@ internal sealed class RequestHead
                 return null;
         }
         refusal = request.CheckFields() ?? request.CheckTarget();
+        return refusal is null ? request : null;
+    }
+
+    /// <summary>Makes a head of what somebody else has read: where the bytes are not to be had.</summary>
+    /// <param name="method">As sent.</param>
+    /// <param name="target">As sent.</param>
+    /// <param name="minorVersion">See <see cref="MinorVersion"/>.</param>
+    /// <param name="fields">In their order, as far as it is known.</param>
+    /// <param name="refusal">The rule that is broken, if the result is null.</param>
+    public static RequestHead? Of(string method, string target, int minorVersion, IEnumerable<(string Name, string Value)> fields, out Refusal? refusal)
+    {
+        var request = new RequestHead(method, target, minorVersion);
+        request._fields.AddRange(fields);
+        refusal = target.Length == 0 ? Bad("the target is missing") : request.CheckFields() ?? request.CheckTarget();
         return refusal is null ? request : null;
     }
 

@@ -143,8 +143,17 @@ internal sealed class ServerLog(ILogger logger)
         refusal.Text,
         refused);
 
-    public void RequestRejected(EndPoint? remote, int status, string reason) => logger.Information(
-        "Rejected a request from {Remote:l}: {Status} {Reason:l}", Text(remote), status, reason);
+    /// <param name="remote">Who sent the last of them.</param>
+    /// <param name="status">HTTP status code.</param>
+    /// <param name="reason">For a person.</param>
+    /// <param name="count">How many there were since the last such line, this one included.</param>
+    public void RequestRejected(EndPoint? remote, int status, string reason, long count = 1)
+    {
+        if (count == 1)
+            logger.Information("Rejected a request from {Remote:l}: {Status} {Reason:l}", Text(remote), status, reason);
+        else
+            logger.Information("Rejected {Count} requests, the last from {Remote:l}: {Status} {Reason:l}", count, Text(remote), status, reason);
+    }
 
     public void TooFewFiles(int wanted, int possible) => logger.Warning(
         "The limit of open files (ulimit -n) has room for {Possible} connection(s), --max-connections asks for {Wanted}", possible, wanted);
