@@ -52,7 +52,9 @@ public sealed class SendProgressTests
         Assert.That(Judge(0, new TcpInfo { BytesAcked = 100_000, NotSent = 10 }), Is.EqualTo(Silence.Queued));
         Assert.That(Judge(1, new TcpInfo { BytesAcked = 108_000, Unacknowledged = 20 }), Is.EqualTo(Silence.Queued));
         Assert.That(Judge(2, new TcpInfo { BytesAcked = 116_000, Unacknowledged = 10 }), Is.EqualTo(Silence.Queued));
-        Assert.That(Judge(3, new TcpInfo { BytesAcked = 116_020 }), Is.EqualTo(Silence.Missed), "it has arrived");
+        Assert.That(Judge(3, new TcpInfo { BytesAcked = 116_020 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(4, new TcpInfo { BytesAcked = 116_030 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(5, new TcpInfo { BytesAcked = 116_040 }), Is.EqualTo(Silence.Missed), "it has had its time");
     }
 
     [Test]
@@ -61,7 +63,30 @@ public sealed class SendProgressTests
         Assert.That(Judge(0, new TcpInfo { BytesAcked = 1_000_000, NotSent = 10, SendWindow = 0 }), Is.EqualTo(Silence.Queued));
         Assert.That(Judge(1, new TcpInfo { BytesAcked = 1_000_020, SendWindow = 32_000 }), Is.EqualTo(Silence.Queued));
         Assert.That(Judge(2, new TcpInfo { BytesAcked = 1_000_030, SendWindow = 64_000 }), Is.EqualTo(Silence.Queued));
-        Assert.That(Judge(3, new TcpInfo { BytesAcked = 1_000_040, SendWindow = 64_000 }), Is.EqualTo(Silence.Missed), "it has read everything");
+        Assert.That(Judge(4, new TcpInfo { BytesAcked = 1_000_040, SendWindow = 64_000 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(5, new TcpInfo { BytesAcked = 1_000_050, SendWindow = 64_000 }), Is.EqualTo(Silence.Missed), "it has read everything");
+    }
+
+    /// <summary>Over loopback a kernel opens the window only when half of its buffer is free: a step of 64 KB, 2 s at 32 KB/s.</summary>
+    [Test]
+    public void A_program_that_reads_in_long_steps_has_twice_the_longest_for_the_last()
+    {
+        Assert.That(Judge(0, new TcpInfo { BytesAcked = 64_000, NotSent = 190_000 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(1, new TcpInfo { BytesAcked = 64_000, NotSent = 190_000 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(2, new TcpInfo { BytesAcked = 128_000, NotSent = 130_000 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(3, new TcpInfo { BytesAcked = 128_000, NotSent = 130_000 }), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(4, new TcpInfo { BytesAcked = 260_000 }), Is.EqualTo(Silence.Queued));
+        for (int second = 5; second <= 8; second++)
+            Assert.That(Judge(second, new TcpInfo { BytesAcked = 260_000 }), Is.EqualTo(Silence.Queued), $"{second} s");
+        Assert.That(Judge(9, new TcpInfo { BytesAcked = 260_000 }), Is.EqualTo(Silence.Missed));
+    }
+
+    [Test]
+    public void What_was_seen_in_an_earlier_silence_does_not_count()
+    {
+        Judge(0, new TcpInfo { BytesAcked = 1000 });
+
+        Assert.That(Judge(100, new TcpInfo { BytesAcked = 900_000 }), Is.EqualTo(Silence.Missed), "it was talkative meanwhile");
     }
 
     [Test]

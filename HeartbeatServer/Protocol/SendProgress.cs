@@ -19,9 +19,14 @@ internal sealed class SendProgress
     /// <summary>In bytes, between two looks. Fewer may be nothing but our own pings, which a frozen peer's kernel acknowledges as well.</summary>
     private const int MoreThanPings = 1024;
 
+    // What the last look saw; and when it was, if it was not too long ago to compare with.
     private ulong _acked;
     private uint _window;
-    private bool _looked;
+    private TimeSpan? _lookedAt;
+
+    // When the peer was seen to read last, and the longest time between two such moments: it reads in steps as long as that.
+    private TimeSpan _readAt;
+    private TimeSpan _longestStep;
 
     /// <summary>When the peer's kernel is known to have taken bytes last; or when <see cref="Begin"/> was called.</summary>
     public TimeSpan LastMove { get; private set; }
@@ -38,9 +43,18 @@ internal sealed class SendProgress
     {
         bool isPending = tcp.NotSent > 0 || tcp.Unacknowledged > 0;
         // Without an earlier look nothing is known of progress; and without bytes on their way none is owed.
-        if ((_looked && tcp.BytesAcked > _acked) || !isPending)
+        if ((_lookedAt is not null && tcp.BytesAcked > _acked) || !isPending)
             LastMove = now;
-        (_acked, _window, _looked) = (tcp.BytesAcked, tcp.SendWindow, true);
+        if (_lookedAt is null)
+        {
+            (_readAt, _longestStep) = (now, TimeSpan.Zero);
+        }
+        else if (tcp.BytesAcked > _acked + MoreThanPings || tcp.SendWindow > _window + MoreThanPings)
+        {
+            TimeSpan step = now - _readAt;
+            (_readAt, _longestStep) = (now, step > _longestStep ? step : _longestStep);
+        }
+        (_acked, _window, _lookedAt) = (tcp.BytesAcked, tcp.SendWindow, now);
         return isPending;
     }
 
@@ -50,13 +64,17 @@ internal sealed class SendProgress
     /// <param name="beat">Time between two pings: a peer's kernel that acknowledges nothing for longer is silent.</param>
     public Silence Judge(in TcpInfo tcp, TimeSpan now, TimeSpan beat)
     {
-        // The peer reads: its kernel took more than pings, or has more room than before. The ping is still behind what it reads.
-        bool reads = _looked && (tcp.BytesAcked > _acked + MoreThanPings || tcp.SendWindow > _window + MoreThanPings);
-        if (!_looked)
+        // The last look was about another silence.
+        if (now - _lookedAt > 2 * beat)
+            _lookedAt = null;
+        if (_lookedAt is null)
             LastMove = now;
         Look(tcp, now);
         if (tcp.IsSilent(beat))
             return Silence.Missed;
-        return tcp.NotSent > 0 || reads ? Silence.Queued : Silence.Missed;
+        if (tcp.NotSent > 0)
+            return Silence.Queued;
+        // All of it has left. The peer may still have to read what came before the ping: in steps, and the next may take twice as long as the longest.
+        return _longestStep > TimeSpan.Zero && now - _readAt <= 2 * _longestStep ? Silence.Queued : Silence.Missed;
     }
 }

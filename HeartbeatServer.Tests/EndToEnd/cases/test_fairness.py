@@ -31,12 +31,12 @@ def expect_echoed(clients: list[Running], server: Server) -> None:
 
 
 def test_clients_that_read_slowly_get_their_whole_echo(lab: Lab) -> None:
-    with lab.server("--ping", "500ms", "--timeout", "250ms", "--write-timeout", "3s") as server:
+    with lab.server("--ping", "500ms", "--timeout", "250ms", "--write-timeout", "10s") as server:
         expect_echoed([slow_reader(lab, server, "127.0.0.1", 256 << 10, 32 << 10) for _ in range(12)], server)
 
 
 def test_on_a_slow_line_a_client_gets_its_whole_echo(lab: Lab) -> None:
-    with other_host() as host, lab.server("--ping", "500ms", "--timeout", "250ms", "--write-timeout", "3s", host=HERE) as server:
+    with other_host() as host, lab.server("--ping", "500ms", "--timeout", "250ms", "--write-timeout", "10s", host=HERE) as server:
         host.slow_down("64kbit")
         expect_echoed([slow_reader(lab, server, HERE, 96 << 10, 1 << 30, *host.inside())], server)
 

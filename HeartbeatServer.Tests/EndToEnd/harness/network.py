@@ -32,13 +32,11 @@ class OtherHost:
         self.run(need("ip"), "-n", self.name, "link", "set", f"{self.name}b", "down")
 
     def lose_everything(self, lose: bool) -> None:
-        """Packets from here are dropped without a word, and later are not."""
-        device = ["dev", f"{self.name}a", "root"]
+        """The other host takes no packet, without a word, and later it does."""
         if lose:
-            # The least that a token bucket can be told: a rate and a burst that no packet fits into.
-            self.run(need("tc"), "qdisc", "add", *device, "tbf", "rate", "8bit", "burst", "1", "limit", "1")
+            self.run(*self.inside(), need("nft"), "add table inet lost; add chain inet lost packets { type filter hook input priority 0; policy drop; }")
         else:
-            self.run(need("tc"), "qdisc", "del", *device)
+            self.run(*self.inside(), need("nft"), "delete table inet lost")
 
     def slow_down(self, rate: str) -> None:
         """The line from here to there, as slow as a telephone: 64kbit, say."""
