@@ -36,6 +36,7 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         408 => "Request Timeout",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
         _ => "",
     };
 }

@@ -2,13 +2,17 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from harness.clients import Running, waiting_client
 from harness.expect import eventually, expect, expect_that
-from harness.lab import Lab
+from harness.lab import Lab, elsewhere
 from harness.network import HERE, other_host
 from harness.paths import CLIENTS
 from harness.peer import Peer, frame, upgrade_request
@@ -44,7 +48,7 @@ def test_on_a_slow_line_a_client_gets_its_whole_echo(lab: Lab) -> None:
 def test_after_an_outage_that_healed_everybody_is_there(lab: Lab) -> None:
     """TCP's own backoff is shorter than the server's patience (Linux 6.15)."""
     if tuple(int(part) for part in os.uname().release.split(".")[:2]) < (6, 15):
-        return
+        pytest.skip("the kernel has no limit for the time between two retransmissions: Linux 6.15 has")
     with other_host() as host, lab.server("--ping", "5s", "--log-level", "debug", host=HERE) as server:
         clients = [waiting_client(lab, server, HERE, *host.inside()) for _ in range(3)]
         pongs = len(server.lines("pong, round trip"))
@@ -90,3 +94,36 @@ def test_with_no_pings_a_host_that_is_gone_is_found_all_the_same(lab: Lab) -> No
         expect_that("a keep-alive timer on the connection", "timer:(keepalive," in keepalive, keepalive)
         client.vanish()
         server.wait_for_ends(1)
+
+
+def hold_half_open(port: int, seconds: float, rate: int) -> None:
+    """Connects again and again, sends nothing, and keeps each connection."""
+    held = []
+    start = time.monotonic()
+    while (passed := time.monotonic() - start) < seconds:
+        while len(held) < passed * rate:
+            try:
+                held.append(socket.create_connection(("127.0.0.1", port), 1))
+            except OSError:
+                held.append(None)
+        time.sleep(0.005)
+
+
+@pytest.mark.door
+def test_half_open_requests_lock_no_newcomer_out(lab: Lab) -> None:
+    with lab.server(descriptors=600) as server, ThreadPoolExecutor(1) as pool:
+        members = [Peer(server.port) for _ in range(20)]
+        flood = pool.submit(elsewhere, hold_half_open, server.port, 5.0, 400)
+        time.sleep(2.0)
+        for _ in range(10):
+            start = time.monotonic()
+            with Peer(server.port, source="127.0.0.9") as newcomer:
+                newcomer.send(frame("text", b"let me in"))
+                expect("echo", newcomer.data(), ("text", b"let me in"))
+                newcomer.goodbye()
+            expect_that("a newcomer to be served within a second", time.monotonic() - start < 1, time.monotonic() - start)
+            time.sleep(0.1)
+        flood.result()
+        for peer in members:
+            peer.goodbye()
+        expect("causes", {end["Cause"] for end in server.ends()}, {"client_closed"})

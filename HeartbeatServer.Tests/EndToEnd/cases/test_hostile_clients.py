@@ -51,7 +51,7 @@ def stuff(port: int, clients: int, seconds: float, bytes_a_second: int, payload:
 @pytest.mark.parametrize("bytes_a_second", [0, 1], ids=["nothing", "a byte a second"])
 def test_20_clients_that_hardly_read_their_echoes(lab: Lab, bytes_a_second: int) -> None:
     clients = 20
-    with lab.hostile("--ping", "1s") as server:
+    with lab.hostile("--ping", "1s", "--write-timeout", f"{WRITE_TIMEOUT:g}s") as server:
         before = len(server.ends())
         elsewhere(stuff, server.port, clients, 25, bytes_a_second, 100_000)
         ends = server.wait_for_ends(before + clients)[before:before + clients]
@@ -121,7 +121,7 @@ def flood(port: int, pings: int) -> None:
 
 
 def test_ping_floods(lab: Lab) -> None:
-    with lab.hostile("--ping", "10s") as server:
+    with lab.hostile("--ping", "10s", "--write-timeout", f"{WRITE_TIMEOUT:g}s") as server:
         before = len(server.ends())
         elsewhere(flood, server.port, 200_000)
         elsewhere(deaf_flood, server.port, 25.0)
