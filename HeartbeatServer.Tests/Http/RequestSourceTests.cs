@@ -186,7 +186,7 @@ public sealed class RequestSourceTests(RequestsFrom from)
             string upgrade = "";
             try
             {
-                await request.UpgradeAsync(ScriptedPeer.Key);
+                await request.UpgradeAsync(ScriptedPeer.Key, protocol: null);
             }
             catch (IOException e)
             {

@@ -19,6 +19,7 @@ public sealed class CommandLineTests
         new("--max-connections", "5000", "5000", options => options.MaxConnections, ["-1", "many"], "a whole number from 0"),
         new("--max-connections-per-ip", "20", "20", options => options.MaxConnectionsPerIp, ["-1", "1.5"], "a whole number from 0"),
         new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
+        new("--subprotocol", "mqtt", "mqtt", options => options.Subprotocol, ["a b", "a/b", "ü"], "the name of a subprotocol"),
         new("--trust-proxy", "10.0.0.0/8", "10.0.0.0/8", options => options.TrustProxy, ["10.0.0.0/33", "proxy", "10.0.0.0/40"], "an address or a network"),
         new("--write-timeout", "2s", "00:00:02", options => options.WriteTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
@@ -179,6 +180,19 @@ public sealed class CommandLineTests
 
         Assert.That($"{_served!.AllowOrigin}", Is.EqualTo("https://a.example,*.b.example,null"));
         Assert.That($"{_served.TrustProxy}", Is.EqualTo("10.0.0.0/8,192.0.2.1/32"));
+    }
+
+    [Test]
+    public async Task None_stands_alone_among_the_subprotocols([Values] bool fromEnvironment)
+    {
+        _environment["HEARTBEAT_SUBPROTOCOL"] = fromEnvironment ? "mqtt,none" : "";
+
+        Assert.That(await RunAsync(fromEnvironment ? [] : ["--subprotocol", "none", "--subprotocol", "mqtt"]), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.StartWith("--subprotocol: '").And.Contain("The word none stands alone."));
+        AssertNothingStarted();
+
+        Assert.That(await RunAsync("--subprotocol", "none"), Is.Zero);
+        Assert.That($"{_served!.Subprotocol}", Is.EqualTo("none"));
     }
 
     [Test]

@@ -102,32 +102,47 @@ public sealed class HandshakeTests
     [Test]
     public void The_response_accepts_the_key_of_the_RFC()
     {
-        var response = new byte[Handshake.ResponseSize + 8];
-
-        int written = Handshake.WriteResponse(SampleKey, response);
-
-        Assert.That(written, Is.EqualTo(Handshake.ResponseSize));
         Assert.That(
-            Encoding.ASCII.GetString(response, 0, written),
+            Encoding.ASCII.GetString(Handshake.Response(SampleKey, protocol: null)),
             Is.EqualTo(
                 "HTTP/1.1 101 Switching Protocols\r\n"
                 + "Upgrade: websocket\r\n"
                 + "Connection: Upgrade\r\n"
                 + "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                 + "\r\n"));
-        Assert.That(response[written..], Is.All.Zero);
     }
 
     [TestCase("AQIDBAUGBwgJCgsMDQ4PEA==", "C/0nmHhBztSRGR1CwL6Tf4ZjwpY=")]
     [TestCase("x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk=")]
     public void The_response_accepts_other_well_known_keys(string key, string accept)
     {
-        var response = new byte[Handshake.ResponseSize];
+        string response = Encoding.ASCII.GetString(Handshake.Response(key, protocol: null));
 
-        Handshake.WriteResponse(key, response);
-
-        Assert.That(Encoding.ASCII.GetString(response), Does.Contain($"Sec-WebSocket-Accept: {accept}\r\n\r\n"));
+        Assert.That(response, Does.Contain($"Sec-WebSocket-Accept: {accept}\r\n\r\n"));
     }
+
+    [Test]
+    public void The_response_has_the_subprotocol_that_is_spoken()
+    {
+        string response = Encoding.ASCII.GetString(Handshake.Response(SampleKey, "graphql-transport-ws"));
+
+        Assert.That(response, Does.EndWith("xOo=\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"));
+    }
+
+    [TestCase("a\r\nSet-Cookie: x=y")]
+    [TestCase("a b")]
+    [TestCase("")]
+    public void The_response_takes_nothing_but_a_token(string protocol) =>
+        Assert.That(() => Handshake.Response(SampleKey, protocol), Throws.ArgumentException);
+
+    [TestCase("mqtt")]
+    [TestCase("graphql-transport-ws, graphql-ws")]
+    public void A_request_may_offer_subprotocols(string protocol) => Assert.That(Handshake.Check(Good with { Protocol = protocol }), Is.Null);
+
+    [TestCase("a b")]
+    [TestCase("mqtt, a/b")]
+    public void A_request_that_offers_what_is_no_token_is_refused_with_400(string protocol) =>
+        AssertRefused(Good with { Protocol = protocol }, 400, "list of tokens");
 
     private static void AssertRefused(UpgradeRequest request, int status, string reason)
     {

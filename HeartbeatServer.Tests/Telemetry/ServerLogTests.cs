@@ -110,6 +110,17 @@ public sealed class ServerLogTests
     }
 
     [Test]
+    public void An_end_says_how_many_offered_subprotocols_were_not_spoken()
+    {
+        var end = new Disconnect(DisconnectCause.ClientVanished, "FIN");
+        _log.Ended(7, Remote, end, new ConnectionFigures { OffersNotSpoken = 3 });
+        _log.Ended(8, Remote, end, default);
+
+        Assert.That(_sink.Lines[0], Does.Contain(" | 3 subprotocol(s) offered, none spoken | "));
+        Assert.That(_sink.Lines[1], Does.Not.Contain("subprotocol"));
+    }
+
+    [Test]
     public void An_end_without_a_round_trip_says_so()
     {
         _log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), Figures(default));

@@ -73,6 +73,9 @@ internal sealed class Connection : WheelEntry
     /// <summary>Whether the other end of the TCP connection is a proxy: then the kernel knows the proxy, and not the client.</summary>
     public bool IsBehindProxy { get; init; }
 
+    /// <summary>How many subprotocols the client offered, if none of them is spoken.</summary>
+    public int OffersNotSpoken { get; init; }
+
     /// <summary>When, as <see cref="TimingWheel.Now"/>.</summary>
     public TimeSpan Opened { get; }
 
@@ -98,7 +101,8 @@ internal sealed class Connection : WheelEntry
                 SinceLastByte: now > _heartbeat.LastReceived ? now - _heartbeat.LastReceived : TimeSpan.Zero,
                 LastPongLate: _heartbeat.LastPongLate,
                 CloseSent: _outbox.IsClosed,
-                OtherPongs: _heartbeat.OtherPongs);
+                OtherPongs: _heartbeat.OtherPongs,
+                OffersNotSpoken: OffersNotSpoken);
         }
     }
 

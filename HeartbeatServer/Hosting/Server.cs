@@ -56,7 +56,7 @@ internal sealed class Server : IAsyncDisposable
     public void Start()
     {
         // The first hash loads the system's library for it: now, and not when there is no descriptor left to load it with.
-        Handshake.WriteResponse("dGhlIHNhbXBsZSBub25jZQ==", new byte[Handshake.ResponseSize]);
+        Handshake.Response("dGhlIHNhbXBsZSBub25jZQ==", protocol: null);
         try
         {
             _requests.Bind();
@@ -151,11 +151,13 @@ internal sealed class Server : IAsyncDisposable
     private async Task<bool> UpgradeAsync(HttpRequest request, IPAddress address)
     {
         EndPoint remote = RemoteOf(request.Remote, address);
+        string[] offers = Subprotocols.Offers(request.Head["Sec-WebSocket-Protocol"])!;
+        string? protocol = _options.Subprotocol.Choose(offers);
         EventLoop loop = request.Loop;
         Transport transport;
         try
         {
-            transport = await request.UpgradeAsync(request.Head["Sec-WebSocket-Key"]!);
+            transport = await request.UpgradeAsync(request.Head["Sec-WebSocket-Key"]!, protocol);
         }
         catch (IOException e)
         {
@@ -166,6 +168,7 @@ internal sealed class Server : IAsyncDisposable
         var connection = new Connection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
         {
             IsBehindProxy = remote is ForwardedEndPoint,
+            OffersNotSpoken = protocol is null ? offers.Length : 0,
         };
         int count = _table.Add(connection);
         _metrics.CountOpened(count);

@@ -50,9 +50,10 @@ internal abstract class HttpRequest
 
     /// <summary>Answers 101 to a request that passed <see cref="Handshake.Check"/> and takes its connection.</summary>
     /// <param name="key">Its Sec-WebSocket-Key.</param>
+    /// <param name="protocol">The one of its offered subprotocols that is spoken; null for none.</param>
     /// <returns>The bytes that follow the request, both ways. Owns the connection.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
-    public abstract ValueTask<Transport> UpgradeAsync(string key);
+    public abstract ValueTask<Transport> UpgradeAsync(string key, string? protocol);
 
     /// <summary>Closes the connection, whatever was or was not answered, unless it was upgraded.</summary>
     public void Abort()
@@ -73,15 +74,15 @@ internal abstract class HttpRequest
     /// <param name="transport">Of the connection; nobody else's any more.</param>
     /// <param name="early">Frames that came along with the request, too early but not lost.</param>
     /// <param name="key">See <see cref="UpgradeAsync"/>.</param>
-    protected static async ValueTask<Transport> SwitchProtocolsAsync(SocketTransport transport, ReadOnlyMemory<byte> early, string key)
+    /// <param name="protocol">See <see cref="UpgradeAsync"/>.</param>
+    protected static async ValueTask<Transport> SwitchProtocolsAsync(
+        SocketTransport transport, ReadOnlyMemory<byte> early, string key, string? protocol)
     {
         if (!early.IsEmpty)
             transport.Unread(early.ToArray());
         try
         {
-            var response = new byte[Handshake.ResponseSize];
-            Handshake.WriteResponse(key, response);
-            await transport.WriteAsync(response);
+            await transport.WriteAsync(Handshake.Response(key, protocol));
             return transport;
         }
         catch

@@ -209,11 +209,11 @@ internal sealed class PendingRequest : WheelEntry
     {
         public override ReadOnlyMemory<byte> Received => pending._received;
 
-        public override ValueTask<Transport> UpgradeAsync(string key)
+        public override ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {
             SocketTransport transport = stream.Take() ?? throw new IOException("the client has gone");
             reader.Forget();
-            return SwitchProtocolsAsync(transport, Received[pending._headLength..], key);
+            return SwitchProtocolsAsync(transport, Received[pending._headLength..], key, protocol);
         }
 
         protected override void BeforeClose() => stream.StopWaiting();

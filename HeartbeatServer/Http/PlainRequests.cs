@@ -109,7 +109,7 @@ internal sealed class PlainRequests(
         : HttpRequest(context, head, remote, loop)
     {
         /// <remarks>AcceptWebSocketAsync would answer an offered subprotocol with an empty one, which browsers refuse.</remarks>
-        public override ValueTask<Transport> UpgradeAsync(string key)
+        public override ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {
             ReadOnlyMemory<byte> early = connection.ReadTooEarly;
             Socket socket = connection.TakeSocket() ?? throw new IOException("the client has gone");
@@ -124,7 +124,7 @@ internal sealed class PlainRequests(
                 throw new IOException(e.Message, e);
             }
 #pragma warning disable CA2000 // The caller's, or closed if the 101 cannot be sent.
-            return SwitchProtocolsAsync(Loop.Attach(socket), early, key);
+            return SwitchProtocolsAsync(Loop.Attach(socket), early, key, protocol);
 #pragma warning restore CA2000
         }
 
@@ -138,11 +138,12 @@ internal sealed class PlainRequests(
     {
         private bool _isUpgraded;
 
-        public override async ValueTask<Transport> UpgradeAsync(string key)
+        public override async ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {
             // As above.
-            Context.Request.Headers.Remove("Sec-WebSocket-Protocol");
-            HttpListenerWebSocketContext upgraded = await Context.AcceptWebSocketAsync(null, Timeout.InfiniteTimeSpan);
+            if (protocol is null)
+                Context.Request.Headers.Remove("Sec-WebSocket-Protocol");
+            HttpListenerWebSocketContext upgraded = await Context.AcceptWebSocketAsync(protocol, Timeout.InfiniteTimeSpan);
             _isUpgraded = true;
             return new WindowsTransport(HttpListenerInternals.StreamOf(upgraded.WebSocket));
         }

@@ -116,6 +116,8 @@ internal sealed class CommandLine(Func<string, string?> environment)
     {
         if (options.Admin is { } admin && admin.Overlaps(options.Address))
             errors.Add($"--admin: '{admin}' has the port of --port, {options.Port}. The admin listener needs one of its own.");
+        if (options.Subprotocol.IsContradiction)
+            errors.Add($"--subprotocol: '{options.Subprotocol}' names subprotocols, and none. The word none stands alone.");
         if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
             return options;
         // A short --ping alone is no mistake: the default timeout follows it down.

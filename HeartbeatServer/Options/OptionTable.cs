@@ -35,6 +35,8 @@ internal static class OptionTable
             Number(0, int.MaxValue), o => o.MaxConnectionsPerIp, (o, count) => o with { MaxConnectionsPerIp = count }),
         Many("--allow-origin", "origin", "pages that may connect, others get 403: https://app.example.com, *.example.com, null; requests without Origin pass",
             Origin, o => o.AllowOrigin, (o, origins) => o with { AllowOrigin = new AllowedOrigins(origins) }),
+        Many("--subprotocol", "name", "subprotocols that are spoken: the first of a client's offers that is among them; none to speak none",
+            Subprotocol, o => o.Subprotocol, (o, names) => o with { Subprotocol = new Subprotocols(names) }),
         Many("--trust-proxy", "network", "proxies whose X-Forwarded-For or Forwarded names the client: 10.0.0.0/8, 127.0.0.1",
             Network, o => o.TrustProxy, (o, networks) => o with { TrustProxy = new TrustedProxies(networks) }),
         One("--handshake-timeout", "duration", "a TCP connection that has not finished its HTTP request by then is closed",

@@ -39,6 +39,9 @@ internal sealed record ServerOptions
 
     /// <inheritdoc cref="MaxConnections"/>
     public int MaxConnectionsPerIp { get; init; }
+
+    /// <summary>Which subprotocols are spoken.</summary>
+    public Subprotocols Subprotocol { get; init; } = Subprotocols.Any;
     public AllowedOrigins AllowOrigin { get; init; } = AllowedOrigins.Any;
     public TrustedProxies TrustProxy { get; init; } = TrustedProxies.None;
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);

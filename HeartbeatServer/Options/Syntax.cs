@@ -40,6 +40,14 @@ internal static class Syntax
         },
         origin => origin);
 
+    public static Syntax<string> Subprotocol { get; } = new(
+        (text, out name) =>
+        {
+            name = text;
+            return RequestHead.IsToken(text) ? null : "the name of a subprotocol, such as mqtt or graphql-transport-ws, or none";
+        },
+        name => name);
+
     public static Syntax<IPNetwork> Network { get; } = new(
         (text, out network) =>
             TrustedProxies.TryParse(text, out network) ? null : "an address or a network, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8",

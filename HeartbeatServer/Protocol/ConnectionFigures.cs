@@ -16,6 +16,7 @@ namespace HeartbeatServer.Protocol;
 /// <param name="LastPongLate">Whether its last pong came after its deadline.</param>
 /// <param name="CloseSent">Whether our Close frame was sent.</param>
 /// <param name="OtherPongs">With another payload than one of our pings has.</param>
+/// <param name="OffersNotSpoken">Subprotocols that the client offered, if none of them is spoken.</param>
 internal readonly record struct ConnectionFigures(
     TimeSpan Age,
     ulong Pings,
@@ -31,7 +32,8 @@ internal readonly record struct ConnectionFigures(
     TimeSpan SinceLastByte,
     bool LastPongLate = false,
     bool CloseSent = false,
-    int OtherPongs = 0)
+    int OtherPongs = 0,
+    int OffersNotSpoken = 0)
 {
     /// <summary>Whether it answers, but not as RFC 6455 section 5.5.3 has it: a pong carries the payload of its ping.</summary>
     public bool AnswersOtherwise => Pings > 0 && Pongs == 0 && OtherPongs > 0;

@@ -1,4 +1,3 @@
-using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using HeartbeatServer.Connections;
@@ -14,7 +13,11 @@ namespace HeartbeatServer.Protocol;
 /// <param name="Version">The Sec-WebSocket-Version header, or null.</param>
 /// <param name="Key">The Sec-WebSocket-Key header, or null.</param>
 internal readonly record struct UpgradeRequest(
-    string Method, bool IsHttp11, bool HasBody, string? Connection, string? Upgrade, string? Version, string? Key);
+    string Method, bool IsHttp11, bool HasBody, string? Connection, string? Upgrade, string? Version, string? Key)
+{
+    /// <summary>All lines of the Sec-WebSocket-Protocol header, joined, or null.</summary>
+    public string? Protocol { get; init; }
+}
 
 /// <summary>The opening handshake, server side (RFC 6455 section 4.2).</summary>
 internal static class Handshake
@@ -22,14 +25,7 @@ internal static class Handshake
     /// <summary>The only version that there is (section 4.1).</summary>
     public const string Version = "13";
 
-    /// <summary>Bytes of <see cref="WriteResponse"/>.</summary>
-    public static readonly int ResponseSize = ResponseHead.Length + AcceptSize + 4;
-
     private const int KeySize = 24;
-    private const int AcceptSize = 28;
-
-    private static ReadOnlySpan<byte> ResponseHead =>
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "u8;
 
     /// <summary>Every rule of section 4.2.1 that a request to the right path must keep, in the order of their status.</summary>
     /// <returns>Null if the request may be upgraded.</returns>
@@ -51,22 +47,25 @@ internal static class Handshake
             return new Refusal(RefusalReason.BadRequest, "Sec-WebSocket-Key must be 16 bytes in Base64");
         if (request.HasBody)
             return new Refusal(RefusalReason.BadRequest, "an upgrade request must not have a body");
+        if (Subprotocols.Offers(request.Protocol) is null)
+            return new Refusal(RefusalReason.BadRequest, "Sec-WebSocket-Protocol must be a list of tokens");
         return null;
     }
 
-    /// <summary>Writes the 101 response (section 4.2.2). No extension and no subprotocol is accepted.</summary>
+    /// <summary>The 101 response (section 4.2.2). No extension is accepted.</summary>
     /// <param name="key">A key that passed <see cref="Check"/>.</param>
-    /// <param name="destination">At least <see cref="ResponseSize"/> bytes.</param>
-    /// <returns>The bytes written.</returns>
-    public static int WriteResponse(string key, Span<byte> destination)
+    /// <param name="protocol">The one of the offered subprotocols that is spoken; null for none.</param>
+    /// <exception cref="ArgumentException">The subprotocol is no token: it could bring lines of its own into the response.</exception>
+    public static byte[] Response(string key, string? protocol)
     {
-        ResponseHead.CopyTo(destination);
-        WriteAccept(key, destination.Slice(ResponseHead.Length, AcceptSize));
-        "\r\n\r\n"u8.CopyTo(destination[(ResponseHead.Length + AcceptSize)..]);
-        return ResponseSize;
+        if (protocol is not null && !RequestHead.IsToken(protocol))
+            throw new ArgumentException("The subprotocol is no token.", nameof(protocol));
+        string chosen = protocol is null ? "" : $"Sec-WebSocket-Protocol: {protocol}\r\n";
+        return Encoding.ASCII.GetBytes(
+            $"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {Accept(key)}\r\n{chosen}\r\n");
     }
 
-    private static void WriteAccept(string key, Span<byte> destination)
+    private static string Accept(string key)
     {
         ReadOnlySpan<byte> guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"u8;
         Span<byte> text = stackalloc byte[KeySize + guid.Length];
@@ -76,7 +75,7 @@ internal static class Handshake
 #pragma warning disable CA5350 // The protocol asks for SHA-1; it protects nothing (section 10.3).
         SHA1.HashData(text, hash);
 #pragma warning restore CA5350
-        Base64.EncodeToUtf8(hash, destination, out _, out _);
+        return Convert.ToBase64String(hash);
     }
 
     private static bool IsKey(string key)

@@ -70,7 +70,13 @@ internal sealed class RequestHead
 
     /// <summary>What decides over an upgrade.</summary>
     public UpgradeRequest Upgrade => new(
-        Method, MinorVersion >= 1, HasBody, this["Connection"], this["Upgrade"], this["Sec-WebSocket-Version"], this["Sec-WebSocket-Key"]);
+        Method, MinorVersion >= 1, HasBody, this["Connection"], this["Upgrade"], this["Sec-WebSocket-Version"], this["Sec-WebSocket-Key"])
+    {
+        Protocol = this["Sec-WebSocket-Protocol"],
+    };
+
+    /// <summary>RFC 9110 section 5.6.2: a name that needs no quotes.</summary>
+    public static bool IsToken(ReadOnlySpan<char> text) => text.Length > 0 && !text.ContainsAnyExcept(TokenCharacters);
 
     /// <summary>Looks for the end of a head, and for what no head can have.</summary>
     /// <param name="bytes">All that came so far.</param>
@@ -264,7 +270,5 @@ internal sealed class RequestHead
         return !host.ContainsAnyExcept(HostCharacters) && (colon < 0 || !rest[(colon + 1)..].ContainsAnyExceptInRange('0', '9'));
     }
 
-    private static bool IsToken(ReadOnlySpan<char> text) => text.Length > 0 && !text.ContainsAnyExcept(TokenCharacters);
-
-    private static Refusal Bad(string text) => new(RefusalReason.BadRequest, text);
+        private static Refusal Bad(string text) => new(RefusalReason.BadRequest, text);
 }

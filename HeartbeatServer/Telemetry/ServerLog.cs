@@ -55,6 +55,9 @@ internal sealed class ServerLog(ILogger logger)
         Add("pings {Pings} pongs {Pongs} missed {Missed} late {Late} | ", figures.Pings, figures.Pongs, figures.Missed, figures.Late);
         if (figures.AnswersOtherwise)
             Add("answers pings with another payload, {OtherPongs} times | ", figures.OtherPongs);
+        // A count alone: clients put tokens into what they offer.
+        if (figures.OffersNotSpoken > 0)
+            Add("{OffersNotSpoken} subprotocol(s) offered, none spoken | ", figures.OffersNotSpoken);
         RoundTrips times = figures.RoundTrips;
         if (times.Count > 0)
         {
