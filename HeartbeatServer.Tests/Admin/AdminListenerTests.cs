@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Tests.Support;
@@ -33,6 +35,20 @@ public sealed class AdminListenerTests
         Assert.That((await open.GetAsync("/metrics", "heartbeat:9090")).Status, Is.EqualTo(200));
         Assert.That((await open.GetAsync("/status", "heartbeat:9090")).Status, Is.EqualTo(403));
         Assert.That((await open.GetAsync("/status", "192.0.2.1:9090")).Status, Is.EqualTo(200));
+    }
+
+    [TestCase("*")]
+    [TestCase("::1")]
+    public async Task It_can_be_asked_over_IPv6(string host)
+    {
+        if (!Socket.OSSupportsIPv6)
+            Assert.Ignore("this machine has no IPv6");
+        await using AdminFixture admin = await AdminFixture.StartAsync(host);
+
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(IPAddress.IPv6Loopback, admin.Address.Port);
+        await peer.SendAsync("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+
+        Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(200));
     }
 
     [TestCase("GET", "/", 200)]

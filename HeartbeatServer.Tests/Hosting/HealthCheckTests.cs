@@ -135,6 +135,23 @@ public sealed class HealthCheckTests
         Assert.That(_output.ToString(), Does.StartWith($"unhealthy: http://[::1]:{port}/healthz: "));
     }
 
+    [TestCase("*", "127.0.0.1")]
+    [TestCase("::", "127.0.0.1")]
+    [TestCase("0.0.0.0", "127.0.0.1")]
+    [TestCase("::1", "[::1]")]
+    public async Task A_server_is_asked_where_it_listens(string host, string asked)
+    {
+        if (host.Contains(':', StringComparison.Ordinal) && !Socket.OSSupportsIPv6)
+            Assert.Ignore("this machine has no IPv6");
+        Assert.That(HostPort.TryParseHost(host, out string? bound), Is.True);
+        await using ServerFixture server = ServerFixture.Start(options => options with { Host = bound! });
+        string port = Text(server.Port);
+
+        Assert.That(await CheckAsync("--host", host, "--port", port), Is.Zero);
+
+        Assert.That(_output.ToString(), Does.StartWith($"healthy: http://{asked}:{port}/healthz answered 200 ok"));
+    }
+
     [TestCase("--port", "http")]
     [TestCase("--ping", "10s")]
     [TestCase("now")]

@@ -54,6 +54,7 @@ public sealed class BindTests(RequestsFrom source)
     [TestCase(98, "--port 80: the port is in use. Stop")]
     [TestCase(13, "--port 80: not allowed. Ports below")]
     [TestCase(99, "--host ::1: this machine has no such address.")]
+    [TestCase(97, "--host ::1: this machine has no such address.")]
     [TestCase(50, "--host ::1: the name does not resolve")]
     [TestCase(77, "--host ::1 --port 80: ")]
     public void An_error_of_the_port_names_the_option_that_is_to_be_changed(int code, string start) =>

@@ -30,7 +30,7 @@ public sealed class CommandLineTests
             "9090",
             "127.0.0.1:9090",
             options => options.Admin!,
-            ["0", "65536", "x", "127.0.0.1", "::1:9090", "a b:9090", "[::]:9090", ":9090", "http://x:9090"],
+            ["0", "65536", "x", "127.0.0.1", "::1:9090", "a b:9090", ":9090", "http://x:9090"],
             "a port from 1 to 65535, host:port"),
         new("--log-level", "debug", "Debug", options => options.LogLevel, ["loud", "2"], "one of verbose, debug, information, warning, error, fatal"),
         new("--log-format", "json", "Json", options => options.LogFormat, ["xml", "1"], "one of text, json"),
@@ -213,6 +213,10 @@ public sealed class CommandLineTests
     [TestCase("--timeout", "0")]
     [TestCase("--host", "*")]
     [TestCase("--host", "0.0.0.0")]
+    [TestCase("--host", "::")]
+    [TestCase("--host", "[::]")]
+    [TestCase("--host", "[::1]")]
+    [TestCase("--admin", "[::]:9090")]
     [TestCase("--host", "my-host.example")]
     [TestCase("--path", "/")]
     [TestCase("--max-message", "1GiB")]
@@ -260,6 +264,8 @@ public sealed class CommandLineTests
     [TestCase("--host", "127.0.0.1", "--admin", "localhost:8080")]
     [TestCase("--host", "localhost", "--admin", "8080")]
     [TestCase("--port", "9090", "--host", "::1", "--admin", "[::1]:9090")]
+    [TestCase("--host", "*", "--admin", "[::1]:8080")]
+    [TestCase("--host", "127.0.0.1", "--admin", "[::]:8080")]
     public async Task The_admin_listener_needs_a_port_of_its_own(params string[] arguments)
     {
         Assert.That(await RunAsync(arguments), Is.EqualTo(2));
@@ -269,7 +275,7 @@ public sealed class CommandLineTests
     }
 
     [TestCase("--host", "192.0.2.1", "--admin", "127.0.0.1:8080")]
-    [TestCase("--host", "*", "--admin", "[::1]:8080")]
+    [TestCase("--host", "0.0.0.0", "--admin", "[::1]:8080")]
     public async Task The_same_port_of_another_address_is_one_of_its_own(params string[] arguments) =>
         Assert.That(await RunAsync(arguments), Is.Zero, _error.ToString);
 

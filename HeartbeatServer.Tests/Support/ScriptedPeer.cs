@@ -25,21 +25,21 @@ internal sealed class ScriptedPeer : IDisposable
     public const string Key = "dGhlIHNhbXBsZSBub25jZQ==";
     public const string Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-    private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    private readonly Socket _socket;
     private readonly byte[] _part = new byte[64 * 1024];
     private byte[] _unread = [];
 
-    private ScriptedPeer()
-    {
-    }
+    private ScriptedPeer(AddressFamily family) => _socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
 
     /// <summary>As the server sees it.</summary>
     public EndPoint Address => _socket.LocalEndPoint!;
 
-    public static async Task<ScriptedPeer> ConnectAsync(int port)
+    public static Task<ScriptedPeer> ConnectAsync(int port) => ConnectAsync(IPAddress.Loopback, port);
+
+    public static async Task<ScriptedPeer> ConnectAsync(IPAddress address, int port)
     {
-        var peer = new ScriptedPeer();
-        await peer._socket.ConnectAsync(IPAddress.Loopback, port).InTime();
+        var peer = new ScriptedPeer(address.AddressFamily);
+        await peer._socket.ConnectAsync(address, port).InTime();
         return peer;
     }
 

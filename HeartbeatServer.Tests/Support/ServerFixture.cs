@@ -142,12 +142,10 @@ internal sealed class ServerFixture : IAsyncDisposable
     /// <summary>Sockets on the server's port that a process still holds, from the kernel's own table (Linux).</summary>
     private int OpenSockets()
     {
-        const string table = "/proc/self/net/tcp";
-        if (!File.Exists(table))
-            return 0;
         string local = $":{Port.ToString("X4", CultureInfo.InvariantCulture)}";
-        return File.ReadLines(table)
-            .Skip(1)
+        return new[] { "/proc/self/net/tcp", "/proc/self/net/tcp6" }
+            .Where(File.Exists)
+            .SelectMany(table => File.ReadLines(table).Skip(1))
             .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
             .Count(fields => fields[1].EndsWith(local, StringComparison.Ordinal) && fields[9] != "0");
     }

@@ -22,6 +22,7 @@ internal static class HealthCheck
         using var handler = new SocketsHttpHandler { UseProxy = false };
         using var client = new HttpClient(handler);
         using var request = new HttpRequestMessage(HttpMethod.Get, url);
+        // HttpListener's own accept loop answers 400 to an IPv6 address in the Host header.
         request.Headers.Host = HostPort.Localhost;
         using var time = new CancellationTokenSource(Timeout);
         try

@@ -20,7 +20,8 @@ internal static class BindError
         {
             98 or 48 or 10048 or 32 or 183 => $"{inUse}. Stop what listens there, or choose another port.",
             13 or 10013 or 5 => $"{notAllowed}. Ports below 1024 need a privilege.",
-            99 or 49 or 10049 => $"{host}: this machine has no such address.",
+            // The second three: the machine has no IPv6 at all.
+            99 or 49 or 10049 or 97 or 47 or 10047 => $"{host}: this machine has no such address.",
             // HttpListener's own, on every system.
             50 => $"{host}: the name does not resolve to an address.",
             _ => $"{hostAndPort}: {error.Message} (error {error.ErrorCode}).",

@@ -72,10 +72,12 @@ internal sealed class HttpPort : RequestSource
     public override void Bind()
     {
         _listener.Start();
-        IPAddress address = AddressOf(_options.Host);
+        IPAddress address = AddressOf(_options);
         try
         {
             _socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+            if (address.Equals(IPAddress.IPv6Any))
+                _socket.DualMode = true; // IPv4 comes in, too: PendingRequest has its address as one of IPv4
             // The connections inherit both.
             _socket.NoDelay = true;
             _options.Tune?.Invoke(_socket);

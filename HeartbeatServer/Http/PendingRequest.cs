@@ -60,7 +60,9 @@ internal sealed class PendingRequest : WheelEntry
     {
         (_port, _endPoint, _timeout, Loop) = (port, endPoint, timeout, loop);
         // The accept has brought the address. Later the socket may be closed, and HttpListener has forgotten it.
-        Remote = (IPEndPoint)socket.RemoteEndPoint!;
+        var remote = (IPEndPoint)socket.RemoteEndPoint!;
+        // A socket for both families has IPv4 addresses mapped into IPv6. Limits, logs and trusted proxies go by the address itself.
+        Remote = remote.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(remote.Address.MapToIPv4(), remote.Port) : remote;
         _transport = (EpollTransport)loop.Attach(socket);
         // A request that does not end must not cost those who are in their beat.
         _transport.IsLowPriority = true;

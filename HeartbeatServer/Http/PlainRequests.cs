@@ -4,6 +4,7 @@ using System.Net.WebSockets;
 using System.Runtime.Versioning;
 using System.Text;
 using HeartbeatServer.Engine;
+using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 
@@ -15,27 +16,30 @@ namespace HeartbeatServer.Http;
 /// </summary>
 /// <remarks>
 /// HttpListener accepts and reads by itself here. So a request that has begun and does not end is not timed out; a line without end is not turned away at
-/// 24 KiB; clients are let in until no descriptor is left; and <see cref="HttpRequest.Received"/> is empty.
+/// 24 KiB; clients are let in until no descriptor is left; and <see cref="HttpRequest.Received"/> is empty. Outside Windows it answers 400 to an IPv6
+/// address in the Host header. In a runtime in which its end points have changed as well, <c>*</c> is IPv4 alone.
 /// </remarks>
 internal sealed class PlainRequests(
     ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log) : RequestSource(handle, log)
 {
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
-    private HttpEndPoint? _endPoint;
+    private readonly List<HttpEndPoint> _endPoints = [];
 
     public override void Bind()
     {
         _listener.Start();
-        string host = options.Host == "*" ? "+" : options.Host;
-        if (host == "+" || !HttpListenerInternals.HasEndPoint)
+        if (!HttpListenerInternals.HasEndPoint)
         {
+            string host = options.Host is "*" or "0.0.0.0" ? "+" : new HostPort(options.Host, options.Port).UrlHost;
             _listener.Prefixes.Add($"http://{host}:{options.Port}/");
             return;
         }
-        IPAddress address = AddressOf(host);
+        // HttpListener makes sockets for one family each.
+        IPAddress[] addresses = options.Host == "*" && options.HasIPv6 ? [IPAddress.Any, IPAddress.IPv6Any] : [AddressOf(options)];
         try
         {
-            _endPoint = HttpEndPoint.Bind(_listener, address, options.Port);
+            foreach (IPAddress address in addresses)
+                _endPoints.Add(HttpEndPoint.Bind(_listener, address, options.Port));
         }
         catch (SocketException e)
         {
@@ -48,7 +52,7 @@ internal sealed class PlainRequests(
     public override void Dispose()
     {
         AbortInHand();
-        _endPoint?.Close();
+        _endPoints.ForEach(each => each.Close());
         ((IDisposable)_listener).Dispose();
     }
 

@@ -52,12 +52,17 @@ internal abstract class RequestSource : IDisposable
     /// <summary>Closes the port, and the connections of requests that are not answered. Those that were upgraded go on.</summary>
     public abstract void Dispose();
 
+    /// <summary>The address to bind. That of <c>*</c> is the one of IPv6, if there is IPv6.</summary>
     /// <exception cref="HttpListenerException">The name does not resolve.</exception>
-    protected static IPAddress AddressOf(string host)
+    protected static IPAddress AddressOf(ListenOptions options)
     {
+        if (options.Host == "*")
+            return options.HasIPv6 ? IPAddress.IPv6Any : IPAddress.Any;
+        if (IPAddress.TryParse(options.Host, out IPAddress? address))
+            return address;
         try
         {
-            return host == "*" ? IPAddress.Any : Dns.GetHostAddresses(host)[0];
+            return Dns.GetHostAddresses(options.Host)[0];
         }
         catch (SocketException e)
         {

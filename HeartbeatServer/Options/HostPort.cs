@@ -5,15 +5,19 @@ using System.Net;
 namespace HeartbeatServer.Options;
 
 /// <summary>The host and the port of a listener.</summary>
-/// <param name="Host"><c>*</c> for every IPv4 interface, an address without brackets, or a host name.</param>
+/// <param name="Host">
+/// <c>*</c> for every interface, IPv4 and IPv6; <c>0.0.0.0</c> for every IPv4 interface; another address, without brackets; or a host name.
+/// </param>
 /// <param name="Port">1 to 65535.</param>
 internal sealed record HostPort(string Host, int Port)
 {
     /// <summary>The host of an <c>--admin</c> that gives a port alone.</summary>
     public const string Loopback = "127.0.0.1";
 
-    /// <summary>HttpListener answers this Host header on every address. It answers 400 to a Host header that is an IPv6 address.</summary>
     public const string Localhost = "localhost";
+
+    /// <summary>The host that stands for every IPv4 interface.</summary>
+    private const string AnyIPv4 = "0.0.0.0";
 
     /// <summary>Whether only this machine can reach the listener. A name other than localhost may stand for any address.</summary>
     public bool IsLoopback => IsLocalhost(Host) || (IPAddress.TryParse(Host, out IPAddress? address) && IPAddress.IsLoopback(address));
@@ -22,7 +26,9 @@ internal sealed record HostPort(string Host, int Port)
     public string UrlHost => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host;
 
     /// <summary>The address at which a client on this machine reaches the listener.</summary>
-    public HostPort Local => Host == "*" ? this with { Host = Loopback } : this;
+    public HostPort Local => IsEvery ? this with { Host = Loopback } : this;
+
+    private bool IsEvery => Host is "*" or AnyIPv4;
 
     /// <summary>Reads <c>9090</c>, <c>127.0.0.1:9090</c>, <c>[::1]:9090</c>, <c>name:9090</c> or <c>*:9090</c>.</summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out HostPort? address)
@@ -37,15 +43,14 @@ internal sealed record HostPort(string Host, int Port)
         return address is not null;
     }
 
-    /// <summary>Reads an address, with or without brackets, a host name or <c>*</c>. <c>0.0.0.0</c> becomes <c>*</c>; <c>::</c> is refused.</summary>
+    /// <summary>
+    /// Reads an address, with or without brackets, a host name or <c>*</c>. <c>::</c> becomes <c>*</c>: most programs take it for both families.
+    /// </summary>
     public static bool TryParseHost(string text, [NotNullWhen(true)] out string? host)
     {
-        host = text switch
-        {
-            "*" or "0.0.0.0" => "*",
-            "::" or "[::]" => null,
-            _ => Uri.CheckHostName(text) == UriHostNameType.Unknown ? null : text.Trim('[', ']'),
-        };
+        host = text == "*" || Uri.CheckHostName(text) != UriHostNameType.Unknown ? text.Trim('[', ']') : null;
+        if (IPAddress.TryParse(host, out IPAddress? address) && address.Equals(IPAddress.IPv6Any))
+            host = "*";
         return host is not null;
     }
 
@@ -55,7 +60,7 @@ internal sealed record HostPort(string Host, int Port)
     /// <summary>The URL at which a browser on this machine finds a path of the listener.</summary>
     /// <param name="scheme"><c>http</c> or <c>ws</c>.</param>
     /// <param name="path">Begins with a slash.</param>
-    public string Url(string scheme, string path) => $"{scheme}://{(Host is "*" or "::1" ? Localhost : UrlHost)}:{Port}{path}";
+    public string Url(string scheme, string path) => $"{scheme}://{(IsEvery ? Localhost : UrlHost)}:{Port}{path}";
 
     public override string ToString() => $"{UrlHost}:{Port}";
 
@@ -63,7 +68,9 @@ internal sealed record HostPort(string Host, int Port)
     private static bool Covers(string host, string other)
     {
         (host, other) = (IsLocalhost(host) ? Loopback : host, IsLocalhost(other) ? Loopback : other);
-        return host.Equals(other, StringComparison.OrdinalIgnoreCase) || (host == "*" && !other.Contains(':', StringComparison.Ordinal));
+        return host == "*"
+            || host.Equals(other, StringComparison.OrdinalIgnoreCase)
+            || (host == AnyIPv4 && !other.Contains(':', StringComparison.Ordinal));
     }
 
     private static bool IsLocalhost(string host) => host.Equals(Localhost, StringComparison.OrdinalIgnoreCase);

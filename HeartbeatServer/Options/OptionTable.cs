@@ -15,7 +15,7 @@ internal static class OptionTable
     [
         One("--port", "port", "TCP port to listen on, 1 to 65535",
             Number(1, 65535), o => o.Port, (o, port) => o with { Port = port }),
-        One("--host", "address", "address or host name to bind; * is every IPv4 interface",
+        One("--host", "address", "address or host name to bind; * is every interface (IPv4 and IPv6), 0.0.0.0 every IPv4 interface",
             Host, o => o.Host, (o, host) => o with { Host = host }),
         One("--path", "path", "where upgrades are accepted",
             UrlPath, o => o.Path, (o, path) => o with { Path = path }),

@@ -20,7 +20,7 @@ internal static class Syntax
     public static Syntax<bool> Flag { get; } = Word(StringComparison.OrdinalIgnoreCase, ("true", true), ("false", false));
 
     public static Syntax<string> Host { get; } = new(
-        (text, out host) => HostPort.TryParseHost(text, out host) ? null : "an address, a host name or * (every IPv4 interface)",
+        (text, out host) => HostPort.TryParseHost(text, out host) ? null : "an address, a host name or * (every interface, IPv4 and IPv6)",
         host => host);
 
     /// <summary>Null, written <c>off</c>, is no address.</summary>
