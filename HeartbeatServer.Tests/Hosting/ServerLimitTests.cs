@@ -131,6 +131,26 @@ public sealed class ServerLimitTests(RequestsFrom source)
     }
 
     [Test]
+    public async Task Proxy_headers_that_disagree_are_told_once_with_what_to_do()
+    {
+        Assert.That(TrustedProxies.TryParse("127.0.0.1", out System.Net.IPNetwork loopback), Is.True);
+        await using ServerFixture server = ServerFixture.Start(
+            options => options with { TrustProxy = new TrustedProxies([loopback]) }, source: source);
+
+        await server.RequestAsync(From("proto=https"));
+        Assert.That(server.Log.Containing("name different clients"), Is.Empty);
+        await server.Log.WithAsync("#1 192.0.2.1 via 127.0.0.1:");
+        for (int i = 0; i < 3; i++)
+            await server.RequestAsync(From("for=6.6.6.6"));
+
+        await server.Log.WithAsync("#4 127.0.0.1:");
+        string line = server.Log.Containing("name different clients").Single();
+        Assert.That(line, Does.StartWith("Warning ").And.Contain("proxy 127.0.0.1:").And.Contain("remove the header that it does not set"));
+
+        static string From(string forwarded) => ScriptedPeer.Upgrade(headers: [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", forwarded)]);
+    }
+
+    [Test]
     public async Task From_others_the_headers_mean_nothing()
     {
         await using ServerFixture server = ServerFixture.Start(options => options with { MaxConnectionsPerIp = 1 }, source: source);

@@ -32,7 +32,7 @@ public sealed class TrustedProxiesTests
     [TestCase("", "10.0.0.1")]
     [TestCase(null, "10.0.0.1")]
     public void X_Forwarded_For_from_a_trusted_proxy_names_the_client(string? header, string client) =>
-        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), header, null), Is.EqualTo(IPAddress.Parse(client)));
+        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), header, null).Address, Is.EqualTo(IPAddress.Parse(client)));
 
     [TestCase("for=192.0.2.43", "192.0.2.43")]
     [TestCase("For=192.0.2.43;proto=https;by=203.0.113.43", "192.0.2.43")]
@@ -55,27 +55,59 @@ public sealed class TrustedProxiesTests
     [TestCase("host=\"a\";for=6.6.6.6;x=y\";for=192.0.2.43", "192.0.2.43")]
     [TestCase("host=\"a\\\";for=6.6.6.6;b\"", "10.0.0.1", TestName = "An element with an escape counts for nothing")]
     public void Forwarded_from_a_trusted_proxy_names_the_client(string header, string client) =>
-        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), null, header), Is.EqualTo(IPAddress.Parse(client)));
+        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), null, header).Address, Is.EqualTo(IPAddress.Parse(client)));
 
     [TestCase("192.0.2.1", "for=192.0.2.1", "192.0.2.1")]
     [TestCase("192.0.2.1", "for=6.6.6.6", "10.0.0.1", TestName = "Of two headers that disagree none is believed")]
     [TestCase("6.6.6.6", "for=192.0.2.1", "10.0.0.1", TestName = "Whichever the client brought along")]
     public void Two_headers_have_to_agree(string forwardedFor, string forwarded, string client) =>
-        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), forwardedFor, forwarded), Is.EqualTo(IPAddress.Parse(client)));
+        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), forwardedFor, forwarded).Address, Is.EqualTo(IPAddress.Parse(client)));
+
+    [TestCase("192.0.2.1", "for=192.0.2.1", false)]
+    [TestCase("192.0.2.1", "for=6.6.6.6", true)]
+    [TestCase("192.0.2.1", "for=unknown", true)]
+    [TestCase("garbage", "for=unknown", false, Description = "both end at the proxy")]
+    [TestCase("192.0.2.1", "proto=https", false)]
+    [TestCase("192.0.2.1", null, false)]
+    [TestCase(null, "for=192.0.2.1", false)]
+    public void A_disagreement_is_told(string? forwardedFor, string? forwarded, bool isDisputed) =>
+        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), forwardedFor, forwarded).IsDisputed, Is.EqualTo(isDisputed));
+
+    [TestCase("192.0.2.1", "proto=https", "192.0.2.1")]
+    [TestCase("192.0.2.1", "by=10.0.0.1;proto=https;host=\"example.com:443\"", "192.0.2.1")]
+    [TestCase("192.0.2.1, 10.0.0.7", "proto=http, proto=https", "192.0.2.1")]
+    [TestCase("192.0.2.1", "for=6.6.6.6, proto=https", "192.0.2.1", TestName = "What stands left of our proxy's element without for= anybody wrote")]
+    [TestCase("192.0.2.1", "", "192.0.2.1")]
+    [TestCase("192.0.2.1", " , ", "192.0.2.1")]
+    [TestCase("", "for=192.0.2.1", "192.0.2.1")]
+    [TestCase("garbage", "proto=https", "10.0.0.1")]
+    [TestCase(null, "proto=https", "10.0.0.1")]
+    public void A_header_that_names_nobody_counts_as_absent(string? forwardedFor, string? forwarded, string client) =>
+        Assert.That(Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), forwardedFor, forwarded), Is.EqualTo(new ClientAddress(IPAddress.Parse(client))));
+
+    [TestCase("for=")]
+    [TestCase("for=_hidden;proto=https")]
+    [TestCase("for=;for=192.0.2.1")]
+    [TestCase("proto=https;for=6.6.6.6")]
+    [TestCase("host=a;for=6.6.6.6;b", Description = "a Host that brings a for= along")]
+    [TestCase("host=\"a\\\";for=6.6.6.6;b\"", Description = "an escape may hide one")]
+    [TestCase("garbage")]
+    public void A_header_that_may_name_somebody_counts(string forwarded) => Assert.That(
+        Proxies.ClientOf(IPAddress.Parse("10.0.0.1"), "192.0.2.1", forwarded), Is.EqualTo(new ClientAddress(IPAddress.Parse("10.0.0.1"), IsDisputed: true)));
 
     [TestCase("192.0.2.9", "192.0.2.9")]
     [TestCase("11.0.0.1", "11.0.0.1")]
     [TestCase("::ffff:192.0.2.9", "192.0.2.9")]
     public void From_anybody_else_the_headers_are_ignored(string peer, string client)
     {
-        Assert.That(Proxies.ClientOf(IPAddress.Parse(peer), "6.6.6.6", "for=6.6.6.6"), Is.EqualTo(IPAddress.Parse(client)));
-        Assert.That(TrustedProxies.None.ClientOf(IPAddress.Parse(peer), "6.6.6.6", "for=6.6.6.6"), Is.EqualTo(IPAddress.Parse(client)));
+        Assert.That(Proxies.ClientOf(IPAddress.Parse(peer), "6.6.6.6", "for=6.6.6.6").Address, Is.EqualTo(IPAddress.Parse(client)));
+        Assert.That(TrustedProxies.None.ClientOf(IPAddress.Parse(peer), "6.6.6.6", "for=6.6.6.6").Address, Is.EqualTo(IPAddress.Parse(client)));
     }
 
     [TestCase("::ffff:10.0.0.1")]
     [TestCase("fd00::1")]
     public void A_proxy_is_known_by_any_form_of_its_address(string peer) =>
-        Assert.That(Proxies.ClientOf(IPAddress.Parse(peer), "192.0.2.1", null), Is.EqualTo(IPAddress.Parse("192.0.2.1")));
+        Assert.That(Proxies.ClientOf(IPAddress.Parse(peer), "192.0.2.1", null).Address, Is.EqualTo(IPAddress.Parse("192.0.2.1")));
 
     [TestCase("10.0.0.0/8", "10.0.0.0/8")]
     [TestCase("10.1.2.3/8", "10.0.0.0/8")]

@@ -31,6 +31,8 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>What sets the limit of connections, for the log.</summary>
     private string _connectionLimit = "--max-connections";
 
+    private bool _toldDispute;
+
     /// <param name="context">What it shares with those that watch it.</param>
     /// <param name="drain">Says whether new upgrades are refused; learns of every connection that comes and goes.</param>
     /// <param name="ended">Called for each connection that has ended, before it leaves the table.</param>
@@ -141,8 +143,14 @@ internal sealed class Server : IAsyncDisposable
         }
     }
 
-    private IPAddress ClientOf(HttpRequest request) => _options.TrustProxy.ClientOf(
-        request.Remote.Address, request.Head["X-Forwarded-For"], request.Head["Forwarded"]);
+    private IPAddress ClientOf(HttpRequest request)
+    {
+        ClientAddress client = _options.TrustProxy.ClientOf(request.Remote.Address, request.Head["X-Forwarded-For"], request.Head["Forwarded"]);
+        // Once is enough: every request through that proxy may be like this one.
+        if (client.IsDisputed && !Interlocked.Exchange(ref _toldDispute, true))
+            _log.ProxyHeadersDisagree(request.Remote);
+        return client.Address;
+    }
 
     /// <summary>The client as the log and the status show it. A client that came through a proxy is shown with the proxy.</summary>
     private static EndPoint RemoteOf(IPEndPoint peer, IPAddress client) => client.Equals(peer.Address) ? peer : new ForwardedEndPoint(client, peer);

@@ -37,25 +37,32 @@ internal sealed class TrustedProxies
     /// <param name="forwarded">The Forwarded header, or null.</param>
     /// <returns>
     /// The peer, unless it is a trusted proxy. An entry that is no address (garbage, <c>unknown</c>, an obfuscated name) ends the walk, and the last
-    /// known proxy counts as the client. If the two headers disagree, the peer counts: the client may have sent one of them itself.
+    /// known proxy counts as the client. If the two headers disagree, the peer counts: the client may have sent one of them itself. A header that says
+    /// nothing about the client does not disagree.
     /// </returns>
-    public IPAddress ClientOf(IPAddress peer, string? forwardedFor, string? forwarded)
+    public ClientAddress ClientOf(IPAddress peer, string? forwardedFor, string? forwarded)
     {
         peer = Plain(peer);
         if (!IsTrusted(peer))
-            return peer;
-        IPAddress? one = forwardedFor is null ? null : Walk(peer, forwardedFor, isForwarded: false);
-        IPAddress? other = forwarded is null ? null : Walk(peer, forwarded, isForwarded: true);
-        return one is null ? other ?? peer : other is null || one.Equals(other) ? one : peer;
+            return new ClientAddress(peer);
+        IPAddress? one = Walk(peer, forwardedFor, isForwarded: false);
+        IPAddress? other = Walk(peer, forwarded, isForwarded: true);
+        bool isDisputed = one is not null && other is not null && !one.Equals(other);
+        return new ClientAddress(isDisputed ? peer : one ?? other ?? peer, isDisputed);
     }
 
     public override string ToString() => _networks.Length == 0 ? "none" : string.Join(',', _networks);
 
     private bool IsTrusted(IPAddress address) => Array.Exists(_networks, network => network.Contains(address));
 
-    private IPAddress Walk(IPAddress peer, ReadOnlySpan<char> header, bool isForwarded)
+    /// <returns>
+    /// Null if the header says nothing about the client: it has no element, or the right-most one, which our own proxy wrote, has no for=
+    /// (<c>proto=https</c> alone).
+    /// </returns>
+    private IPAddress? Walk(IPAddress peer, ReadOnlySpan<char> header, bool isForwarded)
     {
         IPAddress known = peer;
+        bool saysSomething = false;
         while (!header.IsEmpty)
         {
             int comma = LastOutsideQuotes(header, ',');
@@ -63,13 +70,16 @@ internal sealed class TrustedProxies
             header = comma < 0 ? [] : header[..comma];
             if (entry.IsEmpty)
                 continue; // RFC 9110 section 5.6.1: a recipient ignores empty elements of a list
-            if ((isForwarded ? ForOf(entry) : AddressOf(entry)) is not { } address)
-                return known;
+            bool isNamed = true;
+            IPAddress? address = isForwarded ? ForOf(entry, out isNamed) : AddressOf(entry);
+            saysSomething |= isNamed;
+            if (address is null)
+                break;
             known = address;
             if (!IsTrusted(address))
-                return known;
+                break;
         }
-        return known;
+        return saysSomething ? known : null;
     }
 
     /// <summary>The index of the last separator outside quoted strings; -1 if there is none.</summary>
@@ -91,9 +101,13 @@ internal sealed class TrustedProxies
     /// would write the element so: with two for=, with a part that is no pair, or with an escape. A proxy copies parts of an element from the
     /// request, the Host for example, and the client may have put a for= into such a part.
     /// </summary>
-    private static IPAddress? ForOf(ReadOnlySpan<char> element)
+    /// <param name="element">Of the Forwarded header.</param>
+    /// <param name="isNamed">False if the element has no for= for certain.</param>
+    private static IPAddress? ForOf(ReadOnlySpan<char> element, out bool isNamed)
     {
         ReadOnlySpan<char> node = default;
+        bool isFound = false;
+        isNamed = true;
         if (element.Contains('\\'))
             return null;
         while (!element.IsEmpty)
@@ -108,10 +122,12 @@ internal sealed class TrustedProxies
                 return null;
             if (!pair[..equals].Equals("for", StringComparison.OrdinalIgnoreCase))
                 continue;
-            if (!node.IsEmpty)
+            if (isFound)
                 return null;
+            isFound = true;
             node = pair[(equals + 1)..];
         }
+        isNamed = isFound;
         if (node is ['"', .., '"'])
             node = node[1..^1];
         return AddressOf(node);
@@ -140,6 +156,11 @@ internal sealed class TrustedProxies
     /// <summary>An IPv4 address that is mapped into IPv6, as the IPv4 address that it is.</summary>
     private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }
+
+/// <summary>Who a client is, as far as it is known.</summary>
+/// <param name="Address">Counts for limits, logs and status.</param>
+/// <param name="IsDisputed">Whether the two headers name different clients, so that neither is believed.</param>
+internal readonly record struct ClientAddress(IPAddress Address, bool IsDisputed = false);
 
 /// <summary>The end point of a client behind a trusted proxy, for the log and the status.</summary>
 /// <param name="client">The address that the proxy gives.</param>

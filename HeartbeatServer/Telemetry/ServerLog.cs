@@ -146,6 +146,11 @@ internal sealed class ServerLog(ILogger logger)
         refusal.Text,
         refused);
 
+    public void ProxyHeadersDisagree(EndPoint proxy) => logger.Warning(
+        "X-Forwarded-For and Forwarded from the proxy {Proxy:l} name different clients: such a client counts as the proxy itself. "
+        + "Have the proxy remove the header that it does not set. This is said once",
+        Text(proxy));
+
     /// <param name="remote">Who sent the last of them.</param>
     /// <param name="status">HTTP status code.</param>
     /// <param name="reason">For a person.</param>
