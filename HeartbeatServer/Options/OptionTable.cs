@@ -33,7 +33,7 @@ internal static class OptionTable
             Number(0, int.MaxValue), o => o.MaxConnections, (o, count) => o with { MaxConnections = count }),
         One("--max-connections-per-ip", "count", "further upgrades from the same address get 429; 0 for no limit",
             Number(0, int.MaxValue), o => o.MaxConnectionsPerIp, (o, count) => o with { MaxConnectionsPerIp = count }),
-        Many("--allow-origin", "origin", "pages that may connect, others get 403: https://app.example.com, *.example.com, null; requests without Origin pass",
+        Many("--allow-origin", "origin", "pages that may connect, others get 403: https://app.example.com, *.example.com, file://, null; requests without Origin pass",
             Origin, o => o.AllowOrigin, (o, origins) => o with { AllowOrigin = new AllowedOrigins(origins) }),
         Many("--subprotocol", "name", "subprotocols that are spoken: the first of a client's offers that is among them; none to speak none",
             Subprotocol, o => o.Subprotocol, (o, names) => o with { Subprotocol = new Subprotocols(names) }),

@@ -36,7 +36,7 @@ internal static class Syntax
         (text, out origin) =>
         {
             origin = text;
-            return AllowedOrigins.IsOrigin(text) ? null : "an origin: https://app.example.com (no path), *.example.com, https://*.example.com or null";
+            return AllowedOrigins.IsOrigin(text) ? null : "an origin: https://app.example.com (no path), capacitor://localhost, file://, *.example.com, https://*.example.com or null";
         },
         origin => origin);
 
