@@ -29,9 +29,14 @@ internal sealed record Phase(string Name, string Load, int Ping, int Timeout, st
             Echo("echo64k", $"--connections 8 --size 65536 --binary 1 {measured}"),
             Echo("echo1000", $"--connections 1000 --size 64 {measured}"),
             new("handshake", $"handshake --connections 64 {measured}", Rarely, Rarely, "measure", "done"),
+            Flood("flood", 200),
+            Flood("flood1000", 1_000),
             new("storm", "storm --connections 10000 --in-flight 500 --seconds 1", Rarely, Rarely, "start", "open"),
         ];
     }
+
+    private static Phase Flood(string name, int flooders) =>
+        new(name, $"flood --connections {flooders} --size 8 --watchers 100 --ping 1 --warm-up 2 --seconds 6", 1_000, 1_000, "measure", "done");
 
     private static Phase Echo(string name, string load) => new(name, $"echo {load}", Rarely, Rarely, "measure", "done");
 }

@@ -27,7 +27,7 @@ internal sealed class RunResult(string server, string phase, int rep)
     {
         get
         {
-            string[] shown = ["cpu_us", "operations_per_s", "off_beat_ms_p99", "cut_ms_p99", "rss_connection_kb", "rss_left_mb", "load_cores", "other_cores"];
+            string[] shown = ["cpu_us", "operations_per_s", "off_beat_ms_p99", "first_echo_ms_p50", "first_echo_ms_p99", "cut_ms_p99", "rss_connection_kb", "rss_left_mb", "load_cores", "other_cores"];
             IEnumerable<string> figures = shown.Where(Values.ContainsKey).Select(name => $"{name} {Values[name]:0.##}");
             return $"{Phase} {Server}: {string.Join(", ", [.. figures, .. Problems])}";
         }
@@ -51,7 +51,7 @@ internal sealed class RunResult(string server, string phase, int rep)
         if (growth > 0 && Values.GetValueOrDefault("opened") > 0)
             Values["rss_connection_kb"] = growth / Values["opened"] / 1e3;
 
-        foreach (string count in (string[])["failures", "unexpected", "unanswered", "never_closed"])
+        foreach (string count in (string[])["failures", "unexpected", "unanswered", "never_closed", "flooders_lost"])
         {
             if (Values.GetValueOrDefault(count) > 0)
                 Problems.Add($"{Values[count]:0} {count.Replace('_', ' ')}");

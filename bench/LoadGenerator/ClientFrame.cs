@@ -6,8 +6,6 @@ namespace LoadGenerator;
 /// <summary>Writes the frames of a client, each with a mask of its own (RFC 6455 section 5.3).</summary>
 internal static class ClientFrame
 {
-    private static readonly Random Masks = new();
-
     /// <summary>Bytes that a payload takes on the wire.</summary>
     public static int Size(int payloadLength) => payloadLength + 4 + (payloadLength < 126 ? 2 : payloadLength <= ushort.MaxValue ? 4 : 10);
 
@@ -22,7 +20,7 @@ internal static class ClientFrame
         else if (header == 10)
             BinaryPrimitives.WriteInt64BigEndian(destination[2..], payload.Length);
 
-        uint mask = (uint)Masks.Next();
+        uint mask = (uint)Random.Shared.Next();
         BinaryPrimitives.WriteUInt32LittleEndian(destination[header..], mask);
         Mask(payload, destination.Slice(header + 4, payload.Length), mask);
     }

@@ -29,10 +29,12 @@ internal abstract class Crowd
     private long _nextSweep;
     private int _connects;
 
-    protected Crowd(LoadOptions options)
+    /// <param name="options">The command line.</param>
+    /// <param name="clients">How many; <c>--connections</c> by default.</param>
+    protected Crowd(LoadOptions options, int? clients = null)
     {
         Options = options;
-        Clients = [.. Enumerable.Range(0, options.Connections).Select(number => new Client(number))];
+        Clients = [.. Enumerable.Range(0, clients ?? options.Connections).Select(number => new Client(number))];
         _request = Encoding.ASCII.GetBytes(
             $"GET {options.Path} HTTP/1.1\r\nHost: 127.0.0.1:{options.Port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -96,6 +98,11 @@ internal abstract class Crowd
     /// <summary>The server closed, or reset, an open connection. The socket is gone afterwards.</summary>
     protected abstract void OnEnd(Client client);
 
+    /// <summary>The socket took the last of what it did not take at once.</summary>
+    protected virtual void OnSent(Client client)
+    {
+    }
+
     protected void Connect(Client client)
     {
         client.State = ClientState.Connecting;
@@ -141,6 +148,13 @@ internal abstract class Crowd
         client.UnsentEnd += frames.Length;
         if (!waits)
             _poller.Change(client.Fd, client.Number, writable: true);
+    }
+
+    /// <summary>Sends bytes that are not copied, whenever the socket takes more; <see cref="OnSent"/> follows. Nothing else may wait.</summary>
+    protected void SendAll(Client client, byte[] frames)
+    {
+        (client.Unsent, client.UnsentStart, client.UnsentEnd) = (frames, 0, frames.Length);
+        _poller.Change(client.Fd, client.Number, writable: true);
     }
 
     /// <summary>Serves everything that is ready, or becomes so within so long.</summary>
@@ -235,7 +249,9 @@ internal abstract class Crowd
         if (client.UnsentStart == client.UnsentEnd)
         {
             client.UnsentStart = client.UnsentEnd = 0;
-            _poller.Change(client.Fd, client.Number, writable: false);
+            OnSent(client);
+            if (client.UnsentEnd == 0)
+                _poller.Change(client.Fd, client.Number, writable: false);
         }
         return true;
     }

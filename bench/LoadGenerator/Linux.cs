@@ -68,6 +68,9 @@ internal static unsafe partial class Linux
     [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
     public static partial int EpollWait(int epoll, byte* events, int capacity, int milliseconds);
 
+    /// <summary>Lets every other thread of this core come before the calling one.</summary>
+    public static void YieldToOthers() => Check(setpriority(0 /* this thread */, 0, 19), "setpriority");
+
     public static int Check(int result, string call) =>
         result >= 0 ? result : throw new InvalidOperationException($"{call}: {Marshal.GetPInvokeErrorMessage(LastError)}");
 
@@ -77,6 +80,9 @@ internal static unsafe partial class Linux
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int setsockopt(int fd, int level, int name, int* value, uint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int setpriority(int which, uint who, int nice);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int bind(int fd, Address* address, int length);

@@ -13,6 +13,8 @@ internal sealed class LoadOptions
           storm       --connections N --in-flight N --seconds S                              connect as fast as they come, hold
           echo        --connections N --size BYTES --depth N --binary 0|1 --warm-up S --seconds S
           handshake   --connections N (in flight) --warm-up S --seconds S                    upgrade, Close frame, again
+          flood       --connections N --size BYTES --watchers N --ping S --warm-up S --seconds S
+                      send without pause; beside them, watchers answer pings and newcomers want one echo each
         """;
 
     private readonly Dictionary<string, string> _values = [];
@@ -30,6 +32,7 @@ internal sealed class LoadOptions
     public double Settle => Number("settle", 0);
     public double AtLeast => Number("at-least", 0);
     public double Ping => Number("ping", 10);
+    public int Watchers => (int)Number("watchers", 100);
     public int Mute => (int)Number("mute", 0);
     public int Size => (int)Number("size", 64);
     public int Depth => (int)Number("depth", 1);

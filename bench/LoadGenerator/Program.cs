@@ -14,6 +14,7 @@ Crowd? crowd = options.Mode switch
     "idle" or "mute" or "storm" => new IdleCrowd(options),
     "echo" => new EchoCrowd(options),
     "handshake" => new HandshakeCrowd(options),
+    "flood" => new FloodCrowd(options),
     _ => null,
 };
 if (crowd is null)
