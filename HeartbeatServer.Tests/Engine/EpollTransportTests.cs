@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using HeartbeatServer.Engine;
@@ -275,6 +276,139 @@ public sealed class EpollTransportTests
     }
 
     [Test]
+    public async Task A_peer_that_had_more_than_its_turn_comes_after_the_others()
+    {
+        var told = new List<Socket>();
+        var others = new List<(Socket Peer, EpollTransport Stream)> { Connected(), Connected() };
+        _peer.Send(new byte[1000]);
+        Task busy = ReadBytesAsync((_peer, _stream), 1000, () => told.Add(_peer));
+        _loop.Serve(Forever);
+        int inATurn = told.Count;
+        Assert.That(_stream.Priority, Is.EqualTo(Priority.Busy));
+
+        told.Clear();
+        Task[] reads = [.. others.Select(pair => ReadBytesAsync(pair, 1, () => told.Add(pair.Peer)))];
+        foreach ((Socket peer, _) in others)
+            peer.Send([1]);
+        // The busy one became ready before them, and was reported before them.
+        while (told.Count < others.Count + 1)
+            _loop.Serve(Forever);
+        Assert.That(told.Take(others.Count), Is.EquivalentTo(others.Select(pair => pair.Peer)));
+
+        while (!busy.IsCompleted)
+            _loop.Serve(Forever);
+        await Task.WhenAll([busy, .. reads]);
+        Assert.That(inATurn, Is.LessThan(10));
+        foreach ((Socket peer, EpollTransport stream) in others)
+        {
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+    }
+
+    [Test]
+    public async Task A_peer_that_was_busy_and_pauses_is_as_good_as_any()
+    {
+        _peer.Send(new byte[6]);
+        var buffer = new byte[1];
+        for (int i = 0; i < 6; i++)
+        {
+            ValueTask<int> read = _stream.ReadAsync(buffer);
+            while (!read.IsCompleted)
+                _loop.Serve(Forever);
+            Assert.That(await read, Is.EqualTo(1));
+        }
+
+        ValueTask<int> last = _stream.ReadAsync(buffer);
+
+        Assert.That(last.IsCompleted, Is.False);
+        Assert.That(_stream.Priority, Is.EqualTo(Priority.Normal));
+    }
+
+    /// <summary>However long the turns of the others are.</summary>
+    [Test]
+    public async Task Newcomers_and_busy_peers_have_a_turn_each_in_every_round()
+    {
+        var low = new List<(Socket Peer, EpollTransport Stream)>();
+        for (int i = 0; i < 5; i++)
+        {
+            low.Add(Connected());
+            low[i].Stream.IsLowPriority = true;
+            low[i].Peer.Send([1]);
+        }
+        _peer.Send(new byte[1000]);
+        int newcomers = 0;
+        int receives = 0;
+        Task busy = ReadBytesAsync((_peer, _stream), 1000, () => receives++);
+        while (_stream.Priority != Priority.Busy)
+            _loop.Serve(Forever);
+        Task[] reads = [.. low.Select(pair => ReadBytesAsync(pair, 1, () => { newcomers++; Spend(TimingWheel.Tick); }))];
+
+        int rounds = 0;
+        while (newcomers < low.Count)
+        {
+            int before = receives;
+            _loop.Serve(Forever);
+            Assert.That(newcomers, Is.EqualTo(++rounds));
+            Assert.That(receives, Is.GreaterThan(before));
+        }
+
+        while (!busy.IsCompleted)
+            _loop.Serve(Forever);
+        await Task.WhenAll([busy, .. reads]);
+        foreach ((Socket peer, EpollTransport stream) in low)
+        {
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+
+        static void Spend(TimeSpan time)
+        {
+            long start = Stopwatch.GetTimestamp();
+            while (Stopwatch.GetElapsedTime(start) < time)
+                Thread.SpinWait(100);
+        }
+    }
+
+    [Test]
+    public async Task The_wheel_ticks_in_the_middle_of_a_long_round()
+    {
+        const int sockets = 10;
+        var clock = new TestClock();
+        using var loop = new EventLoop(clock.Wheel);
+        var entry = new Counter();
+        clock.Wheel.Schedule(entry, clock.Now);
+        var all = new List<(Socket Peer, EpollTransport Stream)>();
+        for (int i = 0; i < sockets; i++)
+        {
+            (Socket peer, Socket socket) = SocketPair.Connect();
+            all.Add((peer, (EpollTransport)loop.Attach(socket)));
+        }
+        int served = 0;
+        Task[] reads = [.. all.Select(pair => ReadBytesAsync(pair, 1, ServeForATick))];
+        foreach ((Socket peer, _) in all)
+            peer.Send([1]);
+
+        while (served < sockets)
+            loop.Serve(Forever);
+
+        await Task.WhenAll(reads);
+        Assert.That(entry.Calls, Is.EqualTo(sockets), "once for each tick that passed");
+        Assert.That(clock.Wheel.MaxLateness, Is.LessThanOrEqualTo(TimingWheel.Tick));
+        foreach ((Socket peer, EpollTransport stream) in all)
+        {
+            await stream.DisposeAsync();
+            peer.Dispose();
+        }
+
+        void ServeForATick()
+        {
+            clock.Time.Advance(TimingWheel.Tick);
+            served++;
+        }
+    }
+
+    [Test]
     public async Task Wake_ends_a_wait_and_only_one()
     {
         Task<int> waiting = Task.Run(() => _loop.Serve(Forever));
@@ -307,6 +441,27 @@ public sealed class EpollTransportTests
         ValueTask<int> read = _stream.ReadAsync(new byte[10]);
         _loop.Serve(Forever);
         Assert.That(await read, Is.EqualTo(1));
+    }
+
+    private static async Task ReadBytesAsync((Socket Peer, EpollTransport Stream) pair, int count, Action done)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            Assert.That(await pair.Stream.ReadAsync(new byte[1]).ConfigureAwait(false), Is.EqualTo(1));
+            done();
+        }
+    }
+
+    /// <summary>Wants to be called at each tick.</summary>
+    private sealed class Counter : WheelEntry
+    {
+        public int Calls { get; private set; }
+
+        protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+        {
+            Calls++;
+            return now;
+        }
     }
 
     private (Socket Peer, EpollTransport Stream) Connected()

@@ -1,3 +1,6 @@
+using System.Collections.Concurrent;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Tests.Support;
 
@@ -94,6 +97,66 @@ public sealed class EventLoopTests
         Assert.That(kept.Select(entry => entry.Early), Is.All.False);
     }
 
+    [Test]
+    [Platform("Linux")]
+    [SupportedOSPlatform("linux")]
+    public async Task What_a_socket_throws_costs_that_socket_and_not_the_loop([Values] bool noMemory)
+    {
+        var failures = new ConcurrentQueue<Exception>();
+        Exception error = noMemory ? new InsufficientMemoryException() : new InvalidOperationException();
+        using var loop = new EventLoop(new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1)), failed: failures.Enqueue);
+        loop.Start();
+        (Socket peer, Socket socket) = SocketPair.Connect();
+        (Socket healthyPeer, Socket healthySocket) = SocketPair.Connect();
+        using (peer)
+        using (healthyPeer)
+        {
+            var faulty = new Faulty(socket, error);
+            loop.Epoll!.Watch((int)socket.Handle, loop.Epoll.Enter(faulty), Readiness.None, Readiness.Read);
+            await using SocketTransport healthy = loop.Attach(healthySocket);
+
+            peer.Send([1]);
+            await faulty.Aborted.InTime();
+
+            ValueTask<int> read = healthy.ReadAsync(new byte[10]);
+            healthyPeer.Send([1, 2, 3]);
+            Assert.That(await read.InTime(), Is.EqualTo(3));
+            Assert.That(failures, Is.EqualTo(new[] { error }));
+        }
+    }
+
+    [Test]
+    public async Task What_an_entry_throws_costs_neither_the_others_nor_the_loop([Values] bool noMemory)
+    {
+        var failures = new ConcurrentQueue<Exception>();
+        Exception error = noMemory ? new InsufficientMemoryException() : new InvalidOperationException();
+        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
+        using var loop = new EventLoop(wheel, failed: failures.Enqueue);
+        loop.Start();
+        TimeSpan due = wheel.Now + TimingWheel.Tick;
+        Signal[] others = [new(due), new(due + TimingWheel.Tick)];
+        wheel.Schedule(others[0], due);
+        wheel.Schedule(new Faulty(null, error), due);
+        wheel.Schedule(others[1], due + TimingWheel.Tick);
+
+        await Task.WhenAll(others.Select(entry => entry.Called)).InTime();
+
+        Assert.That(failures, Has.Member(error));
+    }
+
+    [Test]
+    public async Task Not_even_a_lack_of_memory_for_the_log_ends_the_loop()
+    {
+        var wheel = new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1));
+        using var loop = new EventLoop(wheel, failed: error => throw error);
+        loop.Start();
+        var entry = new Signal(wheel.Now);
+        wheel.Schedule(new Faulty(null, new InsufficientMemoryException()), wheel.Now);
+        wheel.Schedule(entry, wheel.Now + TimingWheel.Tick);
+
+        await entry.Called.InTime();
+    }
+
     private static EventLoop Started(TimingWheel wheel)
     {
         var loop = new EventLoop(wheel);
@@ -114,6 +177,26 @@ public sealed class EventLoopTests
             until.Wait(Safety.Limit);
             return TimeSpan.MaxValue;
         }
+    }
+
+    /// <summary>Throws when it is called, whatever it stands for.</summary>
+    private sealed class Faulty(Socket? socket, Exception error) : WheelEntry, IReady
+    {
+        private readonly TaskCompletionSource _aborted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Aborted => _aborted.Task;
+
+        public Priority Priority => Priority.Normal;
+
+        public void OnReady(Readiness ready) => throw error;
+
+        public void Abort()
+        {
+            socket!.Dispose();
+            _aborted.SetResult();
+        }
+
+        protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall) => throw error;
     }
 
     private sealed class Signal(TimeSpan due) : WheelEntry

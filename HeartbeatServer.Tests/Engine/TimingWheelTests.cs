@@ -208,6 +208,29 @@ public sealed class TimingWheelTests
     }
 
     [Test]
+    public void An_entry_that_throws_is_told_of_and_called_again_a_second_later()
+    {
+        var failures = new List<Exception>();
+        _wheel.Failed = failures.Add;
+        var error = new InvalidOperationException();
+        var faulty = new Entry { Called = _ => throw error };
+        Entry[] others = [new(), new()];
+        TimeSpan due = In(80);
+        _wheel.Schedule(others[0], due);
+        _wheel.Schedule(faulty, due);
+        _wheel.Schedule(others[1], due);
+
+        _clock.Advance(80);
+        Assert.That(others.Select(entry => entry.Calls.Count), Is.All.EqualTo(1));
+        Assert.That(failures, Is.EqualTo(new[] { error }));
+
+        faulty.Called = null;
+        _clock.Advance(1000);
+        Assert.That(faulty.Calls, Is.EqualTo(new[] { due, due + TimeSpan.FromSeconds(1) }));
+        Assert.That(failures, Has.Count.EqualTo(1));
+    }
+
+    [Test]
     public void On_time_there_is_no_stall()
     {
         var entry = new Entry();

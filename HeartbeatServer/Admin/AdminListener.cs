@@ -37,7 +37,7 @@ internal sealed class AdminListener : IDisposable
     {
         (_address, _routes, _time, _log) = (address, routes, time, log);
         // A loop of its own, because an answer takes longer than a heartbeat can wait.
-        _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1, epoll);
+        _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1, epoll, log.LoopFailed);
         var listen = new ListenOptions(address.Host, address.Port, RequestTimeout, MostAtOnce);
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, connections: () => 0, turnedAway: null, log);
     }

@@ -30,7 +30,7 @@ internal sealed class Acceptor : IReady, IDisposable
         _token = epoll.Enter(this);
     }
 
-    public bool IsLowPriority => false;
+    public Priority Priority => Priority.Normal;
 
     /// <summary>Begins, or goes on.</summary>
     /// <exception cref="IOException">The kernel has no room for it.</exception>
@@ -54,6 +54,10 @@ internal sealed class Acceptor : IReady, IDisposable
                 {
                     error = e.SocketErrorCode;
                 }
+                catch (OutOfMemoryException)
+                {
+                    error = SocketError.NoBufferSpaceAvailable; // as accept(2) has it when it is the kernel that lacks memory
+                }
                 if (!_accepted(connection, error))
                 {
                     Watch(false);
@@ -67,6 +71,11 @@ internal sealed class Acceptor : IReady, IDisposable
         {
             // The port was closed.
         }
+    }
+
+    void IReady.Abort()
+    {
+        // The port stays open. The socket is reported again, and the next round tries again.
     }
 
     /// <summary>To be called before the socket is closed.</summary>

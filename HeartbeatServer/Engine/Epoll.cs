@@ -19,14 +19,27 @@ internal enum Readiness : uint
     HangUp = 0x10,
 }
 
+/// <summary>Who has the first turn when several sockets are ready.</summary>
+internal enum Priority
+{
+    /// <summary>Served at once, in the order in which they are reported.</summary>
+    Normal,
+    /// <summary>Served after the others: it has not shown yet that it is a client.</summary>
+    Low,
+    /// <summary>Served after the others, too, but apart from those of low priority: it has used up its last turn and had more.</summary>
+    Busy,
+}
+
 /// <summary>What an <see cref="EventLoop"/> calls when a socket is ready.</summary>
 internal interface IReady
 {
-    /// <summary>Whether others that are ready, too, come first.</summary>
-    public bool IsLowPriority { get; }
+    public Priority Priority { get; }
 
     /// <summary>The socket is ready. The event loop calls this on its own thread.</summary>
     public void OnReady(Readiness ready);
+
+    /// <summary>Ends what the socket is for: <see cref="OnReady"/> has thrown, so nobody knows in which state it is.</summary>
+    public void Abort();
 }
 
 /// <summary>
@@ -37,7 +50,8 @@ internal interface IReady
 [SupportedOSPlatform("linux")]
 internal sealed unsafe partial class Epoll : IDisposable
 {
-    private const int MaxEvents = 128;
+    /// <summary>Of one wait. So many that a socket which becomes ready behind busy ones is reported by the next wait all the same.</summary>
+    private const int MaxEvents = 1024;
     private const int Add = 1;
     private const int Delete = 2;
     private const int Modify = 3;

@@ -28,6 +28,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     private ManualResetValueTaskSourceCore<int> _read;
     private bool _filled;
     private int _turn;
+    private bool _isBusy;
     private SocketError _receiveError;
 
     /// <param name="socket">Connected, and known to no other epoll instance.</param>
@@ -38,6 +39,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         (_epoll, _descriptor) = (epoll, (int)socket.SafeHandle.DangerousGetHandle());
         _token = epoll.Enter(this);
     }
+
+    public Priority Priority => IsLowPriority ? Priority.Low : _isBusy ? Priority.Busy : Priority.Normal;
 
     protected override SocketError ReceiveError => _receiveError;
 
@@ -118,7 +121,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             if (count >= 0)
                 return new(count);
         }
-        _turn = 0;
+        // Its turn was not long enough for what the peer has sent.
+        (_isBusy, _turn) = (_filled, 0);
         _read.Reset();
         try
         {

@@ -15,26 +15,30 @@ namespace HeartbeatServer.Engine;
 /// </remarks>
 internal sealed class EventLoop : IDisposable
 {
-    /// <summary>For those of low priority between two looks at the others: a quarter of a tick.</summary>
-    private static readonly TimeSpan LowPriorityTime = TimingWheel.Tick / 4;
+    /// <summary>For those of low priority between two looks at the others, and for the busy ones: a quarter of a tick each.</summary>
+    private static readonly TimeSpan WaitersTime = TimingWheel.Tick / 4;
 
+    private readonly Action<Exception>? _failed;
     private readonly ManualResetEventSlim _wanted = new();
-
-    // Those of low priority that are ready and have not had their turn, in the order in which they were reported.
-    private readonly Dictionary<IReady, Readiness> _deferred = [];
-    private readonly Queue<IReady> _turns = new();
+    private readonly WaitingLine _low = new();
+    private readonly WaitingLine _busy = new();
     private readonly Thread _thread;
     private volatile bool _stopped;
 
     /// <param name="wheel">Driven by this loop alone.</param>
     /// <param name="epoll">Whether an epoll instance serves the sockets. Only Linux has it.</param>
+    /// <param name="failed">
+    /// Told of an exception that a socket's or an entry's call has thrown. It costs that one, and neither the loop nor anybody else. If nobody is to be
+    /// told, the exception ends the process, as it does on any thread.
+    /// </param>
     /// <exception cref="IOException">No descriptor is left.</exception>
-    public EventLoop(TimingWheel wheel, bool epoll = true)
+    public EventLoop(TimingWheel wheel, bool epoll = true, Action<Exception>? failed = null)
     {
-        Wheel = wheel;
+        (Wheel, _failed) = (wheel, failed);
         Epoll = epoll && OperatingSystem.IsLinux() ? new Epoll() : null;
         _thread = new Thread(Run, 256 * 1024) { IsBackground = true, Name = "heartbeat" };
         wheel.Wanted = Wake;
+        wheel.Failed = failed is null ? null : Failed;
     }
 
     public TimingWheel Wheel { get; }
@@ -83,64 +87,128 @@ internal sealed class EventLoop : IDisposable
     {
         while (!_stopped)
         {
-            // With no connection there is no tick. A loop that is late does not wait: a negative time would be for ever.
-            int milliseconds = Wheel.UntilTick is { } until ? Math.Max(0, (int)Math.Ceiling(until.TotalMilliseconds)) : Timeout.Infinite;
-            if (HasEpoll)
+            try
             {
-                Serve(milliseconds);
+                // With no connection there is no tick. A loop that is late does not wait: a negative time would be for ever.
+                int milliseconds = Wheel.UntilTick is { } until ? Math.Max(0, (int)Math.Ceiling(until.TotalMilliseconds)) : Timeout.Infinite;
+                if (HasEpoll)
+                {
+                    Serve(milliseconds);
+                }
+                else
+                {
+                    _wanted.Wait(milliseconds);
+                    _wanted.Reset();
+                }
+                Wheel.Advance();
             }
-            else
+#pragma warning disable CA1031 // The loop never dies: it beats for all its connections.
+            catch (Exception e) when (_failed is not null)
+#pragma warning restore CA1031
             {
-                _wanted.Wait(milliseconds);
-                _wanted.Reset();
+                Failed(e);
+                Thread.Sleep(TimingWheel.Tick); // what was lacking may be there again
             }
-            Wheel.Advance();
         }
     }
 
     /// <summary>
-    /// One round: waits until sockets are ready, and calls whom they concern. Those of low priority come last, and some of them perhaps not before
-    /// the next round. The loop's own thread calls this.
+    /// One round: waits until sockets are ready, and calls whom they concern. The wheel ticks in between when it is due. Those of low priority come after
+    /// the others, and then the busy ones; a few of both have their turn in each round. The loop's own thread calls this.
     /// </summary>
     /// <param name="milliseconds">To wait at most; -1 for no limit.</param>
     /// <returns>How many sockets were ready.</returns>
     [SupportedOSPlatform("linux")]
     public int Serve(int milliseconds)
     {
-        int count = Epoll!.Wait(_deferred.Count > 0 ? 0 : milliseconds);
+        int count = Epoll!.Wait(_low.IsEmpty && _busy.IsEmpty ? milliseconds : 0);
         for (int i = 0; i < count; i++)
         {
             if (Epoll.Event(i, out Readiness ready) is not { } target)
                 continue;
-            if (target.IsLowPriority)
-                Defer(target, ready);
-            else
-                target.OnReady(ready);
+            switch (target.Priority)
+            {
+                case Priority.Low:
+                    _low.Add(target, ready);
+                    break;
+                case Priority.Busy:
+                    _busy.Add(target, ready);
+                    break;
+                default:
+                    Call(target, ready);
+                    break;
+            }
         }
-        ServeDeferred();
+        Serve(_low);
+        Serve(_busy);
         return count;
     }
 
-    /// <summary>The epoll reports a socket in each round until somebody reads from it. Here it waits once.</summary>
-    private void Defer(IReady target, Readiness ready)
+    /// <summary>Serves those who waited, for <see cref="WaitersTime"/>; the first of them in any case.</summary>
+    private void Serve(WaitingLine line)
     {
-        if (!_deferred.TryAdd(target, ready))
-            _deferred[target] |= ready;
-        else
-            _turns.Enqueue(target);
-    }
-
-    private void ServeDeferred()
-    {
-        if (_turns.Count == 0)
+        if (line.IsEmpty)
             return;
         long start = Stopwatch.GetTimestamp();
         do
         {
-            IReady target = _turns.Dequeue();
-            _deferred.Remove(target, out Readiness ready);
+            IReady target = line.Take(out Readiness ready);
+            Call(target, ready);
+        }
+        while (!line.IsEmpty && Stopwatch.GetElapsedTime(start) < WaitersTime);
+    }
+
+    private void Call(IReady target, Readiness ready)
+    {
+        try
+        {
             target.OnReady(ready);
         }
-        while (_turns.Count > 0 && Stopwatch.GetElapsedTime(start) < LowPriorityTime);
+#pragma warning disable CA1031 // It costs the one that it concerns, and nobody else.
+        catch (Exception e) when (_failed is not null)
+#pragma warning restore CA1031
+        {
+            Failed(e);
+            target.Abort();
+        }
+        // A round may be long. Those who are in their beat do not wait for its end.
+        if (Wheel.UntilTick <= TimeSpan.Zero)
+            Wheel.Advance();
+    }
+
+    private void Failed(Exception error)
+    {
+        try
+        {
+            _failed!(error);
+        }
+        catch (OutOfMemoryException)
+        {
+            // There is no memory even for a line in the log. The next failure may have it.
+        }
+    }
+
+    /// <summary>Those who are ready and wait for their turn, in the order in which they were reported.</summary>
+    private sealed class WaitingLine
+    {
+        private readonly Dictionary<IReady, Readiness> _ready = [];
+        private readonly Queue<IReady> _order = new();
+
+        public bool IsEmpty => _order.Count == 0;
+
+        /// <summary>The epoll reports a socket in each round until somebody reads from it. Here it stands once.</summary>
+        public void Add(IReady target, Readiness ready)
+        {
+            if (!_ready.TryGetValue(target, out Readiness before))
+                _order.Enqueue(target);
+            _ready[target] = before | ready;
+        }
+
+        public IReady Take(out Readiness ready)
+        {
+            IReady target = _order.Dequeue();
+            _ready.Remove(target, out ready);
+            return target;
+        }
     }
 }

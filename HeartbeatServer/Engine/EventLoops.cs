@@ -14,9 +14,10 @@ internal sealed class EventLoops : IDisposable
     /// <param name="wheel">Makes the wheel of a loop.</param>
     /// <param name="count">How many; one for each processor, within reason, by default.</param>
     /// <param name="epoll">See <see cref="EventLoop"/>.</param>
+    /// <param name="failed">See <see cref="EventLoop"/>.</param>
     /// <exception cref="IOException">No descriptor is left.</exception>
-    public EventLoops(Func<TimingWheel> wheel, int? count = null, bool epoll = true) =>
-        _loops = [.. Enumerable.Range(0, count ?? Math.Clamp(Environment.ProcessorCount, 1, Most)).Select(_ => new EventLoop(wheel(), epoll))];
+    public EventLoops(Func<TimingWheel> wheel, int? count = null, bool epoll = true, Action<Exception>? failed = null) =>
+        _loops = [.. Enumerable.Range(0, count ?? Math.Clamp(Environment.ProcessorCount, 1, Most)).Select(_ => new EventLoop(wheel(), epoll, failed))];
 
     /// <inheritdoc cref="EventLoop.HasEpoll"/>
     [SupportedOSPlatformGuard("linux")]

@@ -31,6 +31,9 @@ internal sealed class TimingWheel
     /// <summary>One step of the wheel.</summary>
     public static readonly TimeSpan Tick = HeartbeatTimings.Shortest;
 
+    /// <summary>When an entry whose call has thrown is called again: what was lacking may be there by then.</summary>
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
+
     private const int MaxSlots = 1 << 16;
 
     private readonly TimeProvider _time;
@@ -68,6 +71,9 @@ internal sealed class TimingWheel
 
     /// <summary>Called when there is an entry again: from here on <see cref="Advance"/> has to be called.</summary>
     public Action? Wanted { get; set; }
+
+    /// <summary>Told of an exception that the call of an entry has thrown; the others are called all the same. Without it, the exception goes on.</summary>
+    public Action<Exception>? Failed { get; set; }
 
     /// <summary>How long until <see cref="Advance"/> has a slot to visit, zero or less if it is late; null if there is no entry.</summary>
     public TimeSpan? UntilTick => Count == 0 ? null : ((_lastTick + 1) * Tick) - Now;
@@ -146,9 +152,24 @@ internal sealed class TimingWheel
         {
             // One that was called before it may have removed it.
             if (Volatile.Read(ref entry.Slot) != WheelEntry.Removed)
-                Schedule(entry, entry.OnDue(now, stall));
+                Schedule(entry, Call(entry, now, stall));
         }
         _due.Clear();
+    }
+
+    private TimeSpan Call(WheelEntry entry, TimeSpan now, TimeSpan stall)
+    {
+        try
+        {
+            return entry.OnDue(now, stall);
+        }
+#pragma warning disable CA1031 // The wheel calls all the others, too.
+        catch (Exception e) when (Failed is not null)
+#pragma warning restore CA1031
+        {
+            Failed(e);
+            return now + RetryAfter;
+        }
     }
 
     /// <summary>How long the wheel is away at this moment, or was until a tick ago; zero if it is on time.</summary>
@@ -169,8 +190,8 @@ internal sealed class TimingWheel
             WheelEntry? next = entry.Next;
             if (entry.Due <= now)
             {
+                _due.Add(entry); // first: without memory for it, the entry stays where it is
                 Unlink(entry);
-                _due.Add(entry);
             }
             entry = next;
         }

@@ -187,6 +187,8 @@ internal sealed class ServerLog(ILogger logger)
 
     public void AcceptFailed(Exception error) => logger.Error(error, "Accepting a request failed; the server goes on");
 
+    public void LoopFailed(Exception error) => logger.Error(error, "A call on the thread of an event loop failed; the server goes on");
+
     public void ChoreFailed(Exception error) => logger.Error(error, "A periodic chore failed; it goes on");
 
     public void Draining(string signal, int connections, TimeSpan window) => logger.Information(
