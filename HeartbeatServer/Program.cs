@@ -50,7 +50,9 @@ internal static class Program
         if (HttpListenerInternals.OfThisRuntime().Choose(options.PlainRequests, log, out bool epoll) is { } gone)
             throw new StartupException(gone);
         using var loops = new EventLoops(
-            () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log).OnTick), epoll: epoll, failed: log.LoopFailed);
+            () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log, () => ThreadClock.CpuTime).OnTick),
+            epoll: epoll,
+            failed: log.LoopFailed);
         var context = new ServerContext(options, time, loops, table, metrics, log);
         // Disposed of last: /readyz says that the server drains, and the last ends are seen.
         await using var admin = new AdminSite(context);

@@ -13,6 +13,7 @@ internal sealed class BeatWatchTests
     private readonly LogSink _log = new();
     private Logger _logger = null!;
     private Throttle _warnings = null!;
+    private TimeSpan _cpuTime = TimeSpan.FromMinutes(1);
 
     [SetUp]
     public void SetUp()
@@ -78,15 +79,46 @@ internal sealed class BeatWatchTests
         Assert.That(_log.Lines, Is.Empty);
     }
 
-    [TestCase(100, 60, 0, "garbage collection")]
-    [TestCase(100, 40, 0, "the system did not let the process run")]
-    [TestCase(100, 0, 100_000, "more work than this machine has processors for")]
-    public void The_reason_follows_from_what_was_measured(int latenessMs, int pauseMs, int queued, string reason)
+    [TestCase(100, 60, 0, 0, "garbage collection")]
+    [TestCase(100, 60, 100, 0, "garbage collection")]
+    [TestCase(100, 40, 50, 0, "this loop was busy with its clients")]
+    [TestCase(100, 0, 100, 100_000, "this loop was busy with its clients")]
+    [TestCase(100, 40, 49, 0, "the system did not let the process run")]
+    [TestCase(100, 0, 0, 100_000, "more work than this machine has processors for")]
+    public void The_reason_follows_from_what_was_measured(int latenessMs, int pauseMs, int busyMs, int queued, string reason)
     {
-        new ServerLog(_logger).BeatLate(TimeSpan.FromMilliseconds(latenessMs), TimeSpan.FromMilliseconds(pauseMs), queued);
+        new ServerLog(_logger).BeatLate(
+            TimeSpan.FromMilliseconds(latenessMs), TimeSpan.FromMilliseconds(pauseMs), TimeSpan.FromMilliseconds(busyMs), queued);
 
         Assert.That(_log.Lines[0], Does.Contain($"Likely reason: {reason} ("));
     }
 
-    private BeatWatch Watch(int timeoutMs) => new(TimeSpan.FromMilliseconds(timeoutMs), _warnings, _metrics, new ServerLog(_logger));
+    [Test]
+    public void A_thread_that_served_clients_instead_was_busy()
+    {
+        BeatWatch watch = Watch(timeoutMs: 500);
+        watch.OnTick(TimeSpan.Zero);
+
+        _cpuTime += TimeSpan.FromSeconds(1);
+        watch.OnTick(TimeSpan.FromSeconds(1));
+
+        Assert.That(_log.Lines[0], Does.Contain("Likely reason: this loop was busy with its clients ("));
+    }
+
+    /// <summary>What the thread used before the tick that was on time, or before the first tick, explains nothing.</summary>
+    [Test]
+    public void Only_what_the_thread_used_since_the_last_tick_counts([Values] bool isFirst)
+    {
+        BeatWatch watch = Watch(timeoutMs: 500);
+        _cpuTime += TimeSpan.FromHours(1);
+        if (!isFirst)
+            watch.OnTick(TimeSpan.Zero);
+
+        watch.OnTick(TimeSpan.FromSeconds(1));
+
+        Assert.That(_log.Lines[0], Does.Contain("Likely reason: the system did not let the process run ("));
+    }
+
+    private BeatWatch Watch(int timeoutMs) =>
+        new(TimeSpan.FromMilliseconds(timeoutMs), _warnings, _metrics, new ServerLog(_logger), () => _cpuTime);
 }

@@ -200,11 +200,16 @@ internal sealed class ServerLog(ILogger logger)
     public void CuttingRest(int connections) => logger.Warning(
         "{Connections} connection(s) did not close in time and are cut", connections);
 
-    public void BeatLate(TimeSpan lateness, TimeSpan collector, long queued) => logger.Warning(
+    /// <param name="lateness">Of the beat.</param>
+    /// <param name="collector">How long the garbage collector paused the process meanwhile.</param>
+    /// <param name="busy">How long the thread that beats ran meanwhile: it serves clients, too.</param>
+    /// <param name="queued">Work items that wait in the thread pool.</param>
+    public void BeatLate(TimeSpan lateness, TimeSpan collector, TimeSpan busy, long queued) => logger.Warning(
         "The beat was {LatenessMs:0.0}ms late. Likely reason: {Reason:l} (garbage collector {CollectorPauseMs:0.0}ms, {QueuedWork} waiting in the thread pool). "
         + "Deadlines move by as much",
         lateness.TotalMilliseconds,
-        collector >= lateness / 2 ? "garbage collection"
+        collector >= lateness / 2 ? "garbage collection" // first: it may run on this thread
+            : busy >= lateness / 2 ? "this loop was busy with its clients"
             : queued > Environment.ProcessorCount ? "more work than this machine has processors for"
             : "the system did not let the process run",
         collector.TotalMilliseconds,
