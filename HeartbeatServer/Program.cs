@@ -17,9 +17,12 @@ internal static class Program
     /// <summary>Never disposed of: a signal that comes at the very end must neither cut the log short nor change the exit code.</summary>
     private static ShutdownSignals? _signals;
 
-    private static Task<int> Main(string[] arguments) =>
-        new CommandLine(Environment.GetEnvironmentVariable).RunAsync(
+    private static Task<int> Main(string[] arguments)
+    {
+        OpenFiles.OpenStandard();
+        return new CommandLine(Environment.GetEnvironmentVariable).RunAsync(
             arguments, Console.Out, Console.Error, ServeAsync, address => HealthCheck.RunAsync(address, Console.Out));
+    }
 
     /// <returns>The exit code.</returns>
     private static async Task<int> ServeAsync(ServerOptions options)

@@ -61,6 +61,31 @@ internal sealed partial class OpenFiles
             throw new StartupException($"The limit of open files (ulimit -n) is {limit.Soft}: at least {Least} are needed, and one for each connection.");
     }
 
+    /// <summary>
+    /// Makes it safe to write to standard output and error where the parent has closed some of the three standard descriptors. To be called before anything
+    /// else: the console cannot be used without them, and a file or socket that gets their number would get the log.
+    /// </summary>
+    public static void OpenStandard()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        const int getFlags = 1; // F_GETFD
+        const int closeOnExec = 1; // FD_CLOEXEC
+        const int readAndWrite = 2; // O_RDWR
+        for (int standard = 0; standard <= 2; standard++)
+        {
+            int flags = Control(standard, getFlags);
+            // A new descriptor is the lowest that is free: this one, since those below it are open.
+            if (flags < 0)
+                _ = Open("/dev/null", readAndWrite);
+            // It did not come from the parent, so the runtime has opened it for something of its own, before this program began.
+            else if ((flags & closeOnExec) != 0 && standard == 1)
+                Console.SetOut(TextWriter.Null);
+            else if ((flags & closeOnExec) != 0 && standard == 2)
+                Console.SetError(TextWriter.Null);
+        }
+    }
+
     /// <summary>How many files this process has open; 0 without a /proc file system.</summary>
     public int CountOpen()
     {
@@ -76,6 +101,12 @@ internal sealed partial class OpenFiles
         _ = CloseFolder(folder);
         return count;
     }
+
+    [LibraryImport("libc", EntryPoint = "fcntl")]
+    private static partial int Control(int descriptor, int command);
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
 
     [LibraryImport("libc", EntryPoint = "getrlimit")]
     private static partial int GetLimit(int resource, out ResourceLimit limit);
