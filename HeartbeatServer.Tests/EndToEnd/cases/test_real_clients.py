@@ -28,6 +28,23 @@ def test_echo_pings_and_close(lab: Lab, client: str) -> None:
         expect_that("no ping without its pong, but for the last", end["Pings"] - end["Pongs"] <= 1, (end["Pings"], end["Pongs"]))
 
 
+def test_offers_subprotocols_and_the_first_is_spoken(lab: Lab, client: str) -> None:
+    with lab.server() as server:
+        running = start(lab, client, url_of(server), "offer")
+        running.expect_line("open mqtt")
+        server.terminate()
+        running.expect_line("closed 1001 server is shutting down")
+        expect_that("no count of offers at the end", "OffersNotSpoken" not in server.wait_for_ends(1)[0], server.wait_for_ends(1)[0])
+
+
+def test_offers_subprotocols_and_none_is_spoken(lab: Lab, client: str) -> None:
+    with lab.server("--subprotocol", "none") as server:
+        start(lab, client, url_of(server), "offer")
+        server.wait_for("connected")
+        server.terminate()
+        expect("offers that were not spoken", server.wait_for_ends(1)[0]["OffersNotSpoken"], 2)
+
+
 def test_drained_with_1001(lab: Lab, client: str) -> None:
     with lab.server() as server:
         running = start(lab, client, url_of(server), "wait")

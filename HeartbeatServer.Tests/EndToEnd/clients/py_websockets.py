@@ -9,8 +9,9 @@ SIZES = [0, 1, 125, 126, 65535, 65536, 1048576]
 
 
 async def main(url: str, mode: str) -> None:
-    async with websockets.connect(url, ping_interval=None) as socket:
-        print("open", flush=True)
+    offers = ["mqtt", "mqttv3.1"] if mode == "offer" else None
+    async with websockets.connect(url, ping_interval=None, subprotocols=offers) as socket:
+        print(f"open {socket.subprotocol or ''}".strip(), flush=True)
         if mode == "echo":
             for size in SIZES:
                 for sent in ("\u00e9" * (size >> 1) + "x" * (size & 1), bytes(i * 7 & 255 for i in range(size))):

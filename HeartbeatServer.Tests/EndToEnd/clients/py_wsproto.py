@@ -13,12 +13,12 @@ SIZES = [0, 1, 125, 126, 65535, 65536, 1048576]
 
 
 class Client:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, offers: list[str]) -> None:
         target = urlsplit(url)
         self.socket = socket.create_connection((target.hostname, target.port))
         self.connection = WSConnection(ConnectionType.CLIENT)
         self.lock = threading.Lock()
-        self.send(Request(host=target.netloc, target=target.path))
+        self.send(Request(host=target.netloc, target=target.path, subprotocols=offers))
 
     def send(self, event) -> None:
         with self.lock:
@@ -35,7 +35,7 @@ class Client:
                 events = list(self.connection.events())
             for event in events:
                 if isinstance(event, AcceptConnection):
-                    print("open", flush=True)
+                    print(f"open {event.subprotocol or ''}".strip(), flush=True)
                     yield None
                 elif isinstance(event, Ping):
                     self.send(event.response())
@@ -53,7 +53,7 @@ class Client:
 
 
 def main(url: str, mode: str) -> None:
-    client = Client(url)
+    client = Client(url, ["mqtt", "mqttv3.1"] if mode == "offer" else [])
     messages = client.messages()
     next(messages)
     if mode == "echo":

@@ -3,13 +3,13 @@
 const SIZES = [0, 1, 125, 126, 65535, 65536, 1048576];
 
 export function run(WebSocket, url, mode, report) {
-    const socket = new WebSocket(url);
+    const socket = new WebSocket(url, mode === "offer" ? ["mqtt", "mqttv3.1"] : []);
     socket.binaryType = "arraybuffer";
     let onMessage = () => {};
     socket.onmessage = event => onMessage(event.data);
     socket.onclose = event => report(`closed ${event.code} ${event.reason}`);
     socket.onopen = async () => {
-        report("open");
+        report(`open ${socket.protocol}`.trim());
         if (mode !== "echo")
             return;
         for (const size of SIZES) {

@@ -2,6 +2,7 @@
 
 mode echo: "open", echoes of all sizes, "echoed", then waits for pings and closes with 3001 "see you later", "closed CODE REASON".
 mode wait: "open", then waits until it is closed, "closed CODE REASON".
+mode offer: the same, but it offers the subprotocols mqtt and mqttv3.1, and prints "open" with the one that is spoken.
 """
 
 import dataclasses

@@ -14,13 +14,17 @@ import (
 
 func main() {
 	url, mode := os.Args[1], os.Args[2]
-	socket, _, err := websocket.DefaultDialer.Dial(url, nil)
+	dialer := *websocket.DefaultDialer
+	if mode == "offer" {
+		dialer.Subprotocols = []string{"mqtt", "mqttv3.1"}
+	}
+	socket, _, err := dialer.Dial(url, nil)
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
 	defer socket.Close()
-	fmt.Println("open")
+	fmt.Println(strings.TrimSpace("open " + socket.Subprotocol()))
 	if mode == "echo" && echo(socket) {
 		fmt.Println("echoed")
 		// A goroutine of its own: pings are answered while the main one reads.

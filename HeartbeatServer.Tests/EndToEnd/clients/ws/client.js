@@ -4,11 +4,11 @@ import { WebSocket } from "ws";
 const SIZES = [0, 1, 125, 126, 65535, 65536, 1048576];
 const [url, mode] = process.argv.slice(2);
 
-const socket = new WebSocket(url);
+const socket = new WebSocket(url, mode === "offer" ? ["mqtt", "mqttv3.1"] : []);
 socket.on("error", error => console.log(`error ${error.message}`));
 socket.on("close", (code, reason) => console.log(`closed ${code} ${reason}`));
 socket.on("open", async () => {
-    console.log("open");
+    console.log(`open ${socket.protocol}`.trim());
     if (mode !== "echo")
         return;
     for (const size of SIZES) {
