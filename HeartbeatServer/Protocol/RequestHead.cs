@@ -270,5 +270,5 @@ internal sealed class RequestHead
         return !host.ContainsAnyExcept(HostCharacters) && (colon < 0 || !rest[(colon + 1)..].ContainsAnyExceptInRange('0', '9'));
     }
 
-        private static Refusal Bad(string text) => new(RefusalReason.BadRequest, text);
+    private static Refusal Bad(string text) => new(RefusalReason.BadRequest, text);
 }
