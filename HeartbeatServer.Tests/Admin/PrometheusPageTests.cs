@@ -123,13 +123,14 @@ public sealed class PrometheusPageTests
         };
         listener.SetMeasurementEventCallback<long>((instrument, value, _, _) => totals[instrument.Name] = totals.GetValueOrDefault(instrument.Name) + value);
         listener.Start();
-        _admin.Server.Metrics.CountEnd(DisconnectCause.PongTimeout);
+        _admin.Server.Metrics.CountEnd(DisconnectCause.PongTimeout, PathVerdict.BehindProxy);
 
         listener.RecordObservableInstruments();
 
         Assert.That(seen["heartbeat.round_trip"], Is.EqualTo("s"));
         Assert.That(seen["heartbeat.io"], Is.EqualTo("By"));
         Assert.That(totals["heartbeat.connections.ended"], Is.EqualTo(1));
+        Assert.That(totals["heartbeat.pong_timeouts"], Is.EqualTo(1));
     }
 
     /// <summary>As many as there are pongs, and nothing for the collector.</summary>

@@ -65,6 +65,7 @@ internal sealed record ConnectionJson
     public required int Pongs { get; init; }
     public required int Missed { get; init; }
     public required int Late { get; init; }
+    public required int OtherPongs { get; init; }
     public required RoundTripJson? RoundTripMs { get; init; }
     public required IReadOnlyList<double> RecentMs { get; init; }
     public required long BytesIn { get; init; }
@@ -94,6 +95,7 @@ internal sealed record EndJson
     public required int Pongs { get; init; }
     public required int Missed { get; init; }
     public required int Late { get; init; }
+    public required int OtherPongs { get; init; }
     public required RoundTripJson? RoundTripMs { get; init; }
     public required long BytesIn { get; init; }
     public required long BytesOut { get; init; }

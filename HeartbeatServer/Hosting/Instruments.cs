@@ -34,6 +34,11 @@ internal static class Instruments
             "{connection}",
             "Connections that ended, by cause");
         meter.CreateObservableCounter(
+            "heartbeat.pong_timeouts",
+            () => PathVerdicts.All.Select(verdict => Measured(metrics.Verdicts(verdict), "verdict", verdict.Name())),
+            "{connection}",
+            "Connections that ended by a pong timeout, by the kernel's verdict");
+        meter.CreateObservableCounter(
             "heartbeat.upgrades.refused",
             () => RefusalReasons.All.Select(reason => Measured(metrics.Refusals(reason), "reason", reason.Name())),
             "{request}",

@@ -192,7 +192,7 @@ internal sealed class Server : IAsyncDisposable
         try
         {
             Disconnect end = await connection.RunAsync();
-            _metrics.CountEnd(end.Cause);
+            _metrics.CountEnd(end.Cause, end.Verdict);
             ConnectionFigures figures = connection.Figures();
             _log.Ended(connection.Id, connection.Remote, end, figures);
             _ended?.Invoke(connection, end, figures);

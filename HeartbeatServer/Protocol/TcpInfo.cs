@@ -91,6 +91,8 @@ internal readonly record struct TcpInfo
 
 internal static class PathVerdicts
 {
+    public static readonly PathVerdict[] All = Enum.GetValues<PathVerdict>();
+
     /// <summary>The one name of a verdict: <c>path_dead</c>.</summary>
     public static string Name(this PathVerdict verdict) => verdict switch
     {

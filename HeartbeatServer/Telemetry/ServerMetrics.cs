@@ -9,6 +9,7 @@ namespace HeartbeatServer.Telemetry;
 internal sealed class ServerMetrics : IDisposable
 {
     private readonly long[] _ends = new long[DisconnectCauses.All.Length];
+    private readonly long[] _verdicts = new long[PathVerdicts.All.Length];
     private readonly long[] _refusals = new long[RefusalReasons.All.Length];
     private long _opened;
     private long _ended;
@@ -85,11 +86,18 @@ internal sealed class ServerMetrics : IDisposable
 
     public void CountLatePong() => Interlocked.Increment(ref _latePongs);
 
-    public void CountEnd(DisconnectCause cause)
+    /// <param name="cause">Why it ended.</param>
+    /// <param name="verdict">Of a pong timeout.</param>
+    public void CountEnd(DisconnectCause cause, PathVerdict? verdict = null)
     {
         Interlocked.Increment(ref _ended);
         Interlocked.Increment(ref _ends[(int)cause]);
+        if (verdict is { } known)
+            Interlocked.Increment(ref _verdicts[(int)known]);
     }
+
+    /// <summary>Pong timeouts with this verdict.</summary>
+    public long Verdicts(PathVerdict verdict) => Interlocked.Read(ref _verdicts[(int)verdict]);
 
     /// <summary>Requests that were refused for this reason.</summary>
     public long Refusals(RefusalReason reason) => Interlocked.Read(ref _refusals[(int)reason]);
