@@ -77,7 +77,7 @@ public sealed class StatusTests
         JsonElement one = status.GetProperty("connections").GetProperty("items")[0];
         Assert.That(Names(one), Is.EqualTo(new[]
         {
-            "id", "remote", "opened", "age_seconds", "state", "strikes", "pings", "pongs", "missed", "late", "round_trip_ms", "recent_ms",
+            "id", "remote", "opened", "age_seconds", "state", "strikes", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms", "recent_ms",
             "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "end",
         }));
         Assert.That(one.GetProperty("remote").GetString(), Is.EqualTo(peer.Address.ToString()));
@@ -139,7 +139,7 @@ public sealed class StatusTests
         JsonElement end = ends.GetProperty("items")[0];
         Assert.That(Names(end), Is.EqualTo(new[]
         {
-            "seq", "id", "at", "remote", "cause", "by", "detail", "verdict", "age_seconds", "pings", "pongs", "missed", "late", "round_trip_ms",
+            "seq", "id", "at", "remote", "cause", "by", "detail", "verdict", "age_seconds", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms",
             "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds",
         }));
         Assert.That(
