@@ -55,6 +55,7 @@ public sealed class ServerAddressTests(RequestsFrom source)
         await using ServerFixture server = ServerFixture.Start(options => options with { Host = "::1" }, source: source);
 
         using ScriptedPeer six = await UpgradedAsync(server, IPAddress.IPv6Loopback);
+        await server.ConnectionAsync();
 
         Assert.That(server.Log.Containing("Listening").Single(), Does.Contain($"ws://[::1]:{server.Port}/ws"));
         Assert.That(() => ScriptedPeer.ConnectAsync(server.Port), Throws.TypeOf<SocketException>());
@@ -67,6 +68,7 @@ public sealed class ServerAddressTests(RequestsFrom source)
         await using ServerFixture server = ServerFixture.Start(options => options with { Host = "0.0.0.0" }, source: source);
 
         using ScriptedPeer four = await UpgradedAsync(server, IPAddress.Loopback);
+        await server.ConnectionAsync();
 
         Assert.That(() => ScriptedPeer.ConnectAsync(IPAddress.IPv6Loopback, server.Port), Throws.TypeOf<SocketException>());
     }

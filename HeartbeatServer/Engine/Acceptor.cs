@@ -17,6 +17,7 @@ internal sealed class Acceptor : IReady, IDisposable
     private readonly Lock _gate = new();
     private bool _watched;
     private bool _closed;
+    private uint _calls;
 
     /// <param name="socket">Listens. Its owner closes it.</param>
     /// <param name="epoll">Tells of connections.</param>
@@ -34,7 +35,14 @@ internal sealed class Acceptor : IReady, IDisposable
 
     /// <summary>Begins, or goes on.</summary>
     /// <exception cref="IOException">The kernel has no room for it.</exception>
-    public void Accept() => Watch(true);
+    public void Accept()
+    {
+        lock (_gate)
+        {
+            _calls++;
+            Watch(true);
+        }
+    }
 
     public void OnReady(Readiness ready)
     {
@@ -58,9 +66,10 @@ internal sealed class Acceptor : IReady, IDisposable
                 {
                     error = SocketError.NoBufferSpaceAvailable; // as accept(2) has it when it is the kernel that lacks memory
                 }
+                uint calls = Volatile.Read(ref _calls);
                 if (!_accepted(connection, error))
                 {
-                    Watch(false);
+                    Pause(calls);
                     return;
                 }
                 if (!isMore)
@@ -81,20 +90,31 @@ internal sealed class Acceptor : IReady, IDisposable
     /// <summary>To be called before the socket is closed.</summary>
     public void Dispose()
     {
-        Watch(false);
         lock (_gate)
+        {
+            Watch(false);
             _closed = true;
+        }
         _epoll.Leave(_token);
     }
 
-    private void Watch(bool wanted)
+    /// <summary>Stops, unless another thread has said meanwhile that it goes on.</summary>
+    /// <param name="calls">Of <see cref="Accept"/>, when the pause was decided.</param>
+    private void Pause(uint calls)
     {
         lock (_gate)
         {
-            if (_closed || _watched == wanted)
-                return;
-            _epoll.Watch((int)_socket.Handle, _token, _watched ? Readiness.Read : Readiness.None, wanted ? Readiness.Read : Readiness.None);
-            _watched = wanted;
+            if (_calls == calls)
+                Watch(false);
         }
+    }
+
+    /// <summary>Under the lock.</summary>
+    private void Watch(bool wanted)
+    {
+        if (_closed || _watched == wanted)
+            return;
+        _epoll.Watch((int)_socket.Handle, _token, _watched ? Readiness.Read : Readiness.None, wanted ? Readiness.Read : Readiness.None);
+        _watched = wanted;
     }
 }

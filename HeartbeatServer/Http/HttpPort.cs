@@ -21,6 +21,10 @@ internal sealed class HttpPort : RequestSource
     private static readonly TimeSpan PauseFor = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan WarnEvery = TimeSpan.FromSeconds(10);
 
+    /// <summary>For so many unfinished requests one more goes when a newcomer needs a place; but not more than that.</summary>
+    private const int PendingForEachVictim = 64;
+    private const int MostVictims = 64;
+
     /// <summary>Requests that are turned away for one reason are worth a line this often.</summary>
     private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(1);
 
@@ -184,13 +188,13 @@ internal sealed class HttpPort : RequestSource
             socket.Dispose(); // it has gone
             return;
         }
-        PendingRequest? victim = null;
+        PendingRequest[] victims = [];
         bool isOpen;
         lock (_gate)
         {
             isOpen = _pending is not null;
             if (_pending?.Count > 0 && (_pending.Count >= _options.MostPending || _connections() + _pending.Count >= _most))
-                victim = Victim(_pending);
+                victims = Victims(_pending);
             _pending?.Add(request);
         }
         if (!isOpen)
@@ -198,20 +202,24 @@ internal sealed class HttpPort : RequestSource
             request.Close(Closed);
             return;
         }
-        if (victim is not null)
+        foreach (PendingRequest victim in victims)
             TurnAway(victim, new Refusal(RefusalReason.ConnectionLimit, "too many unfinished requests: the oldest of the address with the most of them goes"));
         request.Receive();
     }
 
     /// <summary>
     /// Who has to go so that a newcomer comes in: of the address that holds the most unfinished requests, the oldest that has nothing unread, for that may
-    /// be the rest of its request.
+    /// be the rest of its request. Of many unfinished requests a few go at once, so that a flood does not make this choice for each newcomer.
     /// </summary>
-    private static PendingRequest? Victim(HashSet<PendingRequest> pending) => pending
-        .GroupBy(request => request.Remote.Address)
-        .MaxBy(address => address.Count())!
-        .OrderBy(request => request.Deadline)
-        .FirstOrDefault(request => !request.HasUnread);
+    private static PendingRequest[] Victims(HashSet<PendingRequest> pending) =>
+    [
+        .. pending
+            .GroupBy(request => request.Remote.Address)
+            .MaxBy(address => address.Count())!
+            .OrderBy(request => request.Deadline)
+            .Where(request => !request.HasUnread)
+            .Take(Math.Clamp(pending.Count / PendingForEachVictim, 1, MostVictims)),
+    ];
 
     /// <summary>Lets nobody in for a while. They wait in the kernel.</summary>
     private void Pause()

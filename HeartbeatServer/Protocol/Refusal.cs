@@ -1,5 +1,3 @@
-using HeartbeatServer.Admin;
-
 namespace HeartbeatServer.Protocol;
 
 /// <summary>Why a request got no upgrade. A bounded set: it is a label of a metric.</summary>

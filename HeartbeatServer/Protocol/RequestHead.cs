@@ -237,7 +237,7 @@ internal sealed class RequestHead
             return Bad("the target has a fragment, which no client sends");
         if (Target[0] == '/' || (Target == "*" && Method == "OPTIONS"))
             return null;
-        // CONNECT names an authority, and is refused as the method that it is.
+        // CONNECT names an authority. That is well-formed; it has no path that is served.
         if (Method == "CONNECT" && IsAuthority(Target))
             return null;
         int scheme = Target.IndexOf("://", StringComparison.Ordinal);

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Protocol;
 

@@ -18,6 +18,9 @@ const REASONS = {
     bad_request: { why: () => "a rule of the handshake or of HTTP was broken" },
     method_not_allowed: { why: () => "not GET" },
     header_too_large: { why: () => "headers without end" },
+    http_version: { why: () => "not HTTP/1.1" },
+    tls: { ours: true, why: () => "TLS on the plain port: a proxy has to end it" },
+    proxy_protocol: { ours: true, why: () => "a PROXY protocol header: have the proxy send X-Forwarded-For instead" },
     draining: { why: () => "this server was stopping" },
 };
 
