@@ -7,7 +7,7 @@ namespace HeartbeatServer.Engine;
 [SupportedOSPlatform("linux")]
 internal sealed class Acceptor : IReady, IDisposable
 {
-    /// <summary>Connections in a row, before others have their turn.</summary>
+    /// <summary>So many connections are accepted in a row. Then other sockets have their turn.</summary>
     private const int Turn = 64;
 
     private readonly Socket _socket;
@@ -19,10 +19,11 @@ internal sealed class Acceptor : IReady, IDisposable
     private bool _closed;
     private uint _calls;
 
-    /// <param name="socket">Listens. Its owner closes it.</param>
-    /// <param name="epoll">Tells of connections.</param>
+    /// <param name="socket">The listening socket. Its owner closes it.</param>
+    /// <param name="epoll">Reports when a connection waits to be accepted.</param>
     /// <param name="accepted">
-    /// Gets a connection; or null and the reason why there is none. Returns whether to go on: false is a pause, until <see cref="Accept"/>.
+    /// Called with each new connection. When accepting fails, it is called with null and the error. It returns whether to go on: after false the
+    /// acceptor pauses until <see cref="Accept"/> is called.
     /// </param>
     public Acceptor(Socket socket, Epoll epoll, Func<Socket?, SocketError, bool> accepted)
     {
@@ -33,8 +34,8 @@ internal sealed class Acceptor : IReady, IDisposable
 
     public Priority Priority => Priority.Normal;
 
-    /// <summary>Begins, or goes on.</summary>
-    /// <exception cref="IOException">The kernel has no room for it.</exception>
+    /// <summary>Begins to accept, or goes on after a pause.</summary>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
     public void Accept()
     {
         lock (_gate)
@@ -64,7 +65,7 @@ internal sealed class Acceptor : IReady, IDisposable
                 }
                 catch (OutOfMemoryException)
                 {
-                    error = SocketError.NoBufferSpaceAvailable; // as accept(2) has it when it is the kernel that lacks memory
+                    error = SocketError.NoBufferSpaceAvailable; // accept(2) reports the same when the kernel lacks memory
                 }
                 uint calls = Volatile.Read(ref _calls);
                 if (!_accepted(connection, error))
@@ -78,16 +79,16 @@ internal sealed class Acceptor : IReady, IDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The port was closed.
+            // The owner has closed the port meanwhile.
         }
     }
 
     void IReady.Abort()
     {
-        // The port stays open. The socket is reported again, and the next round tries again.
+        // The port stays open. Epoll reports the socket again in the next round, and the acceptor tries again.
     }
 
-    /// <summary>To be called before the socket is closed.</summary>
+    /// <summary>Stops accepting. The owner of the socket calls this before it closes the socket.</summary>
     public void Dispose()
     {
         lock (_gate)

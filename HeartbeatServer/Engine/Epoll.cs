@@ -3,12 +3,12 @@ using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using Microsoft.Win32.SafeHandles;
 
-// libc is the system's, never a file beside the program.
+// The loader takes libc from the system's directories, never from a file beside the program.
 [assembly: DefaultDllImportSearchPaths(DllImportSearchPath.System32)]
 
 namespace HeartbeatServer.Engine;
 
-/// <summary>What a socket is ready for, or waited for, as <c>epoll_ctl(2)</c> has it.</summary>
+/// <summary>What a socket is ready for, or is watched for. The values are those of <c>epoll_ctl(2)</c>.</summary>
 [Flags]
 internal enum Readiness : uint
 {
@@ -19,14 +19,16 @@ internal enum Readiness : uint
     HangUp = 0x10,
 }
 
-/// <summary>Who has the first turn when several sockets are ready.</summary>
+/// <summary>In which order sockets are served when several are ready.</summary>
 internal enum Priority
 {
-    /// <summary>Served at once, in the order in which they are reported.</summary>
+    /// <summary>The socket is served at once, in the order in which epoll reports.</summary>
     Normal,
-    /// <summary>Served after the others: it has not shown yet that it is a client.</summary>
+    /// <summary>The socket is served after the others, because its peer has not yet shown that it is a client.</summary>
     Low,
-    /// <summary>Served after the others, too, but apart from those of low priority: it has used up its last turn and had more.</summary>
+    /// <summary>
+    /// The socket is served after the others, too, in a line of its own. Its peer had still more to send when its last turn was over.
+    /// </summary>
     Busy,
 }
 
@@ -35,22 +37,27 @@ internal interface IReady
 {
     public Priority Priority { get; }
 
-    /// <summary>The socket is ready. The event loop calls this on its own thread.</summary>
+    /// <summary>Does what the ready socket is to do. The event loop calls this on its own thread.</summary>
     public void OnReady(Readiness ready);
 
-    /// <summary>Ends what the socket is for: <see cref="OnReady"/> has thrown, so nobody knows in which state it is.</summary>
+    /// <summary>
+    /// Gives the socket up. The event loop calls this after <see cref="OnReady"/> has thrown, because nobody knows the socket's state then.
+    /// </summary>
     public void Abort();
 }
 
 /// <summary>
-/// Reports which of many sockets are ready. It is level-triggered: it reports a socket again and again as long as it is ready, so nothing is missed
-/// between two waits. docs/decisions/0005 says why it is ours and not the framework's.
+/// Reports which of many sockets are ready. The reports are level-triggered: each wait reports a socket again as long as the socket is ready, so
+/// nothing is missed between two waits. docs/decisions/0005 says why the server has its own epoll instance beside the framework's.
 /// </summary>
-/// <remarks>One thread waits and reads the events. Any thread may add, change and wake.</remarks>
+/// <remarks>One thread waits and reads the events. Any thread may add a socket, change what it is watched for, and wake the waiting thread.</remarks>
 [SupportedOSPlatform("linux")]
 internal sealed unsafe partial class Epoll : IDisposable
 {
-    /// <summary>Of one wait. So many that a socket which becomes ready behind busy ones is reported by the next wait all the same.</summary>
+    /// <summary>
+    /// The most events that one wait brings. The number is so large that the next wait also reports a socket that becomes ready behind many busy
+    /// ones.
+    /// </summary>
     private const int MaxEvents = 1024;
     private const int Add = 1;
     private const int Delete = 2;
@@ -59,10 +66,10 @@ internal sealed unsafe partial class Epoll : IDisposable
     private const int NonBlocking = 0x800;
     private const int Interrupted = 4;
 
-    /// <summary>Token of the descriptor that only wakes.</summary>
+    /// <summary>The token of the descriptor that serves only to end a wait.</summary>
     private const int WakeToken = -1;
 
-    /// <summary>In bytes. <c>struct epoll_event</c> is packed on x86, and there only.</summary>
+    /// <summary>The size of <c>struct epoll_event</c> in bytes. The kernel packs the struct on x86 only.</summary>
     private static readonly int EventSize = RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.X86 ? 12 : 16;
     private static readonly int TokenOffset = EventSize - sizeof(ulong);
 
@@ -82,7 +89,7 @@ internal sealed unsafe partial class Epoll : IDisposable
             _free.Push(token);
     }
 
-    /// <summary>Those who have a token.</summary>
+    /// <summary>How many tokens are in use.</summary>
     public int Count
     {
         get
@@ -92,7 +99,7 @@ internal sealed unsafe partial class Epoll : IDisposable
         }
     }
 
-    /// <summary>Gives the token under which a socket is watched, to whom it concerns.</summary>
+    /// <summary>Gives a token to a target. The events of the socket that is watched with this token go to the target.</summary>
     public int Enter(IReady target)
     {
         lock (_gate)
@@ -112,7 +119,7 @@ internal sealed unsafe partial class Epoll : IDisposable
     }
 
     /// <summary>
-    /// Frees a token. An event of its socket may already be on its way: it reaches nobody, or the token's next owner, which finds nothing to read.
+    /// Frees a token. An event of its socket may come after this call. Then it reaches nobody, or the token's next owner, who finds nothing to read.
     /// </summary>
     public void Leave(int token)
     {
@@ -123,12 +130,14 @@ internal sealed unsafe partial class Epoll : IDisposable
         }
     }
 
-    /// <summary>Watches a socket, until it is closed, or watches it for something else.</summary>
-    /// <param name="socket">Its descriptor.</param>
-    /// <param name="token">Of whom it concerns.</param>
-    /// <param name="before">What it is watched for; <see cref="Readiness.None"/> if it is not.</param>
-    /// <param name="wanted">Hang-ups and errors are told anyway, as long as it is watched at all.</param>
-    /// <exception cref="IOException">The kernel has no room for it.</exception>
+    /// <summary>Sets what a socket is watched for. The kernel stops watching by itself when the socket is closed.</summary>
+    /// <param name="socket">The socket's descriptor.</param>
+    /// <param name="token">The token of the target that its events go to.</param>
+    /// <param name="before">What the socket is watched for until now; <see cref="Readiness.None"/> if it is not watched.</param>
+    /// <param name="wanted">
+    /// What it is watched for from now on; <see cref="Readiness.None"/> ends the watch. A watched socket also reports hang-ups and errors.
+    /// </param>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
     public void Watch(int socket, int token, Readiness before, Readiness wanted)
     {
         bool done = wanted == Readiness.None
@@ -138,9 +147,9 @@ internal sealed unsafe partial class Epoll : IDisposable
             throw Failed();
     }
 
-    /// <summary>Waits until a socket is ready. <see cref="Event"/> then has the events.</summary>
-    /// <param name="milliseconds">At most; -1 for no limit.</param>
-    /// <returns>How many events there are; 0 if the time was over.</returns>
+    /// <summary>Waits until a socket is ready. <see cref="Event"/> then gives the events.</summary>
+    /// <param name="milliseconds">The longest wait; -1 for no limit.</param>
+    /// <returns>How many events there are; 0 if the time ran out first.</returns>
     public int Wait(int milliseconds)
     {
         fixed (byte* events = _events)
@@ -152,10 +161,10 @@ internal sealed unsafe partial class Epoll : IDisposable
         }
     }
 
-    /// <summary>One of the events that the last <see cref="Wait"/> brought.</summary>
-    /// <param name="index">From 0.</param>
+    /// <summary>Gives one of the events that the last <see cref="Wait"/> brought.</summary>
+    /// <param name="index">The number of the event, from 0.</param>
     /// <param name="ready">What the socket is ready for.</param>
-    /// <returns>Whom it concerns; null if that one has left meanwhile, or if the event was a <see cref="Wake"/>.</returns>
+    /// <returns>The target of the event; null if the target has left meanwhile, or if <see cref="Wake"/> caused the event.</returns>
     public IReady? Event(int index, out Readiness ready)
     {
         ReadOnlySpan<byte> one = _events.AsSpan(index * EventSize, EventSize);
@@ -167,7 +176,7 @@ internal sealed unsafe partial class Epoll : IDisposable
         return null;
     }
 
-    /// <summary>Ends the wait in progress, or the next.</summary>
+    /// <summary>Ends the wait in progress. If there is none, the next wait ends at once.</summary>
     public void Wake() => EventFdWrite(_wake, 1);
 
     public void Dispose()

@@ -5,8 +5,8 @@ using System.Threading.Tasks.Sources;
 namespace HeartbeatServer.Engine;
 
 /// <summary>
-/// A socket that an <see cref="Epoll"/> watches. A read waits to be told that there is something, and then receives once, on the thread of
-/// the event loop, which goes on with whatever awaits it.
+/// A socket that an <see cref="Epoll"/> watches. A read waits until epoll reports the socket. Then the thread of the event loop receives once, and
+/// runs the code that awaits the read.
 /// </summary>
 [SupportedOSPlatform("linux")]
 internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
@@ -15,15 +15,15 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     private readonly int _descriptor;
     private readonly int _token;
 
-    // The gate guards what the loop's thread and others share: what is waited for, and what the kernel was asked to watch. The descriptor is
-    // used under it only, and only before the socket is closed: its number may be another's afterwards.
+    // The loop's thread and others share these fields: who waits, and what the kernel was asked to watch. The gate guards them. The descriptor is
+    // used only under the gate, and only before the socket is closed: afterwards its number may belong to another file.
     private readonly Lock _gate = new();
     private bool _reading;
     private TaskCompletionSource? _writable;
     private Readiness _watched;
     private bool _closed;
 
-    // Of the read in progress, or the last.
+    // These fields describe the read in progress, or the last read.
     private Memory<byte> _buffer;
     private ManualResetValueTaskSourceCore<int> _read;
     private bool _filled;
@@ -31,8 +31,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     private bool _isBusy;
     private SocketError _receiveError;
 
-    /// <param name="socket">Connected, and known to no other epoll instance.</param>
-    /// <param name="epoll">That watches it.</param>
+    /// <param name="socket">A connected socket, which no other epoll instance watches.</param>
+    /// <param name="epoll">The instance that is to watch the socket.</param>
     public EpollTransport(Socket socket, Epoll epoll)
         : base(socket)
     {
@@ -57,8 +57,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
                     return;
                 reads = _reading && (isGone || (ready & Readiness.Read) != 0);
                 writable = isGone || (ready & Readiness.Write) != 0 ? _writable : null;
-                // What was told and concerns nobody now would be told again at once. A reader is back before the next wait, as a rule, or
-                // goes on waiting if it finds nothing: it stays watched.
+                // Epoll would report again at once what nobody waits for, so that watch ends here. The watch for a reader stays: as a rule
+                // the reader waits again before the next round. A reader that finds nothing goes on waiting.
                 if (writable is not null || !reads)
                     Watch((_reading ? Readiness.Read : 0) | (_writable == writable ? 0 : Readiness.Write));
                 if (reads)
@@ -69,7 +69,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         }
         catch (IOException)
         {
-            // The kernel does not know the socket: it was closed behind our back. Whoever waits for it is told so.
+            // The kernel does not know the socket, because somebody else has closed it. Closing our side ends the reads and writes that wait.
             CloseSocket();
             return;
         }
@@ -78,8 +78,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         writable?.SetResult();
     }
 
-    /// <summary>Receives what is there, without waiting.</summary>
-    /// <returns>The bytes received; 0 for the end; -1 if there is nothing yet.</returns>
+    /// <summary>Receives without waiting.</summary>
+    /// <returns>The number of bytes received; 0 for the end of the stream; -1 if there is nothing yet.</returns>
     public int TryRead(Memory<byte> buffer)
     {
         _buffer = buffer;
@@ -90,7 +90,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     {
         (_buffer, _turn) = (default, 0);
         _read.Reset();
-        // Before it is waited for: nobody else's thread shall go on with it.
+        // The callback is registered before the socket is watched, so that only the loop's thread runs it.
         _read.OnCompleted(static ready => ((Action)ready!)(), ready, _read.Version, ValueTaskSourceOnCompletedFlags.None);
         lock (_gate)
         {
@@ -113,7 +113,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         _buffer = buffer;
-        // A full buffer is a sign that more is waiting; so is that of WhenReadable, which is full as soon as there is something.
+        // When the last receive filled its buffer, more bytes are probably waiting. The empty buffer of WhenReadable counts as full.
         if (_filled && _turn++ < (IsLowPriority ? 1 : ReadsInTurn))
         {
             _filled = false;
@@ -121,7 +121,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             if (count >= 0)
                 return new(count);
         }
-        // Its turn was not long enough for what the peer has sent.
+        // If the last receive filled its buffer, the turn was too short for all that the peer has sent.
         (_isBusy, _turn) = (_filled, 0);
         _read.Reset();
         try
@@ -174,7 +174,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         Socket.Dispose();
         if (!reads && writable is null)
             return;
-        // Not on this thread: the caller may hold what they need.
+        // The waiting code does not run on this thread: the caller may hold a lock that it needs.
         ThreadPool.UnsafeQueueUserWorkItem(static end => end(), Ended, preferLocal: false);
 
         void Ended()
@@ -192,7 +192,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _read.OnCompleted(continuation, state, token, flags);
 
-    /// <summary>Asks the kernel for something else, if it is. Under the gate.</summary>
+    /// <summary>Changes what the kernel watches, if the wish has changed. The caller holds the gate.</summary>
     private void Watch(Readiness wanted)
     {
         if (wanted == _watched)
@@ -201,8 +201,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         _watched = wanted;
     }
 
-    /// <summary>Receives once.</summary>
-    /// <returns>False if there was nothing after all, and the read goes on waiting.</returns>
+    /// <summary>Receives once for the read that waits.</summary>
+    /// <returns>False if there was nothing to receive after all, and the read goes on waiting.</returns>
     private bool Receive(out int count)
     {
         count = TryReceive();
@@ -220,7 +220,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         return true;
     }
 
-    /// <returns>The bytes received; 0 for the end; -1 if there is nothing yet.</returns>
+    /// <returns>The number of bytes received; 0 for the end of the stream; -1 if there is nothing yet.</returns>
     private int TryReceive()
     {
         _filled = _buffer.IsEmpty;

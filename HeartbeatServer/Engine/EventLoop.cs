@@ -6,16 +6,16 @@ using System.Runtime.Versioning;
 namespace HeartbeatServer.Engine;
 
 /// <summary>
-/// One thread that serves some of the connections. It waits until one of their sockets is ready or their wheel has to tick, and does
-/// what is to be done there and then: nothing on it may block.
+/// One thread that serves some of the connections. It waits until one of their sockets is ready or their wheel has to tick, and then does the work
+/// itself. So nothing that runs on this thread may block.
 /// </summary>
 /// <remarks>
-/// With sockets and beats on one thread, the answers to the pings of a tick are there when the last of them was sent, and no thread has to be
-/// woken for them. Where there is no epoll the loop only ticks, and the framework's threads serve the sockets.
+/// Sockets and beats share the thread. When the last ping of a tick has left, the answers to the first pings are already there, and no other thread
+/// has to wake up to read them. Where there is no epoll, the loop only ticks, and the framework's threads serve the sockets.
 /// </remarks>
 internal sealed class EventLoop : IDisposable
 {
-    /// <summary>For those of low priority between two looks at the others, and for the busy ones: a quarter of a tick each.</summary>
+    /// <summary>In each round the sockets of low priority get this much time, and the busy ones as much again: a quarter of a tick.</summary>
     private static readonly TimeSpan WaitersTime = TimingWheel.Tick / 4;
 
     /// <summary>Sockets that are served between two looks at the clock: less than a millisecond, if they have small messages.</summary>
@@ -29,11 +29,11 @@ internal sealed class EventLoop : IDisposable
     private uint _calls;
     private volatile bool _stopped;
 
-    /// <param name="wheel">Driven by this loop alone.</param>
-    /// <param name="epoll">Whether an epoll instance serves the sockets. Only Linux has it.</param>
+    /// <param name="wheel">The wheel of these connections. Only this loop drives it.</param>
+    /// <param name="epoll">Whether an epoll instance serves the sockets. Only Linux has epoll.</param>
     /// <param name="failed">
-    /// Told of an exception that a socket's or an entry's call has thrown. It costs that one, and neither the loop nor anybody else. If nobody is to be
-    /// told, the exception ends the process, as it does on any thread.
+    /// Called with an exception that the call of a socket or of a wheel entry has thrown. The loop and all others go on. With null the exception
+    /// ends the process, as on any thread.
     /// </param>
     /// <exception cref="IOException">No descriptor is left.</exception>
     public EventLoop(TimingWheel wheel, bool epoll = true, Action<Exception>? failed = null)
@@ -47,7 +47,7 @@ internal sealed class EventLoop : IDisposable
 
     public TimingWheel Wheel { get; }
 
-    /// <summary>Null where there is none.</summary>
+    /// <summary>The epoll instance; null where the framework's threads serve the sockets.</summary>
     public Epoll? Epoll { get; }
 
     /// <summary>Whether this loop serves its sockets itself. Without an epoll instance the framework's threads do.</summary>
@@ -57,11 +57,11 @@ internal sealed class EventLoop : IDisposable
 
     public void Start() => _thread.Start();
 
-    /// <summary>Makes a socket one of this loop's.</summary>
-    /// <param name="socket">Connected, and waited for by nobody else. The transport owns it.</param>
+    /// <summary>Lets this loop serve a socket.</summary>
+    /// <param name="socket">A connected socket that nobody else waits for. From here on the transport owns it.</param>
     public SocketTransport Attach(Socket socket) => HasEpoll ? new EpollTransport(socket, Epoll) : new PortableTransport(socket);
 
-    /// <summary>Accepts on this loop's thread the connections of a socket that listens. The loop must have an epoll instance.</summary>
+    /// <summary>Accepts the connections of a listening socket on this loop's thread. The loop must have an epoll instance.</summary>
     /// <inheritdoc cref="Acceptor(Socket, Epoll, Func{Socket, SocketError, bool})"/>
     [SupportedOSPlatform("linux")]
     public Acceptor Accept(Socket socket, Func<Socket?, SocketError, bool> accepted) => new(socket, Epoll!, accepted);
@@ -93,7 +93,7 @@ internal sealed class EventLoop : IDisposable
         {
             try
             {
-                // With no connection there is no tick. A loop that is late does not wait: a negative time would be for ever.
+                // Without a connection there is no tick. A loop that is late does not wait at all: a negative time would mean "for ever".
                 int milliseconds = Wheel.UntilTick is { } until ? Math.Max(0, (int)Math.Ceiling(until.TotalMilliseconds)) : Timeout.Infinite;
                 if (HasEpoll)
                 {
@@ -111,16 +111,16 @@ internal sealed class EventLoop : IDisposable
 #pragma warning restore CA1031
             {
                 Failed(e);
-                Thread.Sleep(TimingWheel.Tick); // what was lacking may be there again
+                Thread.Sleep(TimingWheel.Tick); // memory or descriptors may be there again after a tick
             }
         }
     }
 
     /// <summary>
-    /// One round: waits until sockets are ready, and calls whom they concern. The wheel ticks in between when it is due. Those of low priority come after
-    /// the others, and then the busy ones; a few of both have their turn in each round. The loop's own thread calls this.
+    /// Does one round: waits until sockets are ready, and calls their targets. The wheel ticks in between when it is due. The sockets of low priority
+    /// come after the others, and the busy ones come last. Some of both have their turn in each round. The loop's own thread calls this.
     /// </summary>
-    /// <param name="milliseconds">To wait at most; -1 for no limit.</param>
+    /// <param name="milliseconds">The longest wait; -1 for no limit.</param>
     /// <returns>How many sockets were ready.</returns>
     [SupportedOSPlatform("linux")]
     public int Serve(int milliseconds)
@@ -148,7 +148,7 @@ internal sealed class EventLoop : IDisposable
         return count;
     }
 
-    /// <summary>Serves those who waited, for <see cref="WaitersTime"/>; the first of them in any case.</summary>
+    /// <summary>Serves the sockets of a line for <see cref="WaitersTime"/>. At least the first one has its turn.</summary>
     private void Serve(WaitingLine line)
     {
         if (line.IsEmpty)
@@ -168,15 +168,15 @@ internal sealed class EventLoop : IDisposable
         {
             target.OnReady(ready);
         }
-#pragma warning disable CA1031 // It costs the one that it concerns, and nobody else.
+#pragma warning disable CA1031 // A failure ends the target that it concerns, and nobody else.
         catch (Exception e) when (_failed is not null)
 #pragma warning restore CA1031
         {
             Failed(e);
             target.Abort();
         }
-        // A round may be long. Those who are in their beat do not wait for its end. Asking for the time costs a hundredth of an echo, so it is asked now and
-        // then only.
+        // A round may be long. The connections whose beat is due do not wait for its end. To ask for the time costs a hundredth of an echo, so the loop does
+        // not ask after each socket.
         if (++_calls % CallsBetweenLooks == 0 && Wheel.UntilTick <= TimeSpan.Zero)
             Wheel.Advance();
     }
@@ -189,11 +189,11 @@ internal sealed class EventLoop : IDisposable
         }
         catch (OutOfMemoryException)
         {
-            // There is no memory even for a line in the log. The next failure may have it.
+            // There is no memory even for a line in the log. The next failure may find memory for its line.
         }
     }
 
-    /// <summary>Those who are ready and wait for their turn, in the order in which they were reported.</summary>
+    /// <summary>The targets whose sockets are ready and that wait for their turn, in the order of the reports.</summary>
     private sealed class WaitingLine
     {
         private readonly Dictionary<IReady, Readiness> _ready = [];
@@ -201,7 +201,9 @@ internal sealed class EventLoop : IDisposable
 
         public bool IsEmpty => _order.Count == 0;
 
-        /// <summary>The epoll reports a socket in each round until somebody reads from it. Here it stands once.</summary>
+        /// <summary>
+        /// Puts a target in the line. Epoll reports a socket in each round until somebody reads from it, but its target stands here once.
+        /// </summary>
         public void Add(IReady target, Readiness ready)
         {
             if (!_ready.TryGetValue(target, out Readiness before))

@@ -3,7 +3,7 @@ using System.Threading.Tasks.Sources;
 
 namespace HeartbeatServer.Engine;
 
-/// <summary>A socket that waits in the framework's own way, on its threads: where there is no <see cref="Epoll"/>.</summary>
+/// <summary>A socket that the framework's threads serve, where there is no <see cref="Epoll"/>.</summary>
 internal sealed class PortableTransport : SocketTransport
 {
     private readonly Receiver _receiver = new();
@@ -59,8 +59,8 @@ internal sealed class PortableTransport : SocketTransport
             _receiver.Dispose();
     }
 
-    /// <summary>One receive at a time, without an allocation or an exception.</summary>
-    private sealed class Receiver() : SocketAsyncEventArgs(true /* no execution context: nobody reads one here */), IValueTaskSource<int>
+    /// <summary>Receives, one receive at a time, without an allocation or an exception.</summary>
+    private sealed class Receiver() : SocketAsyncEventArgs(true /* no execution context flows: nothing here reads it */), IValueTaskSource<int>
     {
         private ManualResetValueTaskSourceCore<int> _completion;
 

@@ -5,19 +5,19 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Engine;
 
 /// <summary>
-/// A connected TCP socket. A write is tried at once and without waiting: the usual one completes before the call returns. A read may complete at
-/// once, too, but only <see cref="ReadsInTurn"/> in a row do, so that a peer that always has more to send leaves others their turn.
+/// A connected TCP socket. A write first tries to send without waiting, and most writes complete before the call returns. A read may complete at
+/// once, too, but at most <see cref="ReadsInTurn"/> reads in a row do. So a peer that always has more to send leaves others their turn.
 /// </summary>
 internal abstract class SocketTransport : Transport
 {
-    /// <summary>Reads that may complete at once, one after the other.</summary>
+    /// <summary>How many reads in a row may complete at once.</summary>
     protected const int ReadsInTurn = 4;
 
     private byte[]? _unread;
     private SocketError _sendError;
     private bool _sending;
 
-    /// <param name="socket">Connected.</param>
+    /// <param name="socket">A connected socket. The transport owns it.</param>
     protected SocketTransport(Socket socket)
     {
         Socket = socket;
@@ -26,8 +26,8 @@ internal abstract class SocketTransport : Transport
 
     /// <inheritdoc/>
     /// <remarks>
-    /// The kernel tells a reset once, and it may tell the sender: then the read finds a mere end. A send that is under way on another thread at
-    /// this moment has not told yet; it does not block, so this call waits for it.
+    /// The kernel reports a reset only once. It may report the reset to a send, and then the read sees an ordinary end. So the error of a send
+    /// counts here, too. Another thread may be in the middle of a send. A send does not block, so this call waits for its result.
     /// </remarks>
     public override SocketError Error
     {
@@ -52,7 +52,7 @@ internal abstract class SocketTransport : Transport
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                return 0; // gone: nothing will be read from it
+                return 0; // the connection is gone, and nothing more can be read
             }
         }
     }
@@ -72,24 +72,27 @@ internal abstract class SocketTransport : Transport
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                return null; // gone, or a sandbox that does not allow the question
+                return null; // the connection is gone, or a sandbox forbids the call
             }
         }
     }
 
     public Socket Socket { get; }
 
-    /// <summary>Whether others that are ready, too, come first.</summary>
+    /// <summary>Whether the event loop serves the other ready sockets first.</summary>
     public bool IsLowPriority { get; set; }
 
-    /// <summary>Gives bytes back that were read too early: they come first.</summary>
+    /// <summary>Gives back bytes that were read too early. The next reads get them first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;
 
-    /// <summary>Calls when there is something to read, or an end: on the thread that serves this socket, unless it was closed by another.</summary>
-    /// <exception cref="IOException">The kernel has no room for it.</exception>
+    /// <summary>
+    /// Calls <paramref name="ready"/> once, when there are bytes to read or the connection has ended. The call comes on the thread that serves this
+    /// socket, unless another thread has closed the socket.
+    /// </summary>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
     public abstract void WhenReadable(Action ready);
 
-    /// <summary>Lets go of a socket that somebody else is going to close. No read or write may be in progress.</summary>
+    /// <summary>Stops watching a socket that somebody else is going to close. No read or write may be in progress.</summary>
     public virtual void StopWaiting()
     {
     }
@@ -105,8 +108,8 @@ internal abstract class SocketTransport : Transport
         return new(count);
     }
 
-    /// <summary>Sends a little, which the socket takes at once unless its peer does not read at all.</summary>
-    /// <exception cref="IOException">It did not, or the connection is lost.</exception>
+    /// <summary>Sends a few bytes. The socket takes them at once, unless its peer does not read at all.</summary>
+    /// <exception cref="IOException">The socket did not take all of them, or the connection is lost.</exception>
     public void Send(ReadOnlySpan<byte> bytes)
     {
         try
@@ -151,7 +154,7 @@ internal abstract class SocketTransport : Transport
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            // Gone already. The read in progress says so.
+            // The connection is gone already. The read in progress reports it.
         }
     }
 
@@ -163,7 +166,7 @@ internal abstract class SocketTransport : Transport
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            // Gone already: then there is nothing to drop.
+            // The connection is gone already, so there is nothing to drop.
         }
         CloseSocket();
     }
@@ -175,22 +178,22 @@ internal abstract class SocketTransport : Transport
         base.Dispose(disposing);
     }
 
-    /// <summary>Receives into the buffer; 0 is the end, with <see cref="ReceiveError"/>.</summary>
+    /// <summary>Receives into the buffer. The result is the number of bytes; 0 is the end, and <see cref="ReceiveError"/> says why.</summary>
     protected abstract ValueTask<int> ReceiveAsync(Memory<byte> buffer);
 
-    /// <summary>Why the last receive was the end.</summary>
+    /// <summary>Why the last receive returned 0.</summary>
     protected abstract SocketError ReceiveError { get; }
 
-    /// <summary>Sends what the socket did not take at once, when it does.</summary>
+    /// <summary>Sends the bytes that the socket did not take at once, as soon as it takes more.</summary>
     /// <exception cref="SocketException">The connection is lost.</exception>
     /// <exception cref="ObjectDisposedException">The socket was closed meanwhile.</exception>
     protected abstract ValueTask SendRestAsync(ReadOnlyMemory<byte> rest);
 
-    /// <summary>Closes the socket and ends what waits for it. May be called more than once.</summary>
+    /// <summary>Closes the socket, and ends the read and the write that wait for it. May be called more than once.</summary>
     protected abstract void CloseSocket();
 
-    /// <summary>Sends what the socket takes without waiting.</summary>
-    /// <returns>The bytes sent.</returns>
+    /// <summary>Sends as many bytes as the socket takes without waiting.</summary>
+    /// <returns>The number of bytes sent.</returns>
     /// <exception cref="SocketException">The connection is lost.</exception>
     protected int TrySend(ReadOnlySpan<byte> bytes)
     {

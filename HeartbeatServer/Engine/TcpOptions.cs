@@ -3,23 +3,23 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Engine;
 
-/// <summary>What the kernel is to do for a connection by itself, so that it fits the heartbeat.</summary>
+/// <summary>Sets the kernel's own timers of a connection so that they fit the heartbeat.</summary>
 internal static class TcpOptions
 {
-    /// <summary>In seconds: of silence before the first probe, between two probes; and how many go unanswered before the kernel gives up.</summary>
+    // The kernel sends its first probe after 60 seconds of silence and then one every 10 seconds. It gives up after 6 unanswered probes.
     private const int KeepAliveTime = 60;
     private const int KeepAliveInterval = 10;
     private const int KeepAliveProbes = 6;
 
-    /// <summary>TCP_RTO_MAX_MS of linux/tcp.h.</summary>
+    /// <summary>The number of TCP_RTO_MAX_MS in linux/tcp.h.</summary>
     private const int RetransmissionCap = 44;
 
     /// <summary>
-    /// Without pings the kernel probes a silent peer, so that a connection whose other end is gone comes to its end. With pings it does not wait longer
-    /// for a retransmission than fits our patience.
+    /// Without pings, the kernel probes a silent peer, so that a connection whose other end is gone does not stay for ever. With pings, the
+    /// kernel gets an upper limit for the time between two retransmissions that fits our patience.
     /// </summary>
-    /// <param name="socket">A connection, or the socket that listens for it.</param>
-    /// <param name="timings">Of the heartbeat.</param>
+    /// <param name="socket">A connection, or the listening socket whose connections inherit the options.</param>
+    /// <param name="timings">The timings of the heartbeat.</param>
     public static void Apply(Socket socket, in HeartbeatTimings timings)
     {
         if (timings.Patience == Heartbeat.Never)
@@ -37,7 +37,7 @@ internal static class TcpOptions
             }
             catch (SocketException)
             {
-                // Before Linux 6.15 there is no such option, and TCP's own backoff stands.
+                // Linux before 6.15 does not have this option, and keeps its own backoff.
             }
         }
     }

@@ -2,10 +2,12 @@ using System.Runtime.InteropServices;
 
 namespace HeartbeatServer.Engine;
 
-/// <summary>What a thread uses of a processor.</summary>
+/// <summary>Measures how much processor time a thread uses.</summary>
 internal static partial class ThreadClock
 {
-    /// <summary>What the calling thread has used since its start, in user and system mode; zero where the system is not Linux.</summary>
+    /// <summary>
+    /// The processor time of the calling thread since its start, in user and system mode together; zero where the system is not Linux.
+    /// </summary>
     public static TimeSpan CpuTime
     {
         get

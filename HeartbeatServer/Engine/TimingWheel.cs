@@ -12,26 +12,28 @@ internal abstract class WheelEntry
     internal WheelEntry? Previous;
     internal TimeSpan Due;
 
-    /// <summary>Where it waits; or <see cref="Loose"/>, not scheduled or being called; or <see cref="Removed"/>, for good.</summary>
+    /// <summary>
+    /// The slot in which the entry waits; <see cref="Loose"/> while it is not scheduled or is being called; <see cref="Removed"/> for good.
+    /// </summary>
     internal int Slot = Loose;
 
-    /// <summary>Called at or after the due time, on the wheel's thread: it must not block.</summary>
-    /// <param name="now">The time, as <see cref="TimingWheel.Now"/>.</param>
+    /// <summary>The wheel calls this at or after the due time, on its own thread. The call must not block.</summary>
+    /// <param name="now">The present time, on the clock of <see cref="TimingWheel.Now"/>.</param>
     /// <param name="stall">How late the wheel itself is; zero if it is on time.</param>
-    /// <returns>When to call again; <see cref="TimeSpan.MaxValue"/> for never.</returns>
+    /// <returns>When the wheel is to call again; <see cref="TimeSpan.MaxValue"/> for never.</returns>
     protected internal abstract TimeSpan OnDue(TimeSpan now, TimeSpan stall);
 }
 
 /// <summary>
-/// One hashed timing wheel (Varghese and Lauck 1987, scheme 6) for all connections of an event loop. A tick visits one slot and so costs what is due in
-/// it. The wheel is as long as the longest regular period, so entries do not wait for a second round.
+/// One hashed timing wheel (Varghese and Lauck 1987, scheme 6) for all connections of an event loop. A tick visits one slot, so its cost depends
+/// only on the entries in this slot. The wheel is as long as the longest regular period, so entries do not wait for a second round.
 /// </summary>
 internal sealed class TimingWheel
 {
-    /// <summary>One step of the wheel.</summary>
+    /// <summary>The time of one step of the wheel.</summary>
     public static readonly TimeSpan Tick = HeartbeatTimings.Shortest;
 
-    /// <summary>When an entry whose call has thrown is called again: what was lacking may be there by then.</summary>
+    /// <summary>How long after an exception an entry is called again. The memory that was lacking may be there by then.</summary>
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
     private const int MaxSlots = 1 << 16;
@@ -47,8 +49,8 @@ internal sealed class TimingWheel
     private TimeSpan _stallEnd;
 
     /// <param name="time">The clock.</param>
-    /// <param name="horizon">The longest regular period.</param>
-    /// <param name="onTick">Told the <see cref="Lateness"/> of each tick, on the wheel's thread.</param>
+    /// <param name="horizon">The longest regular period of an entry.</param>
+    /// <param name="onTick">Called at each tick with its <see cref="Lateness"/>, on the wheel's thread.</param>
     public TimingWheel(TimeProvider time, TimeSpan horizon, Action<TimeSpan>? onTick = null)
     {
         (_time, _onTick) = (time, onTick);
@@ -57,28 +59,33 @@ internal sealed class TimingWheel
         _lastTick = TickOf(Now);
     }
 
-    /// <summary>Monotonic time, from an origin of no meaning.</summary>
+    /// <summary>The monotonic time since an arbitrary origin.</summary>
     public TimeSpan Now => _time.GetElapsedTime(0);
 
-    /// <summary>Entries that wait to be due.</summary>
+    /// <summary>How many entries wait for their due time.</summary>
     public int Count { get; private set; }
 
-    /// <summary>How much later than it meant to the wheel woke up last; what it measures is our own process or machine.</summary>
+    /// <summary>How much later than planned the wheel woke up last. A large value means that our own process or machine was slow.</summary>
     public TimeSpan Lateness { get; private set; }
 
-    /// <summary>The worst <see cref="Lateness"/>.</summary>
+    /// <summary>The largest <see cref="Lateness"/> since the start.</summary>
     public TimeSpan MaxLateness { get; private set; }
 
-    /// <summary>Called when there is an entry again: from here on <see cref="Advance"/> has to be called.</summary>
+    /// <summary>Called when the first entry comes into an empty wheel. From then on somebody has to call <see cref="Advance"/>.</summary>
     public Action? Wanted { get; set; }
 
-    /// <summary>Told of an exception that the call of an entry has thrown; the others are called all the same. Without it, the exception goes on.</summary>
+    /// <summary>
+    /// Called with an exception that the call of an entry has thrown. The wheel then calls the other entries all the same. With null the
+    /// exception goes on to the caller of <see cref="Advance"/>.
+    /// </summary>
     public Action<Exception>? Failed { get; set; }
 
-    /// <summary>How long until <see cref="Advance"/> has a slot to visit, zero or less if it is late; null if there is no entry.</summary>
+    /// <summary>The time until <see cref="Advance"/> has a slot to visit; zero or less if the wheel is late; null if there is no entry.</summary>
     public TimeSpan? UntilTick => Count == 0 ? null : ((_lastTick + 1) * Tick) - Now;
 
-    /// <summary>Calls the entry at the first tick after <paramref name="due"/>, or when it is due already if that is earlier.</summary>
+    /// <summary>
+    /// Calls the entry at the first tick after <paramref name="due"/>. An entry that is already scheduled for an earlier time keeps that time.
+    /// </summary>
     public void Schedule(WheelEntry entry, TimeSpan due)
     {
         bool isFirst;
@@ -89,8 +96,8 @@ internal sealed class TimingWheel
             Unlink(entry);
             isFirst = Count == 0;
             if (isFirst)
-                _lastTick = Math.Max(_lastTick, TickOf(Now) - 1); // there was nothing to be late for
-            // The first tick that is not before the due time; never one that is over, which is not visited again this round.
+                _lastTick = Math.Max(_lastTick, TickOf(Now) - 1); // an empty wheel cannot be late
+            // The first tick that is not before the due time. It is never a past tick, because the wheel visits that slot only in its next round.
             long tick = Math.Max((due.Ticks + Tick.Ticks - 1) / Tick.Ticks, _lastTick + 1);
             entry.Slot = SlotOf(tick);
             entry.Due = due;
@@ -105,7 +112,7 @@ internal sealed class TimingWheel
             Wanted?.Invoke();
     }
 
-    /// <summary>Takes the entry out for good. A call in progress goes on.</summary>
+    /// <summary>Takes the entry out for good. A call of the entry that is in progress goes on.</summary>
     public void Remove(WheelEntry entry)
     {
         lock (_gate)
@@ -115,7 +122,7 @@ internal sealed class TimingWheel
         }
     }
 
-    /// <summary>Visits the slots of all ticks since the last call. One thread after the other.</summary>
+    /// <summary>Visits the slots of all ticks since the last call. Threads that call this at the same time take turns.</summary>
     public void Advance()
     {
         lock (_turn)
@@ -128,7 +135,7 @@ internal sealed class TimingWheel
         lock (_gate)
         {
             if (Count == 0)
-                _lastTick = Math.Max(_lastTick, tick); // nobody waited for it: no tick was missed
+                _lastTick = Math.Max(_lastTick, tick); // an empty wheel has missed no tick
             if (tick <= _lastTick)
                 return;
         }
@@ -137,7 +144,7 @@ internal sealed class TimingWheel
         Lateness = now - meant;
         MaxLateness = Lateness > MaxLateness ? Lateness : MaxLateness;
         _onTick?.Invoke(Lateness);
-        // Less than a tick is how timers are; more means that nobody was there.
+        // Timers are always a little late. More than a tick means that this thread was held up.
         TimeSpan stall = Lateness > Tick ? Lateness : TimeSpan.Zero;
         (_stall, _stallEnd) = (stall, now);
 
@@ -150,7 +157,7 @@ internal sealed class TimingWheel
         }
         foreach (WheelEntry entry in _due)
         {
-            // One that was called before it may have removed it.
+            // An entry that was called earlier in this loop may have removed this one.
             if (Volatile.Read(ref entry.Slot) != WheelEntry.Removed)
                 Schedule(entry, Call(entry, now, stall));
         }
@@ -163,7 +170,7 @@ internal sealed class TimingWheel
         {
             return entry.OnDue(now, stall);
         }
-#pragma warning disable CA1031 // The wheel calls all the others, too.
+#pragma warning disable CA1031 // The wheel goes on and calls all other entries.
         catch (Exception e) when (Failed is not null)
 #pragma warning restore CA1031
         {
@@ -172,7 +179,7 @@ internal sealed class TimingWheel
         }
     }
 
-    /// <summary>How long the wheel is away at this moment, or was until a tick ago; zero if it is on time.</summary>
+    /// <summary>How late the wheel is at this moment, or was until at most a tick ago; zero if it is on time.</summary>
     public TimeSpan StallAt(TimeSpan now)
     {
         TimeSpan away = now - ((_lastTick + 1) * Tick);
@@ -190,7 +197,7 @@ internal sealed class TimingWheel
             WheelEntry? next = entry.Next;
             if (entry.Due <= now)
             {
-                _due.Add(entry); // first: without memory for it, the entry stays where it is
+                _due.Add(entry); // comes first: if memory is lacking for the list, the entry stays in its slot
                 Unlink(entry);
             }
             entry = next;

@@ -4,8 +4,8 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Engine;
 
 /// <summary>
-/// The bytes of one connection, both ways, and what is known of the connection below them. The stream owns the connection: disposing of one closes
-/// the other. A read that returns 0 is the end, after a reset too; <see cref="Error"/> tells FIN from RST.
+/// The bytes of one TCP connection in both directions, and what the kernel knows of the connection. Disposing of the transport closes the connection.
+/// A read returns 0 at the end, also after a reset; <see cref="Error"/> then tells FIN from RST.
 /// </summary>
 internal abstract class Transport : Stream
 {
@@ -15,19 +15,19 @@ internal abstract class Transport : Stream
     public sealed override long Length => throw new NotSupportedException();
     public sealed override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
-    /// <summary>Why a read returned 0: <see cref="SocketError.Success"/> for FIN.</summary>
+    /// <summary>Why a read returned 0. <see cref="SocketError.Success"/> means that the peer has sent FIN.</summary>
     public abstract SocketError Error { get; }
 
-    /// <summary>Bytes from the peer that the kernel has and nobody has read yet; 0 where the kernel cannot be asked.</summary>
+    /// <summary>How many bytes the kernel has received that nobody has read yet; 0 where the kernel cannot be asked.</summary>
     public abstract int UnreadBytes { get; }
 
     /// <summary>What the kernel knows of the connection; null where it cannot be asked.</summary>
     public abstract TcpInfo? Tcp { get; }
 
-    /// <summary>Sends FIN; reading goes on.</summary>
+    /// <summary>Sends FIN. Reading goes on.</summary>
     public abstract void ShutdownSend();
 
-    /// <summary>Closes at once with RST: the kernel drops what it has not sent. A read in progress returns 0.</summary>
+    /// <summary>Closes the connection at once with RST. The kernel drops the bytes that it has not sent. A read in progress returns 0.</summary>
     public abstract void Abort();
 
     public sealed override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
