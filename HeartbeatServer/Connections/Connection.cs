@@ -9,34 +9,34 @@ namespace HeartbeatServer.Connections;
 
 /// <summary>One WebSocket connection, from the 101 to its end.</summary>
 /// <remarks>
-/// Two parties work on it. The read loop (<see cref="RunAsync"/>) reads and answers. The timing wheel pings and judges (<see cref="OnDue"/>), and the
-/// drain closes. Invariants:
+/// Three parties work on a connection. The read loop (<see cref="RunAsync"/>) reads and answers. The timing wheel pings and judges
+/// (<see cref="OnDue"/>). The drain closes. Invariants:
 /// <list type="bullet">
-/// <item>Both write through the <see cref="ConnectionWriter"/>. The <see cref="Outbox"/>, which says who may write, is also the lock of the
+/// <item>All of them write through the <see cref="ConnectionWriter"/>. The <see cref="Outbox"/> says who may write. It is also the lock of the
 /// connection: it guards itself, the heartbeat and the figures.</item>
-/// <item>The read loop waits for its own writes before it reads on, so a client that does not read is not read from.</item>
-/// <item>An idle connection has one receive in progress, into its own small buffer (or that of the last burst), and one entry in the wheel; nothing
-/// else.</item>
+/// <item>The read loop waits for its own writes before it reads on. So the server does not read from a client that does not read.</item>
+/// <item>An idle connection has one receive in progress, into its own small buffer or into that of the last burst, and one entry in the wheel. It has
+/// nothing else.</item>
 /// </list>
 /// </remarks>
 [SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
 internal sealed class Connection : WheelEntry
 {
-    /// <summary>How long a client has to end a connection that is over for us.</summary>
+    /// <summary>How long a client has to close a connection that the server regards as ended.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
     private readonly Transport _transport;
     private readonly ConnectionContext _context;
     private readonly TimingWheel _wheel;
 
-    // Under the lock, which is the outbox.
+    // The lock guards these fields. The outbox is the lock.
     private readonly Outbox _outbox = new();
     private readonly Heartbeat _heartbeat;
     private readonly ConnectionWriter _writer;
     private Deadline _endBy = new(Heartbeat.Never);
     private long _bytesIn;
 
-    // Read state: the read loop's own.
+    // Only the read loop uses these fields.
     private readonly MessageReader _reader;
     private ReceiveBuffer _received = new();
     private ReplyBatch _replies;
@@ -44,19 +44,21 @@ internal sealed class Connection : WheelEntry
     private long _messagesIn;
     private long _messagesOut;
 
-    /// <summary>Whether bytes are read only to be thrown away: the cause is known, and the client is told.</summary>
+    /// <summary>
+    /// Whether the read loop throws away what it reads. It does so once the cause of the end is known and the client has been told.
+    /// </summary>
     private volatile bool _discards;
 
-    // Set once, by End.
+    // End sets these once.
     private Disconnect? _end;
     private TimeSpan _endedAt = Heartbeat.Never;
 
-    /// <param name="id">Its number, unique in this process.</param>
-    /// <param name="remote">The client, as this machine sees it.</param>
-    /// <param name="transport">The bytes behind the 101 response. The connection owns it.</param>
-    /// <param name="context">What all connections share.</param>
-    /// <param name="phase">See <see cref="Heartbeat"/>.</param>
-    /// <param name="wheel">It drives the heartbeat and the deadlines.</param>
+    /// <param name="id">The number of the connection, unique in this process.</param>
+    /// <param name="remote">The client's address as this machine sees it.</param>
+    /// <param name="transport">The bytes after the 101 response, both ways. The connection owns the transport.</param>
+    /// <param name="context">What all connections of the server share.</param>
+    /// <param name="phase">0 to 1: which part of the ping period passes before the first ping.</param>
+    /// <param name="wheel">Drives the heartbeat and the deadlines.</param>
     public Connection(long id, EndPoint remote, Transport transport, ConnectionContext context, double phase, TimingWheel wheel)
     {
         (Id, Remote, _transport, _context, _wheel) = (id, remote, transport, context, wheel);
@@ -70,16 +72,16 @@ internal sealed class Connection : WheelEntry
 
     public EndPoint Remote { get; }
 
-    /// <summary>Whether the other end of the TCP connection is a proxy: then the kernel knows the proxy, and not the client.</summary>
+    /// <summary>Whether the other end of the TCP connection is a proxy. Then the kernel's figures describe the proxy and not the client.</summary>
     public bool IsBehindProxy { get; init; }
 
-    /// <summary>How many subprotocols the client offered, if none of them is spoken.</summary>
+    /// <summary>How many subprotocols the client offered, if the server speaks none of them; else 0.</summary>
     public int OffersNotSpoken { get; init; }
 
-    /// <summary>When, as <see cref="TimingWheel.Now"/>.</summary>
+    /// <summary>When the connection opened, on the clock of <see cref="TimingWheel.Now"/>.</summary>
     public TimeSpan Opened { get; }
 
-    /// <summary>What it did so far, or until its end was decided.</summary>
+    /// <summary>What the connection has done so far. Once its end is decided, the figures describe that moment.</summary>
     public ConnectionFigures Figures()
     {
         TimeSpan now = _wheel.Now;
@@ -106,7 +108,7 @@ internal sealed class Connection : WheelEntry
         }
     }
 
-    /// <summary>Lives the connection to its end. Does not throw: what goes wrong is the cause.</summary>
+    /// <summary>Runs the connection to its end, and returns the cause. It does not throw: a failure becomes the cause.</summary>
     public async Task<Disconnect> RunAsync()
     {
         try
@@ -115,7 +117,7 @@ internal sealed class Connection : WheelEntry
             bool open = true;
             while (open)
             {
-                // A long payload is received straight into the message; everything else into the receive buffer.
+                // A long payload goes straight into the message. Everything else goes into the receive buffer.
                 bool intoMessage = !_discards
                     && _received.Start == _received.End
                     && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
@@ -128,7 +130,7 @@ internal sealed class Connection : WheelEntry
         {
             End(new Disconnect(DisconnectCause.ConnectionReset, e.Message));
         }
-#pragma warning disable CA1031 // A bug of ours ends this connection, not the server.
+#pragma warning disable CA1031 // A bug in the server ends this connection, and not the process.
         catch (Exception e)
 #pragma warning restore CA1031
         {
@@ -137,7 +139,7 @@ internal sealed class Connection : WheelEntry
         finally
         {
             _wheel.Remove(this);
-            // The figures are final: a beat in progress sends and counts nothing more.
+            // From here on the figures are final: a beat in progress sends and counts nothing more.
             _writer.Stop();
             await _transport.DisposeAsync();
             _reader.Dispose();
@@ -146,7 +148,10 @@ internal sealed class Connection : WheelEntry
         return _end!;
     }
 
-    /// <summary>Begins the closing handshake: sends a Close frame; the client has until the caller's deadline, and then <see cref="Cut"/>.</summary>
+    /// <summary>
+    /// Begins the closing handshake by sending a Close frame. The caller sets a deadline for the client's answer, and calls <see cref="Cut"/>
+    /// after it.
+    /// </summary>
     public void Close(Disconnect end, ushort code, string reason)
     {
         if (End(end))
@@ -166,7 +171,7 @@ internal sealed class Connection : WheelEntry
         {
             return Beat(now, stall);
         }
-#pragma warning disable CA1031 // Nor does it end the thread that beats for all the others.
+#pragma warning disable CA1031 // A bug in the server must not end the thread that serves all other connections.
         catch (Exception e)
 #pragma warning restore CA1031
         {
@@ -197,7 +202,7 @@ internal sealed class Connection : WheelEntry
             _ = _writer.SendOwedAsync(next);
             return due;
         }
-        // Whether its program is frozen or slow, as long as the client's kernel is there it gets a Close frame and FIN.
+        // While the client's kernel still answers, the client gets a Close frame and FIN, even if its program is frozen or slow.
         if (end.Verdict is not null and not PathVerdict.PathDead && End(end))
         {
             SayGoodbye(CloseCode.InternalError, "pong timeout");
@@ -207,12 +212,12 @@ internal sealed class Connection : WheelEntry
         return Heartbeat.Never;
     }
 
-    /// <summary>The client had its time for the end of a connection that is over for us.</summary>
+    /// <summary>Returns the end if the client has not closed an ended connection in time; else null.</summary>
     private Disconnect? EndOverdue(TimeSpan now, TimeSpan stall) => _endBy.IsOver(now, stall) ? _end ?? ByNetwork() : null;
 
     /// <summary>
-    /// Bytes wait for the client, and it is time to look whether it takes any: what its kernel acknowledges counts. Where the kernel cannot be asked, the
-    /// write itself has to be done in time.
+    /// Looks, when a look is due, whether the client takes the bytes that wait for it. What the client's kernel acknowledges counts as taken.
+    /// Where our kernel cannot be asked, the write itself has to complete in time. Returns the end of a client that takes too little; else null.
     /// </summary>
     private Disconnect? WriteOverdue(TimeSpan now, TimeSpan stall)
     {
@@ -229,7 +234,7 @@ internal sealed class Connection : WheelEntry
         return null;
     }
 
-    /// <summary>Not after the moment at which a peer that goes on like this is cut.</summary>
+    /// <summary>When to look again. It is never later than the moment at which a client that still takes nothing is cut.</summary>
     private TimeSpan NextLook(TimeSpan now, SendProgress progress, TcpInfo? tcp)
     {
         TimeSpan next = now + _context.LookEvery;
@@ -239,11 +244,11 @@ internal sealed class Connection : WheelEntry
         return dead < next ? dead : next;
     }
 
-    /// <summary>Does what the heartbeat wants: a ping is owed, or a missing pong is a strike.</summary>
-    /// <param name="now">The time.</param>
-    /// <param name="stall">How late we are ourselves.</param>
-    /// <param name="strikes">In a row, if there was one; else 0.</param>
-    /// <returns>The end, if it has come.</returns>
+    /// <summary>Does what the heartbeat wants: it owes the client a ping, or it counts a missing pong as a strike.</summary>
+    /// <param name="now">The present time.</param>
+    /// <param name="stall">How late the wheel itself is.</param>
+    /// <param name="strikes">How many strikes there are in a row, if this call has added one; else 0.</param>
+    /// <returns>The end, if the client is dead; else null.</returns>
     private Disconnect? Judge(TimeSpan now, TimeSpan stall, out int strikes)
     {
         strikes = 0;
@@ -253,7 +258,7 @@ internal sealed class Connection : WheelEntry
             if (step == HeartbeatStep.Ping)
             {
                 _outbox.OwePing();
-                // It cannot leave, so nobody will judge it. A path that is dead is found all the same.
+                // This ping cannot leave now, so it gets no deadline. The kernel can still tell that the path is dead.
                 if (_outbox.IsWaiting && DeadPath(_transport.Tcp) is { } dead)
                     return dead;
             }
@@ -262,7 +267,7 @@ internal sealed class Connection : WheelEntry
                 TcpInfo? tcp = _transport.Tcp;
                 if (tcp is { } info && (_writer.Progress ??= new SendProgress()).Judge(info, now, _context.Timings.Ping) == Silence.Queued)
                 {
-                    // Whoever takes nothing of what is before the ping is found by the looks that begin here.
+                    // The client may take nothing of the bytes before the ping. The looks that begin here find such a client.
                     if (_outbox.LookDue == Heartbeat.Never)
                         _outbox.LookAt(NextLook(now, _writer.Progress, tcp));
                     continue;
@@ -276,12 +281,15 @@ internal sealed class Connection : WheelEntry
         return null;
     }
 
-    /// <summary>The peer's kernel is silent for longer than a dead peer may stay unnoticed.</summary>
+    /// <summary>Returns the end if the peer's kernel has been silent for longer than a dead peer may stay unnoticed; else null.</summary>
     private Disconnect? DeadPath(TcpInfo? tcp) => tcp is { } info && info.IsSilent(_context.Timings.Patience)
         ? Disconnect.ByDeadPath(info.SinceAck, tcp, IsBehindProxy)
         : null;
 
-    /// <summary>Whether silence means silence: not if we are not reading because the client does not, nor if its bytes wait in the kernel.</summary>
+    /// <summary>
+    /// Whether a pong would have been read if it had come. That is not so while bytes of the client wait in the kernel, nor while the read loop
+    /// waits for a client that does not read.
+    /// </summary>
     private bool CouldBeHeard() => !_outbox.IsWaiting && _transport.UnreadBytes == 0;
 
     private TimeSpan NextDue()
@@ -320,7 +328,7 @@ internal sealed class Connection : WheelEntry
                     return false;
             }
             await FlushAsync();
-            // A late pong has told so already.
+            // A late pong has logged this already and set the count to 0.
             if (_strikesCleared > 0)
                 _context.Log.AliveAgain(Id, Remote, _strikesCleared);
             return true;
@@ -328,7 +336,7 @@ internal sealed class Connection : WheelEntry
         catch (WebSocketProtocolException violation)
         {
             End(Disconnect.ByViolation(violation));
-            // The replies to what came before are still due.
+            // The client still gets the replies to the frames before the violation.
             await FlushAsync();
             SayGoodbye(violation.CloseCode, violation.Rule);
             _received.Start = _received.End;
@@ -351,7 +359,7 @@ internal sealed class Connection : WheelEntry
                 return true;
 
             case Opcode.Close:
-                // If we closed first this is the client's answer. Otherwise it gets its code back (section 5.5.1).
+                // If the server closed first, this frame is the client's answer. Otherwise the client gets its code back (RFC 6455 section 5.5.1).
                 ushort code = inbound.Code;
                 End(Disconnect.ByClient(code, inbound.Reason));
                 await FlushAsync();
@@ -402,7 +410,9 @@ internal sealed class Connection : WheelEntry
         }
     }
 
-    /// <summary>Sends a frame back with the payload where it is: in the batch if it lies in the receive buffer, else by itself.</summary>
+    /// <summary>
+    /// Sends a payload back without copying it. A payload in the receive buffer joins the batch of replies. Any other leaves as a frame of its own.
+    /// </summary>
     private async ValueTask ReplyAsync(Inbound inbound, Opcode opcode)
     {
         if (inbound.Buffer == _received.Array)
@@ -427,8 +437,8 @@ internal sealed class Connection : WheelEntry
     }
 
     /// <summary>
-    /// The cause is known: tells the client with a Close frame and FIN, and throws away what it still sends, until its own FIN or for
-    /// <see cref="CloseTimeout"/>.
+    /// Tells the client the cause of the end with a Close frame and FIN. From then on the read loop throws away what the client still sends,
+    /// until the client's own FIN comes or <see cref="CloseTimeout"/> is over.
     /// </summary>
     private void SayGoodbye(ushort code, string reason)
     {
@@ -437,7 +447,7 @@ internal sealed class Connection : WheelEntry
         _writer.SendClose(code, reason, endsWithFin: true);
     }
 
-    /// <summary>The connection is over for us; the client has <see cref="CloseTimeout"/> to end it, too.</summary>
+    /// <summary>Regards the connection as ended. The client has <see cref="CloseTimeout"/> to close it, too.</summary>
     public void ExpectEnd()
     {
         TimeSpan due = _wheel.Now + CloseTimeout;
@@ -450,8 +460,8 @@ internal sealed class Connection : WheelEntry
         _wheel.Schedule(this, due);
     }
 
-    /// <summary>Sets the cause, unless there is one: the first counts.</summary>
-    /// <returns>Whether it was the first.</returns>
+    /// <summary>Sets the cause of the end, if there is none yet.</summary>
+    /// <returns>Whether this was the first cause. Later causes do not count.</returns>
     private bool End(Disconnect end)
     {
         lock (_outbox)
@@ -469,13 +479,13 @@ internal sealed class Connection : WheelEntry
         _writer.SendClose(CloseCode.InternalError, "internal error");
     }
 
-    /// <summary>The end that a read found, or that a failed write brings about.</summary>
+    /// <summary>Makes the cause of an end that a read has found or a failed write has brought about.</summary>
     private Disconnect ByNetwork() => (_writer.Failure, _transport.Error) switch
     {
         ({ } bug and not IOException, _) => ByBug(bug),
-        // The kernel gave up: it has retransmitted, or probed, for as long as it does.
+        // The kernel has given up after its last retransmission or probe.
         (_, SocketError.TimedOut) => Disconnect.ByDeadPath(_wheel.Now - _heartbeat.LastReceived, null, IsBehindProxy),
-        // Shutdown is EPIPE: a write after the reset.
+        // The framework reports EPIPE, which is a write after the reset, as Shutdown.
         (_, SocketError.ConnectionReset or SocketError.Shutdown) => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
         ({ } failure, SocketError.Success) => new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {failure.Message}"),
         (_, SocketError.Success) => new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"),

@@ -4,7 +4,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace HeartbeatServer.Connections;
 
-/// <summary>The connections that are open, by number, and the totals of those that have left.</summary>
+/// <summary>The open connections by their numbers, and the totals of those that have left.</summary>
 internal sealed class ConnectionTable
 {
     private readonly ConcurrentDictionary<long, Connection> _connections = new();
@@ -15,13 +15,15 @@ internal sealed class ConnectionTable
     private long _lastId;
     private int _count;
 
-    /// <summary>How many connections are open. Reading it takes no lock; reading the dictionary's count takes all of the dictionary's locks.</summary>
+    /// <summary>
+    /// How many connections are open. Reading it takes no lock; reading the dictionary's count takes all of the dictionary's locks.
+    /// </summary>
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>The connections that are open, as they come and go while the caller enumerates.</summary>
+    /// <summary>The open connections. They may come and go while the caller enumerates.</summary>
     public IEnumerable<Connection> Open => _connections.Select(pair => pair.Value);
 
-    /// <summary>A number for the next connection, from 1.</summary>
+    /// <summary>Gives the number of the next connection. Numbers begin at 1.</summary>
     public long NextId() => Interlocked.Increment(ref _lastId);
 
     /// <returns>How many connections are open now.</returns>
@@ -45,10 +47,12 @@ internal sealed class ConnectionTable
 
     public bool TryGet(long id, [NotNullWhen(true)] out Connection? connection) => _connections.TryGetValue(id, out connection);
 
-    /// <summary>All connections that were ever here, at one moment. The caller disposes of it.</summary>
+    /// <summary>
+    /// Takes a snapshot of all connections at one moment: the open ones, and the totals of those that have left. The caller disposes of the snapshot.
+    /// </summary>
     public TableSnapshot Snapshot()
     {
-        // Some connections may come in before the lock is taken.
+        // Some connections may open before the lock is taken.
         Connection[] open = ArrayPool<Connection>.Shared.Rent(Count + 64);
         int count = 0;
         lock (_leaving)
@@ -68,7 +72,7 @@ internal sealed class ConnectionTable
         }
     }
 
-    /// <summary>What all connections did since the start, the open ones included.</summary>
+    /// <summary>What all connections have done since the start, the open ones included.</summary>
     public ConnectionTotals Totals()
     {
         using TableSnapshot snapshot = Snapshot();

@@ -3,12 +3,12 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Connections;
 
-/// <summary>What several connections did together.</summary>
-/// <param name="Pings">Written.</param>
-/// <param name="BytesIn">From clients, headers of frames included.</param>
-/// <param name="BytesOut">To clients, likewise.</param>
-/// <param name="MessagesIn">Whole data messages.</param>
-/// <param name="MessagesOut">Whole data messages.</param>
+/// <summary>What several connections have done together.</summary>
+/// <param name="Pings">Pings sent.</param>
+/// <param name="BytesIn">Bytes from clients, including the headers of frames.</param>
+/// <param name="BytesOut">Bytes to clients, including the headers of frames.</param>
+/// <param name="MessagesIn">Whole data messages from clients.</param>
+/// <param name="MessagesOut">Whole data messages to clients.</param>
 internal readonly record struct ConnectionTotals(long Pings, long BytesIn, long BytesOut, long MessagesIn, long MessagesOut)
 {
     public ConnectionTotals Plus(in ConnectionFigures one) => new(

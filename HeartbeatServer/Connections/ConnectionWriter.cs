@@ -6,42 +6,42 @@ namespace HeartbeatServer.Connections;
 
 /// <summary>Writes what the <see cref="Outbox"/> of a connection lets leave.</summary>
 /// <remarks>
-/// The read loop writes replies and waits for them. The timing wheel and the drain write pings and the Close frame, and never wait: what cannot leave
-/// now is owed, and leaves when the write in progress is done. The outbox is the lock. Nobody holds it during a send: with one core the answer to
-/// a ping can be there before the call that sent it has returned, and its reader would wait for the lock.
+/// The read loop writes replies and waits for them. The timing wheel and the drain write pings and the Close frame, and never wait: a frame that
+/// cannot leave now is owed, and leaves when the write in progress is done. The outbox is the lock. Nobody holds it during a send. On one core
+/// the answer to a ping can arrive before the sending call has returned, and the reader of that answer would have to wait for the lock.
 /// </remarks>
-/// <param name="connection">The wheel calls it when a deadline that begins here is over.</param>
+/// <param name="connection">The connection that the wheel calls when a deadline that begins here is over.</param>
 /// <param name="transport">Takes the bytes.</param>
-/// <param name="outbox">What is owed. It is the lock.</param>
-/// <param name="heartbeat">Learns when a ping leaves. Under the lock.</param>
-/// <param name="wheel">Knows the time.</param>
-/// <param name="context">What all connections share.</param>
+/// <param name="outbox">Knows what is owed. It is also the lock.</param>
+/// <param name="heartbeat">Learns when a ping leaves. The lock guards it.</param>
+/// <param name="wheel">Gives the time, and watches the deadlines that begin here.</param>
+/// <param name="context">What all connections of the server share.</param>
 internal sealed class ConnectionWriter(
     Connection connection, Transport transport, Outbox outbox, Heartbeat heartbeat, TimingWheel wheel, ConnectionContext context)
 {
-    /// <summary>Most bytes given to the transport at once.</summary>
+    /// <summary>The most bytes that one write gives to the transport.</summary>
     public const int OutputLimit = 128 * 1024;
 
-    /// <summary>Where this thread puts its next ping. The ping leaves at once, as a rule, and the array is free again.</summary>
+    /// <summary>The array in which this thread builds its next ping. As a rule the ping leaves at once, and the array is free again.</summary>
     [ThreadStatic]
     private static byte[]? _pingFrame;
 
-    /// <summary>The read loop waits here until nothing is being written. Under the lock.</summary>
+    /// <summary>The read loop waits on this until nothing is being written. The lock guards it.</summary>
     private TaskCompletionSource? _turn;
 
-    /// <summary>Whether FIN follows the Close frame. Under the lock.</summary>
+    /// <summary>Whether FIN follows the Close frame. The lock guards it.</summary>
     private bool _endsWithFin;
 
     /// <summary>
-    /// Why a write failed, if one did. Nothing leaves any more then, but the connection goes on: what the client sent before is still to be read, and it
+    /// Why a write failed; null if none did. After a failure nothing leaves any more, but reading goes on: the bytes that the client sent before
     /// may explain the end.
     /// </summary>
     public Exception? Failure { get; private set; }
 
-    /// <summary>How the peer takes what waits for it. Under the lock; null as long as nobody had to ask.</summary>
+    /// <summary>Whether the client takes what waits for it; null as long as nobody had to ask. The lock guards it.</summary>
     public SendProgress? Progress { get; set; }
 
-    /// <summary>Writes whole data frames, and waits as long as the client takes. The read loop's.</summary>
+    /// <summary>Writes whole data frames, and waits until the transport has taken them all. Only the read loop calls this.</summary>
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> frames)
     {
         while (!TryBegin(frames.Length))
@@ -70,12 +70,12 @@ internal sealed class ConnectionWriter(
         _ = SendOwedAsync(Written());
     }
 
-    /// <summary>Writes a Close frame now, or owes it. Only the first counts.</summary>
-    /// <param name="code">Of RFC 6455 section 7.4.</param>
-    /// <param name="reason">May be empty.</param>
+    /// <summary>Writes a Close frame now, or as soon as the write in progress is done. Only the first Close frame counts.</summary>
+    /// <param name="code">The close code of RFC 6455 section 7.4.</param>
+    /// <param name="reason">The reason for the client; may be empty.</param>
     /// <param name="endsWithFin">
-    /// Whether FIN follows: the client is told that nothing more comes, and may still send. If we closed the socket while it does, the kernel would answer
-    /// RST, which may destroy our Close frame on the client's side.
+    /// Whether FIN follows. FIN tells the client that nothing more comes, and lets it go on sending. If the server closed the socket instead, the
+    /// kernel would answer the client's next bytes with RST, and RST may destroy the Close frame on the client's side.
     /// </param>
     public void SendClose(ushort code, string reason, bool endsWithFin = false)
     {
@@ -89,7 +89,9 @@ internal sealed class ConnectionWriter(
         _ = SendOwedAsync(next);
     }
 
-    /// <summary>Takes what is owed and may leave now, for <see cref="SendOwedAsync"/>. Under the lock. The time of a ping runs from here.</summary>
+    /// <summary>
+    /// Takes the owed frame that may leave now, for <see cref="SendOwedAsync"/>. The caller holds the lock. The time of a ping runs from this call.
+    /// </summary>
     public Outgoing TakeOwed()
     {
         Outgoing next = outbox.Next(FrameWriter.PingSize);
@@ -99,8 +101,8 @@ internal sealed class ConnectionWriter(
     }
 
     /// <summary>
-    /// Sends what was taken, and then what is owed by that time: every ping and the Close frame leave here. Nobody has to wait for it: what goes wrong is
-    /// kept in <see cref="Failure"/>.
+    /// Sends the frame that was taken, and then the frames that are owed by that time. Every ping and the Close frame leave here. The caller need
+    /// not wait: <see cref="Failure"/> keeps what goes wrong.
     /// </summary>
     public async Task SendOwedAsync(Outgoing next)
     {
@@ -113,7 +115,7 @@ internal sealed class ConnectionWriter(
                 if (!write.IsCompleted)
                 {
                     if (frame == _pingFrame)
-                        _pingFrame = null; // the write in progress keeps it
+                        _pingFrame = null; // the write in progress still needs the array
                     WaitForClient();
                 }
                 await write;
@@ -124,7 +126,7 @@ internal sealed class ConnectionWriter(
                 next = Written();
             }
         }
-#pragma warning disable CA1031 // It is the connection's to explain.
+#pragma warning disable CA1031 // The connection turns every failure into the cause of its end.
         catch (Exception e)
 #pragma warning restore CA1031
         {
@@ -132,7 +134,7 @@ internal sealed class ConnectionWriter(
         }
     }
 
-    /// <summary>Waits until nothing is being written. The read loop's.</summary>
+    /// <summary>Waits until nothing is being written. Only the read loop calls this.</summary>
     public async ValueTask UntilIdleAsync()
     {
         while (true)
@@ -148,7 +150,7 @@ internal sealed class ConnectionWriter(
         }
     }
 
-    /// <summary>Nothing leaves any more.</summary>
+    /// <summary>Makes sure that nothing leaves any more.</summary>
     public void Stop()
     {
         TaskCompletionSource? turn;
@@ -160,7 +162,7 @@ internal sealed class ConnectionWriter(
         turn?.SetResult();
     }
 
-    /// <summary>A bug of ours ends the connection at once. Of a lost connection the read loop finds the end, and soon.</summary>
+    /// <summary>Ends the connection at once after a bug in the server. If the connection is lost, the read loop finds the end soon.</summary>
     private void Fail(Exception error)
     {
         Failure ??= error;
@@ -177,7 +179,9 @@ internal sealed class ConnectionWriter(
             return outbox.TryBegin(bytes);
     }
 
-    /// <summary>The ping that was taken: its number changes only when the next is, and that is not before this one is written.</summary>
+    /// <summary>
+    /// Builds the ping that was taken. The number of pings cannot change meanwhile: the next ping is taken only after this one is written.
+    /// </summary>
     private byte[] PingFrame()
     {
         byte[] frame = _pingFrame ??= new byte[FrameWriter.PingSize];
@@ -185,8 +189,8 @@ internal sealed class ConnectionWriter(
         return frame;
     }
 
-    /// <summary>The write in progress is done.</summary>
-    /// <returns>What leaves next. If nothing does, the read loop has its turn.</returns>
+    /// <summary>Notes that the write in progress is done.</summary>
+    /// <returns>What leaves next. If nothing leaves next, the read loop may write.</returns>
     private Outgoing Written()
     {
         Outgoing next;
@@ -200,14 +204,14 @@ internal sealed class ConnectionWriter(
             if (next == Outgoing.None)
                 (turn, _turn) = (_turn, null);
         }
-        // A ping that leaves behind another frame may have to be judged before the wheel comes here next.
+        // A ping that has waited for another frame may have its deadline before the wheel calls this connection next.
         if (next == Outgoing.Ping)
             wheel.Schedule(connection, due);
         turn?.SetResult();
         return next;
     }
 
-    /// <summary>The write in progress waits for the client, which owes progress from here on.</summary>
+    /// <summary>Notes that the write in progress waits for the client. From here on the client has to make progress.</summary>
     private void WaitForClient()
     {
         TimeSpan now = wheel.Now;

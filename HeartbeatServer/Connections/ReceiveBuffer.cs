@@ -3,19 +3,20 @@ using System.Buffers;
 namespace HeartbeatServer.Connections;
 
 /// <summary>
-/// Where received bytes wait to be read: a small array that a connection always has, and a rented one while more comes than fits there.
+/// Holds received bytes until the connection reads them. A connection always has a small array. While more comes than fits there, it rents a
+/// larger one.
 /// </summary>
 internal struct ReceiveBuffer() : IDisposable
 {
     /// <summary>
-    /// In bytes. A burst of messages, or one that is not large. Such a buffer is kept until a receive brings no more than the small one
-    /// holds: at the latest, the next pong.
+    /// The size in bytes of the buffer for a burst of messages, or for a single message that is not large. The connection keeps this buffer until a
+    /// receive brings no more bytes than the small array holds. At the latest the next pong is such a receive.
     /// </summary>
     public const int BurstSize = 2 * 1024;
 
     /// <summary>
-    /// Room for any control frame (131 bytes on the wire) and for a short message. A prime: a burst of equal frames does not fill it with
-    /// whole ones, which would look as if nothing more were waiting.
+    /// The size of the small array in bytes. It has room for any control frame (131 bytes on the wire) and for a short message. The number is
+    /// prime, so a burst of equal frames does not fill the array with whole frames only. Then it would look as if nothing more were waiting.
     /// </summary>
     private const int RestingSize = 157;
     private const int LargeSize = 16 * 1024;
@@ -25,7 +26,7 @@ internal struct ReceiveBuffer() : IDisposable
     private int _count;
     private bool _filled;
 
-    /// <summary>Bounds of the bytes that were received and not read, in <see cref="Array"/>.</summary>
+    /// <summary>A bound of the bytes in <see cref="Array"/> that were received and not read yet.</summary>
     public int Start;
 
     /// <inheritdoc cref="Start"/>
@@ -33,8 +34,10 @@ internal struct ReceiveBuffer() : IDisposable
 
     public readonly byte[] Array => _rented ?? _resting;
 
-    /// <summary>Makes room for the next receive; what was not read comes along.</summary>
-    /// <param name="insideFrame">Whether a frame is incomplete. With a receive that filled the buffer, it means that more is waiting.</param>
+    /// <summary>Makes room for the next receive, and keeps the bytes that were not read.</summary>
+    /// <param name="insideFrame">
+    /// Whether a frame is incomplete. If the last receive also filled the buffer, more bytes are waiting, and the next buffer is larger.
+    /// </param>
     public Memory<byte> Prepare(bool insideFrame)
     {
         ReadOnlySpan<byte> unread = Array.AsSpan(Start, End - Start);
@@ -54,7 +57,7 @@ internal struct ReceiveBuffer() : IDisposable
         return Array.AsMemory(End);
     }
 
-    /// <summary>Counts bytes received into what <see cref="Prepare"/> gave.</summary>
+    /// <summary>Counts the bytes that were received into the memory from <see cref="Prepare"/>.</summary>
     public void Received(int count)
     {
         _count = count;
