@@ -10,21 +10,21 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Http;
 
 /// <summary>A member of a type inside HttpListener.</summary>
-/// <param name="Name">Type and member.</param>
-/// <param name="Exists">Whether this runtime has it, with the type that is expected.</param>
+/// <param name="Name">The names of the type and of the member.</param>
+/// <param name="Exists">Whether this runtime has the member, with the type that the server expects.</param>
 internal readonly record struct InternalMember(string Name, bool Exists);
 
 /// <summary>
-/// Which members inside HttpListener this runtime has. Everything that reaches into HttpListener is in this file: here the check at the start, below
-/// the types that do it. docs/decisions/0001 says why, and what works when a member is gone.
+/// Knows which members inside HttpListener this runtime has. All code that reaches into HttpListener is in this file. This type does the check at the
+/// start, and the types below use the members. docs/decisions/0001 says why the server does this, and what still works when a member is gone.
 /// </summary>
 /// <remarks>
-/// One of the fields that are written is declared readonly: <c>HttpConnection._stream</c>. It is written once, before anybody else has the object.
-/// Compilers take a field that is readonly for a constant only if it is static: HttpListener's code reads this one each time. <c>_timer</c> of the
-/// same object and <c>_socket</c> of HttpEndPointListener are readonly as well; they are only read here.
+/// The server writes one field that is declared readonly: <c>HttpConnection._stream</c>. It does so once, before anybody else has the object.
+/// Compilers treat a readonly field as a constant only if the field is static, so HttpListener's code reads this field each time. <c>_timer</c>
+/// of the same object and <c>_socket</c> of HttpEndPointListener are readonly as well. The server only reads them.
 /// </remarks>
-/// <param name="port">What <see cref="HttpPort"/> needs.</param>
-/// <param name="upgrade">What an upgrade in <see cref="PlainRequests"/> needs.</param>
+/// <param name="port">The members that <see cref="HttpPort"/> needs.</param>
+/// <param name="upgrade">The members that an upgrade in <see cref="PlainRequests"/> needs.</param>
 internal sealed class HttpListenerInternals(IReadOnlyList<InternalMember> port, IReadOnlyList<InternalMember> upgrade)
 {
     internal const string Connection = "System.Net.HttpConnection, System.Net.HttpListener";
@@ -34,10 +34,15 @@ internal sealed class HttpListenerInternals(IReadOnlyList<InternalMember> port, 
 
     private const BindingFlags Instance = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic;
 
-    /// <summary>Whether <see cref="PlainRequests"/> can bind one address and yet answer any Host header. It can do without.</summary>
+    /// <summary>
+    /// Whether <see cref="PlainRequests"/> can bind one address and still answer requests with any Host header. It also works without these members.
+    /// </summary>
     public static bool HasEndPoint { get; } = !OperatingSystem.IsWindows() && Gone(EndPointMembers()) is null;
 
-    /// <summary>Looks by reflection, so a member that is gone throws nothing. The trimmer sees each name beside its type, and keeps the member.</summary>
+    /// <summary>
+    /// Looks for the members by reflection, so a missing member causes no exception. The trimmer sees each name next to its type, and keeps the
+    /// member.
+    /// </summary>
     public static HttpListenerInternals OfThisRuntime()
     {
         if (OperatingSystem.IsWindows())
@@ -78,10 +83,10 @@ internal sealed class HttpListenerInternals(IReadOnlyList<InternalMember> port, 
     }
 
     /// <summary>Decides once, at the start, where requests come from.</summary>
-    /// <param name="plain">Whether <see cref="PlainRequests"/> is wanted where <see cref="HttpPort"/> would do, too.</param>
-    /// <param name="log">Is warned when a member that <see cref="HttpPort"/> needs is gone.</param>
-    /// <param name="epoll">Whether the event loops get an epoll instance, and with it <see cref="HttpPort"/>.</param>
-    /// <returns>Null; or why the server cannot start, for a person.</returns>
+    /// <param name="plain">Whether the user wants <see cref="PlainRequests"/> even where <see cref="HttpPort"/> works.</param>
+    /// <param name="log">Gets a warning when a member that <see cref="HttpPort"/> needs is gone.</param>
+    /// <param name="epoll">Whether the event loops get an epoll instance. If they do, requests come from <see cref="HttpPort"/>.</param>
+    /// <returns>Null; or, for the user, the reason why the server cannot start.</returns>
     public string? Choose(bool plain, ServerLog log, out bool epoll)
     {
         string? gone = Gone(port);
@@ -107,7 +112,9 @@ internal sealed class HttpListenerInternals(IReadOnlyList<InternalMember> port, 
         [
             new("HttpEndPointListener's constructor", hasConstructor),
             new("ListenerPrefix's constructor", prefix?.GetConstructor(Instance, [typeof(string)]) is not null),
-            Method("HttpEndPointListener.AddPrefix", prefix is null ? null : endPoint?.GetMethod("AddPrefix", Instance, [prefix, typeof(HttpListener)])),
+            Method(
+                "HttpEndPointListener.AddPrefix",
+                prefix is null ? null : endPoint?.GetMethod("AddPrefix", Instance, [prefix, typeof(HttpListener)])),
             Method("HttpEndPointListener.Close", endPoint?.GetMethod("Close", Instance, [])),
         ];
     }
@@ -116,49 +123,49 @@ internal sealed class HttpListenerInternals(IReadOnlyList<InternalMember> port, 
 
     private static InternalMember Method(string name, MethodInfo? method) => new(name, method?.ReturnType == typeof(void));
 
-    /// <returns>Which members are gone, for a person; null if all are there.</returns>
+    /// <returns>A text for the user that names the missing members; null if none is missing.</returns>
     private static string? Gone(IEnumerable<InternalMember> members)
     {
         string[] names = [.. members.Where(member => !member.Exists).Select(member => member.Name)];
         return names.Length == 0 ? null : $"{string.Join(", ", names)} {(names.Length == 1 ? "is" : "are")} gone";
     }
 
-    /// <summary>The raw bytes below a WebSocket of http.sys.</summary>
+    /// <summary>The stream of raw bytes below a WebSocket of http.sys.</summary>
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_innerStream")]
     public static extern ref Stream StreamOf([UnsafeAccessorType(WebSocketBase)] object webSocket);
 }
 
-/// <summary>A connection of HttpListener's: what reads requests from a socket, and writes the responses.</summary>
+/// <summary>HttpListener's own connection object, which reads requests from a socket and writes the responses.</summary>
 internal readonly struct HttpConnection
 {
-    /// <summary>In bytes; what HttpListener reads into.</summary>
+    /// <summary>The size in bytes of the buffer into which HttpListener reads.</summary>
     private const int BufferSize = 8192;
 
     private readonly object _connection;
 
     private HttpConnection(object connection) => _connection = connection;
 
-    /// <summary>Makes a connection, which closes the socket of the stream at its end.</summary>
-    /// <param name="stream">It reads a request from it, and writes the response to it.</param>
-    /// <param name="endPoint">Knows to which listener a request belongs.</param>
+    /// <summary>Makes a connection. At its end the connection closes the socket of the stream.</summary>
+    /// <param name="stream">The stream from which the connection reads a request, and to which it writes the response.</param>
+    /// <param name="endPoint">The end point that knows to which listener a request belongs.</param>
     public HttpConnection(RequestStream stream, HttpEndPoint endPoint)
     {
-        stream.Socket.Blocking = true; // for the constructor of a NetworkStream, which is not used
+        stream.Socket.Blocking = true; // The constructor makes a NetworkStream, which wants this. Nobody uses that stream.
         _connection = New(stream.Socket, endPoint.EndPoint, secure: false, certificate: null);
         stream.Socket.Blocking = false;
         ref Stream unused = ref StreamOf(_connection);
         unused.Dispose();
         unused = stream;
-        TimerOf(_connection).Dispose(); // the time is ours to measure
+        TimerOf(_connection).Dispose(); // PendingRequest has measured the time already
         BufferOf(_connection) = ArrayPool<byte>.Shared.Rent(BufferSize);
     }
 
     public static HttpConnection Of(HttpListenerContext context) => new(ConnectionOf(context));
 
-    /// <summary>Whether HttpListener has closed the connection, or was made to forget it.</summary>
+    /// <summary>Whether HttpListener has closed the connection, or has forgotten it after a call of <see cref="Forget"/>.</summary>
     public bool IsClosed => SocketOf(_connection) is null;
 
-    /// <summary>The client; null if the connection is closed.</summary>
+    /// <summary>The client's address; null if the connection is closed.</summary>
     public IPEndPoint? Remote
     {
         get
@@ -169,12 +176,12 @@ internal readonly struct HttpConnection
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                return null; // it is being closed
+                return null; // another thread is closing the connection
             }
         }
     }
 
-    /// <summary>Bytes that came behind the request. To be asked before <see cref="Forget"/>.</summary>
+    /// <summary>The bytes that came after the request. They are lost after <see cref="Forget"/>.</summary>
     public ReadOnlyMemory<byte> ReadTooEarly
     {
         get
@@ -185,12 +192,12 @@ internal readonly struct HttpConnection
         }
     }
 
-    /// <summary>Reads a request, and then another if the response allows it.</summary>
+    /// <summary>Begins to read a request. After its response HttpListener reads another one, if the response allows that.</summary>
     public void BeginReadRequest() => BeginReadRequest(_connection);
 
     /// <summary>
-    /// The request that was read. HttpListener forgets it, so nobody else finds it, and closing the listener does not touch it. The response still
-    /// goes through this connection.
+    /// Takes the request that was read. HttpListener forgets the request, so nobody else gets it, and it survives the closing of the listener.
+    /// The response still goes through this connection.
     /// </summary>
     public HttpListenerContext TakeRequest()
     {
@@ -199,7 +206,8 @@ internal readonly struct HttpConnection
         return ContextOf(_connection);
     }
 
-    /// <summary>Takes the socket away from HttpListener, which forgets the connection; null if there is none any more.</summary>
+    /// <summary>Takes the socket away from HttpListener, which then forgets the connection.</summary>
+    /// <returns>The socket; null if the connection has none any more.</returns>
     public Socket? TakeSocket()
     {
         Socket? socket = Interlocked.Exchange(ref SocketOf(_connection), null);
@@ -208,7 +216,7 @@ internal readonly struct HttpConnection
     }
 
     /// <summary>
-    /// Makes HttpListener forget the connection, which it does not do by itself after some of its own answers. The socket is left as it is.
+    /// Makes HttpListener forget the connection. HttpListener does not do so by itself after some of its own answers. The socket stays as it is.
     /// </summary>
     public void Forget()
     {
@@ -217,7 +225,9 @@ internal readonly struct HttpConnection
         RemoveConnection(_connection);
     }
 
-    /// <summary>To be called when the connection has read all that it wants to, and before the next request. Its buffer serves another.</summary>
+    /// <summary>
+    /// Gives the buffer back to the pool. The caller does this after the connection has read the request, and before a next one.
+    /// </summary>
     public void ReturnBuffer()
     {
         if (Interlocked.Exchange(ref BufferOf(_connection), null) is { } buffer)
@@ -265,8 +275,8 @@ internal readonly struct HttpConnection
 }
 
 /// <summary>
-/// An end point of HttpListener's that answers whatever Host header comes. With a prefix for one host HttpListener answers 404 to requests for others,
-/// which breaks a reverse proxy that keeps the public name.
+/// HttpListener's own end point, here one that accepts any Host header. With a prefix for one host, HttpListener answers 404 to requests for
+/// other hosts. That would break a reverse proxy that keeps the public name.
 /// </summary>
 internal readonly struct HttpEndPoint
 {
@@ -274,22 +284,22 @@ internal readonly struct HttpEndPoint
 
     internal object EndPoint { get; }
 
-    /// <summary>Binds an address. HttpListener listens on it, accepts and reads.</summary>
-    /// <exception cref="SocketException">It could not be bound.</exception>
+    /// <summary>Binds an address. HttpListener listens on it, accepts connections and reads the requests.</summary>
+    /// <exception cref="SocketException">The address could not be bound.</exception>
     public static HttpEndPoint Bind(HttpListener listener, IPAddress address, int port)
     {
         object endPoint = New(listener, address, port, secure: false);
-        AddPrefix(endPoint, NewPrefix($"http://+:{port}/"), listener); // without one it would answer 404
+        AddPrefix(endPoint, NewPrefix($"http://+:{port}/"), listener); // without a prefix HttpListener would answer 404
         return new(endPoint);
     }
 
-    /// <summary>For connections of ours: an end point that does not listen.</summary>
-    /// <param name="listener">Started.</param>
-    /// <param name="port">That is listened on by somebody else.</param>
+    /// <summary>Makes an end point that does not listen, for the connections that <see cref="HttpPort"/> accepts.</summary>
+    /// <param name="listener">The listener, which has started.</param>
+    /// <param name="port">The port on which <see cref="HttpPort"/> listens.</param>
     /// <exception cref="SocketException">No port or descriptor is left.</exception>
     public static HttpEndPoint WithoutSocket(HttpListener listener, int port)
     {
-        // It listens for itself, and accepts before it is complete: so on a port that nobody knows, and no longer than that.
+        // The constructor listens and begins to accept. So the end point gets a port that nobody knows, and its socket is closed at once.
         object endPoint = New(listener, IPAddress.Loopback, 0, secure: false);
         SocketOf(endPoint).Dispose();
         AddPrefix(endPoint, NewPrefix($"http://+:{port}/"), listener);

@@ -10,22 +10,24 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Http;
 
 /// <summary>
-/// Accepts connections and lets <see cref="HttpListener"/> read the requests. It does at the door what HttpListener does not: requests that are not
-/// finished in time, or have no end, are turned away; and while the process has no descriptor to spare nobody else is let in.
+/// Accepts connections and lets <see cref="HttpListener"/> read the requests. It adds two limits that HttpListener does not have. It turns away
+/// requests that are not finished in time or are too long. And it accepts nobody while the process has no descriptor to spare.
 /// </summary>
-/// <remarks>The first event loop accepts, and all of them read: accept, pending request, request, handler.</remarks>
+/// <remarks>
+/// The first event loop accepts, and all loops read. An accepted connection is a pending request first, then a request, which goes to the handler.
+/// </remarks>
 [SupportedOSPlatform("linux")]
 internal sealed class HttpPort : RequestSource
 {
-    /// <summary>How often it is looked whether there is room again, and how often a full house is worth a line in the log.</summary>
+    // How often a full port checks for room, and how often it writes a line to the log.
     private static readonly TimeSpan PauseFor = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan WarnEvery = TimeSpan.FromSeconds(10);
 
-    /// <summary>For so many unfinished requests one more goes when a newcomer needs a place; but not more than that.</summary>
+    /// <summary>When a new client needs a place, one pending request of so many has to go, and not more than <see cref="MostVictims"/>.</summary>
     private const int PendingForEachVictim = 64;
     private const int MostVictims = 64;
 
-    /// <summary>Requests that are turned away for one reason are worth a line this often.</summary>
+    /// <summary>The time between two log lines on requests that were turned away for the same reason.</summary>
     private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(1);
 
     private static readonly HttpReply Closed = new(503) { Headers = [("Retry-After", "1")] };
@@ -37,7 +39,7 @@ internal sealed class HttpPort : RequestSource
     private readonly Action<RefusalReason>? _turnedAway;
     private readonly Throttle _fullLines;
 
-    // One for each reason.
+    // There is one for each reason.
     private readonly Throttle[] _lines;
     private readonly Reopening _reopening;
     private Socket? _socket;
@@ -47,7 +49,7 @@ internal sealed class HttpPort : RequestSource
     private volatile bool _isFull;
     private bool _toldFull;
 
-    // Null when the port is closed. Whoever takes a request out of it decides over its connection.
+    // The set is null once the port is closed. Whoever takes a request out of the set decides what happens to its connection.
     private readonly Lock _gate = new();
     private HashSet<PendingRequest>? _pending = [];
 
@@ -70,7 +72,7 @@ internal sealed class HttpPort : RequestSource
 
     public override bool IsFull => _isFull;
 
-    /// <summary>Whether a newcomer finds a place: a free one, or that of an unfinished request, which has to go then.</summary>
+    /// <summary>Whether a new client finds room. It may take the place of an unfinished request, which is turned away then.</summary>
     private bool HasRoom => _connections() < _most;
 
     public override void Bind()
@@ -81,8 +83,8 @@ internal sealed class HttpPort : RequestSource
         {
             _socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
             if (address.Equals(IPAddress.IPv6Any))
-                _socket.DualMode = true; // IPv4 comes in, too: PendingRequest has its address as one of IPv4
-            // The connections inherit both.
+                _socket.DualMode = true; // IPv4 clients come in, too. PendingRequest turns their mapped addresses back into IPv4.
+            // Accepted connections inherit these options.
             _socket.NoDelay = true;
             _options.Tune?.Invoke(_socket);
             _socket.Bind(new IPEndPoint(address, _options.Port));
@@ -104,7 +106,7 @@ internal sealed class HttpPort : RequestSource
     }
 
     /// <inheritdoc/>
-    /// <remarks>Pending requests get 503.</remarks>
+    /// <remarks>Pending requests get the answer 503.</remarks>
     public override void Dispose()
     {
         _acceptor?.Dispose();
@@ -121,7 +123,7 @@ internal sealed class HttpPort : RequestSource
     }
 
     /// <summary>Takes a request out of the pending ones.</summary>
-    /// <returns>Whether it was still among them: then it is the caller's.</returns>
+    /// <returns>Whether the request was still pending. If so, the caller decides what happens to its connection.</returns>
     public bool TryTake(PendingRequest request)
     {
         bool taken;
@@ -131,7 +133,7 @@ internal sealed class HttpPort : RequestSource
         return taken;
     }
 
-    /// <summary>Answers a request that has not come in, unless that was done.</summary>
+    /// <summary>Answers a pending request with a refusal, and closes its connection. Does nothing if the request is not pending any more.</summary>
     public void TurnAway(PendingRequest request, in Refusal refusal)
     {
         if (!TryTake(request))
@@ -139,18 +141,18 @@ internal sealed class HttpPort : RequestSource
         _turnedAway?.Invoke(refusal.Reason);
         if (_lines[(int)refusal.Reason].TryPass(out long count))
             Log.RequestRejected(request.Remote, refusal.Status, refusal.Text, count);
-        // Who speaks TLS takes no answer in plain text.
+        // A client that speaks TLS cannot read an answer in plain text.
         request.Close(refusal.Reason == RefusalReason.Tls ? null : Reply(refusal));
     }
 
     private static HttpReply Reply(in Refusal refusal) => new(refusal.Status, "text/plain", Encoding.ASCII.GetBytes(refusal.Text + "\n"));
 
-    /// <summary>Hands out a request that has come in.</summary>
+    /// <summary>Gives a complete request to the handler.</summary>
     public void Handle(HttpRequest request) => _ = HandleAsync(request);
 
     public void Failed(Exception error) => Log.RequestFailed(error);
 
-    /// <returns>Whether to accept another.</returns>
+    /// <returns>Whether to accept another connection.</returns>
     private bool OnAccepted(Socket? connection, SocketError error)
     {
         try
@@ -170,7 +172,10 @@ internal sealed class HttpPort : RequestSource
         return false;
     }
 
-    /// <summary>Whether it concerns one client that went before it was let in, as accept(2) has it. All else is a lack of something.</summary>
+    /// <summary>
+    /// Whether the error concerns a single client, which left before it was accepted. accept(2) lists these errors. Every other error means that
+    /// the process or the machine lacks a resource, for example a descriptor.
+    /// </summary>
     private static bool IsHarmless(SocketError error) => error is SocketError.Success or SocketError.WouldBlock
         or SocketError.ConnectionAborted or SocketError.ConnectionReset
         or SocketError.NetworkDown or SocketError.NetworkUnreachable or SocketError.HostDown or SocketError.HostUnreachable
@@ -185,7 +190,7 @@ internal sealed class HttpPort : RequestSource
         }
         catch (SocketException)
         {
-            socket.Dispose(); // it has gone
+            socket.Dispose(); // the client has gone
             return;
         }
         PendingRequest[] victims = [];
@@ -203,13 +208,17 @@ internal sealed class HttpPort : RequestSource
             return;
         }
         foreach (PendingRequest victim in victims)
-            TurnAway(victim, new Refusal(RefusalReason.ConnectionLimit, "too many unfinished requests: the oldest of the address with the most of them goes"));
+        {
+            TurnAway(victim, new Refusal(
+                RefusalReason.ConnectionLimit, "too many unfinished requests: the oldest of the address with the most of them goes"));
+        }
         request.Receive();
     }
 
     /// <summary>
-    /// Who has to go so that a newcomer comes in: of the address that holds the most unfinished requests, the oldest that has nothing unread, for that may
-    /// be the rest of its request. Of many unfinished requests a few go at once, so that a flood does not make this choice for each newcomer.
+    /// Chooses the pending requests that make room for a new client: the oldest ones of the address that has the most. Requests with unread bytes are
+    /// spared, because these bytes may complete the request. When many requests are pending, several go at once, so that a flood does not make this
+    /// choice for each client.
     /// </summary>
     private static PendingRequest[] Victims(HashSet<PendingRequest> pending) =>
     [
@@ -221,7 +230,7 @@ internal sealed class HttpPort : RequestSource
             .Take(Math.Clamp(pending.Count / PendingForEachVictim, 1, MostVictims)),
     ];
 
-    /// <summary>Lets nobody in for a while. They wait in the kernel.</summary>
+    /// <summary>Accepts nobody for a while. New clients wait in the kernel.</summary>
     private void Pause()
     {
         _isFull = true;
@@ -240,7 +249,7 @@ internal sealed class HttpPort : RequestSource
             Log.RoomAgain(_options.Port, _connections(), _most);
     }
 
-    /// <summary>When there may be room again.</summary>
+    /// <summary>Checks from time to time whether there is room again, and then reopens the port.</summary>
     private sealed class Reopening(HttpPort port) : WheelEntry
     {
         protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
@@ -254,7 +263,7 @@ internal sealed class HttpPort : RequestSource
             }
             catch (IOException)
             {
-                return now + PauseFor; // the kernel has no room, either
+                return now + PauseFor; // the kernel has no room to watch the socket
             }
         }
     }

@@ -2,22 +2,22 @@ using System.Text;
 
 namespace HeartbeatServer.Http;
 
-/// <summary>An HTTP reply. It ends its connection.</summary>
-/// <param name="Status">HTTP status code.</param>
-/// <param name="ContentType">Null without a body.</param>
-/// <param name="Body">Whole.</param>
+/// <summary>An HTTP reply. The server closes the connection after it.</summary>
+/// <param name="Status">The HTTP status code.</param>
+/// <param name="ContentType">The media type of the body; null if there is no body.</param>
+/// <param name="Body">The whole body.</param>
 internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnlyMemory<byte> Body = default)
 {
     /// <summary>Further headers, in the order in which they are sent.</summary>
     public IReadOnlyList<(string Name, string Value)> Headers { get; init; } = [];
 
-    /// <summary>A header among <see cref="Headers"/>; null if there is none of that name.</summary>
+    /// <summary>The value of a header among <see cref="Headers"/>; null if there is no header with this name.</summary>
     public string? this[string name] => Headers.FirstOrDefault(header => header.Name == name).Value;
 
-    /// <summary>A line for a person.</summary>
+    /// <summary>Makes a reply whose body is one line of text for a person.</summary>
     public static HttpReply Text(int status, string text) => new(status, "text/plain; charset=utf-8", Encoding.UTF8.GetBytes(text + "\n"));
 
-    /// <summary>The reply as it goes over a connection that HttpListener has not read a request from.</summary>
+    /// <summary>The bytes of the reply, for a connection from which HttpListener has not read a request.</summary>
     public byte[] ToBytes()
     {
         var head = new StringBuilder($"HTTP/1.1 {Status} {Phrase}\r\n");
@@ -29,7 +29,10 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         return [.. Encoding.ASCII.GetBytes(head.ToString()), .. Body.Span];
     }
 
-    /// <summary>RFC 9110 section 15 and RFC 6585 section 5. A client does not read it (RFC 9112 section 4), a person who debugs does.</summary>
+    /// <summary>
+    /// The reason phrase of the status (RFC 9110 section 15, RFC 6585 section 5). Clients ignore the phrase (RFC 9112 section 4), but a person
+    /// who debugs reads it.
+    /// </summary>
     private string Phrase => Status switch
     {
         400 => "Bad Request",

@@ -4,41 +4,44 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Http;
 
-/// <summary>A request that has come in, and the ways to answer it. What HttpListener made of it stays in here.</summary>
+/// <summary>A complete request, and the ways to answer it. HttpListener's own objects for the request are visible only in here.</summary>
 internal abstract class HttpRequest
 {
     private volatile bool _isAborted;
 
-    /// <param name="context">HttpListener's.</param>
-    /// <param name="head">What the client sent.</param>
-    /// <param name="remote">The client, or the proxy before it.</param>
-    /// <param name="loop">Serves the connection, if the request becomes one.</param>
+    /// <param name="context">HttpListener's object for the request.</param>
+    /// <param name="head">The head of the request as the client sent it.</param>
+    /// <param name="remote">The address of the client, or of the proxy in front of the client.</param>
+    /// <param name="loop">The event loop that serves the connection after an upgrade.</param>
     protected HttpRequest(HttpListenerContext context, RequestHead head, IPEndPoint remote, EventLoop loop) =>
         (Context, Head, Remote, Loop) = (context, head, remote, loop);
 
-    /// <summary>What the client sent, as it was sent.</summary>
+    /// <summary>The head of the request as the client sent it.</summary>
     public RequestHead Head { get; }
 
     public IPEndPoint Remote { get; }
 
     public EventLoop Loop { get; }
 
-    /// <summary>The bytes of the head as they came, and what came behind it; empty where HttpListener reads from sockets of its own.</summary>
+    /// <summary>
+    /// The bytes of the head as they came, and the bytes that came after the head; empty where HttpListener reads from its own sockets.
+    /// </summary>
     public virtual ReadOnlyMemory<byte> Received => default;
 
-    /// <summary>Whether the connection was closed, whatever was or was not answered.</summary>
+    /// <summary>Whether <see cref="Abort"/> was called.</summary>
     public bool IsAborted => _isAborted;
 
     protected HttpListenerContext Context { get; }
 
-    /// <summary>Sends a reply, to HEAD without its body, and closes the connection.</summary>
+    /// <summary>Sends a reply and closes the connection. A reply to HEAD has no body.</summary>
     public async Task ReplyAsync(HttpReply reply)
     {
         HttpListenerResponse response = Context.Response;
         response.StatusCode = reply.Status;
         response.ContentType = reply.ContentType;
-        response.ContentLength64 = reply.Body.Length; // of HEAD and 304 too (RFC 9110 section 8.6)
-        // One request a connection. HttpListener would wait for the rest of a body here, and for ever for a second request that does not end.
+        response.ContentLength64 = reply.Body.Length; // replies to HEAD and replies with 304 have this field, too (RFC 9110 section 8.6)
+        // A connection serves one request. Otherwise HttpListener would wait here for the rest of a body, and then without limit for a second
+        // request.
         response.KeepAlive = false;
         foreach ((string name, string value) in reply.Headers)
             response.Headers[name] = value;
@@ -48,33 +51,35 @@ internal abstract class HttpRequest
         response.Close();
     }
 
-    /// <summary>Answers 101 to a request that passed <see cref="Handshake.Check"/> and takes its connection.</summary>
-    /// <param name="key">Its Sec-WebSocket-Key.</param>
-    /// <param name="protocol">The one of its offered subprotocols that is spoken; null for none.</param>
-    /// <returns>The bytes that follow the request, both ways. Owns the connection.</returns>
+    /// <summary>Answers 101 to a request that has passed <see cref="Handshake.Check"/>, and takes its connection.</summary>
+    /// <param name="key">The Sec-WebSocket-Key of the request.</param>
+    /// <param name="protocol">The subprotocol that the server has chosen among those offered; null for none.</param>
+    /// <returns>The transport for the bytes after the request and the response. It owns the connection.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
     public abstract ValueTask<Transport> UpgradeAsync(string key, string? protocol);
 
-    /// <summary>Closes the connection, whatever was or was not answered, unless it was upgraded.</summary>
+    /// <summary>Closes the connection, whether or not a reply was sent. A connection that was upgraded stays open.</summary>
     public void Abort()
     {
         _isAborted = true;
         Close();
     }
 
-    /// <summary>Closes the connection, unless that was done or it was upgraded.</summary>
+    /// <summary>Closes the connection. Does nothing if the connection is closed already or was upgraded.</summary>
     protected abstract void Close();
 
-    /// <summary>Called before HttpListener closes the socket itself: another one may have its descriptor the next moment.</summary>
+    /// <summary>
+    /// Stops watching the socket. This is called before HttpListener closes the socket itself, because another socket may get its descriptor at once.
+    /// </summary>
     protected virtual void BeforeClose()
     {
     }
 
-    /// <summary>Sends the 101. The transport is closed if that fails.</summary>
-    /// <param name="transport">Of the connection; nobody else's any more.</param>
-    /// <param name="early">Frames that came along with the request, too early but not lost.</param>
-    /// <param name="key">See <see cref="UpgradeAsync"/>.</param>
-    /// <param name="protocol">See <see cref="UpgradeAsync"/>.</param>
+    /// <summary>Sends the 101. If that fails, the transport is closed.</summary>
+    /// <param name="transport">The transport of the connection, which nobody else uses any more.</param>
+    /// <param name="early">Frames that came together with the request. They are read first after the 101.</param>
+    /// <param name="key">The Sec-WebSocket-Key of the request.</param>
+    /// <param name="protocol">The subprotocol that the server has chosen; null for none.</param>
     protected static async ValueTask<Transport> SwitchProtocolsAsync(
         SocketTransport transport, ReadOnlyMemory<byte> early, string key, string? protocol)
     {

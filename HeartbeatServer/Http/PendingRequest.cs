@@ -10,34 +10,34 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Http;
 
-/// <summary>What a read of a request's head brought.</summary>
+/// <summary>The result of one read of a request's head.</summary>
 internal enum ReadOutcome
 {
-    /// <summary>More is to come.</summary>
+    /// <summary>The head is not complete yet.</summary>
     Incomplete,
     /// <summary>The client has gone.</summary>
     Closed,
-    /// <summary>It can be no request, or none that is served.</summary>
+    /// <summary>The bytes cannot become a request that this server answers.</summary>
     Refused,
-    /// <summary>The head is whole.</summary>
+    /// <summary>The head is complete.</summary>
     Complete,
 }
 
-/// <summary>A connection from its accept until the head of its request has come in.</summary>
+/// <summary>A connection from its accept until the head of its request is complete.</summary>
 [SupportedOSPlatform("linux")]
 [SuppressMessage("Reliability", "CA2000", Justification = "As below.")]
 [SuppressMessage("Design", "CA1001", Justification = "Whoever takes it out of the pending ones disposes of the transport, or hands it on.")]
 internal sealed class PendingRequest : WheelEntry
 {
-    /// <summary>In bytes: request line and fields.</summary>
+    /// <summary>The longest head of a request in bytes: request line and fields.</summary>
     public const int MaxHead = 24 * 1024;
 
     private const int ReadSize = 8 * 1024;
 
-    /// <summary>With these in it, HttpListener may make another URL of a target, or none.</summary>
+    /// <summary>Characters with which HttpListener may turn a target into another URL, or refuse it.</summary>
     private static readonly SearchValues<char> Delicate = SearchValues.Create("%\\\"<>^`{|}");
 
-    /// <summary>Where this thread reads to. What came is copied, and the buffer is free again.</summary>
+    /// <summary>The buffer into which this thread reads. The bytes are copied at once, and the buffer is free again.</summary>
     [ThreadStatic]
     private static byte[]? _scratch;
 
@@ -50,21 +50,21 @@ internal sealed class PendingRequest : WheelEntry
     private RequestHead? _head;
     private int _headLength;
 
-    /// <param name="port">Holds it.</param>
-    /// <param name="socket">Accepted. Owned.</param>
-    /// <param name="loop">Serves it.</param>
-    /// <param name="endPoint">For HttpListener.</param>
-    /// <param name="timeout">How long the head may take to come in.</param>
+    /// <param name="port">The port that accepted the connection.</param>
+    /// <param name="socket">The accepted socket. The pending request owns it.</param>
+    /// <param name="loop">The event loop that serves the socket.</param>
+    /// <param name="endPoint">The end point that HttpListener needs to read the request.</param>
+    /// <param name="timeout">How long the client may take to send the head.</param>
     /// <exception cref="SocketException">The client has gone.</exception>
     public PendingRequest(HttpPort port, Socket socket, EventLoop loop, HttpEndPoint endPoint, TimeSpan timeout)
     {
         (_port, _endPoint, _timeout, Loop) = (port, endPoint, timeout, loop);
-        // The accept has brought the address. Later the socket may be closed, and HttpListener has forgotten it.
+        // The address is known now. Later the socket may be closed, and then nobody can ask for its address.
         var remote = (IPEndPoint)socket.RemoteEndPoint!;
-        // A socket for both families has IPv4 addresses mapped into IPv6. Limits, logs and trusted proxies go by the address itself.
+        // A socket for both families shows IPv4 addresses mapped into IPv6. Limits, logs and trusted proxies need the IPv4 address itself.
         Remote = remote.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(remote.Address.MapToIPv4(), remote.Port) : remote;
         _transport = (EpollTransport)loop.Attach(socket);
-        // A request that does not end must not cost those who are in their beat.
+        // Clients that only send requests must not delay the heartbeats of the connections.
         _transport.IsLowPriority = true;
         _deadline = new Deadline(loop.Wheel.Now + timeout);
     }
@@ -73,10 +73,10 @@ internal sealed class PendingRequest : WheelEntry
 
     public EventLoop Loop { get; }
 
-    /// <summary>When its time is over.</summary>
+    /// <summary>When the time for the head is over.</summary>
     public TimeSpan Deadline => _deadline.Due;
 
-    /// <summary>Whether the client has sent something that nobody has read yet: it may be the rest of its request.</summary>
+    /// <summary>Whether the client has sent bytes that nobody has read yet. They may be the rest of its request.</summary>
     public bool HasUnread => _transport.UnreadBytes > 0;
 
     /// <summary>Begins to wait for the request.</summary>
@@ -87,7 +87,7 @@ internal sealed class PendingRequest : WheelEntry
     }
 
     /// <summary>Closes the connection.</summary>
-    /// <param name="reply">The client is told, as far as that goes without waiting; null to tell it nothing.</param>
+    /// <param name="reply">The reply for the client, of which as much is sent as the socket takes without waiting; null for no reply.</param>
     public void Close(HttpReply? reply)
     {
         Loop.Wheel.Remove(this);
@@ -98,7 +98,7 @@ internal sealed class PendingRequest : WheelEntry
         }
         catch (IOException)
         {
-            // It went by itself.
+            // The client has gone already, or does not read.
         }
         _transport.Dispose();
     }
@@ -119,7 +119,7 @@ internal sealed class PendingRequest : WheelEntry
         }
         catch (IOException)
         {
-            GiveUp(); // the kernel has no room for it
+            GiveUp(); // the kernel has no room to watch the socket
         }
     }
 
@@ -142,10 +142,10 @@ internal sealed class PendingRequest : WheelEntry
                     HandOut();
                     break;
                 case ReadOutcome.Complete:
-                    break; // another thread has turned it away meanwhile
+                    break; // another thread has turned this request away meanwhile
             }
         }
-#pragma warning disable CA1031 // One request must not take the others down.
+#pragma warning disable CA1031 // A failure with one request must not end the others.
         catch (Exception e)
 #pragma warning restore CA1031
         {
@@ -178,8 +178,8 @@ internal sealed class PendingRequest : WheelEntry
     }
 
     /// <summary>
-    /// Lets HttpListener have the request, in a form that it understands: what it has no use for is not in it, and what it would refuse by itself has been
-    /// refused. It is done with it when the call returns.
+    /// Gives HttpListener a short request in place of the client's: only what HttpListener needs, and nothing that it would refuse by itself.
+    /// HttpListener has read this request when the call of BeginReadRequest returns.
     /// </summary>
     private void HandOut()
     {
@@ -195,17 +195,22 @@ internal sealed class PendingRequest : WheelEntry
         }
         stream.Dispose();
         reader.Forget();
-        throw new InvalidOperationException($"HttpListener did not understand a request that RequestHead has let pass: {_head!.Method} {_head.Target}");
+        throw new InvalidOperationException(
+            $"HttpListener did not understand a request that RequestHead has let pass: {_head!.Method} {_head.Target}");
     }
 
     private static byte[] ForHttpListener(RequestHead head) => Encoding.ASCII.GetBytes(
         $"{head.Method} {(IsPlain(head.Target) ? head.Target : "/")} HTTP/1.{Math.Min(head.MinorVersion, 1)}\r\nHost: localhost\r\n"
-        + "Content-Length: 0\r\n\r\n"); // without it HttpListener answers 411 to a POST by itself
+        + "Content-Length: 0\r\n\r\n"); // without this field HttpListener answers 411 to a POST by itself
 
-    /// <summary>Whether HttpListener makes a URL of it. It only has to find the request well-formed: the handler goes by the head.</summary>
-    private static bool IsPlain(string target) => target[0] == '/' && !target.StartsWith("//", StringComparison.Ordinal) && !target.AsSpan().ContainsAny(Delicate);
+    /// <summary>
+    /// Whether HttpListener turns the target into the same URL. Any other target is replaced by <c>/</c>: HttpListener only has to accept the
+    /// request, and the handler uses the head.
+    /// </summary>
+    private static bool IsPlain(string target) =>
+        target[0] == '/' && !target.StartsWith("//", StringComparison.Ordinal) && !target.AsSpan().ContainsAny(Delicate);
 
-    /// <summary>The request that has come in.</summary>
+    /// <summary>The complete request.</summary>
     private sealed class Request(PendingRequest pending, RequestStream stream, HttpConnection reader)
         : HttpRequest(reader.TakeRequest(), pending._head!, pending.Remote, pending.Loop)
     {
@@ -220,7 +225,7 @@ internal sealed class PendingRequest : WheelEntry
 
         protected override void BeforeClose() => stream.StopWaiting();
 
-        /// <summary>Before HttpListener does it, which would send a header first that says 200.</summary>
+        /// <summary>Closes the connection before HttpListener does: HttpListener would first send a header with the status 200.</summary>
         protected override void Close()
         {
             stream.Dispose();

@@ -11,16 +11,17 @@ using HeartbeatServer.Telemetry;
 namespace HeartbeatServer.Http;
 
 /// <summary>
-/// The accept loop of <see cref="HttpListener"/> as it is meant to be used, for wherever there is no epoll, and for a runtime in which HttpListener
-/// has changed inside.
+/// The usual accept loop of <see cref="HttpListener"/>. The server uses it where there is no epoll, and in a runtime in which HttpListener has
+/// changed inside.
 /// </summary>
 /// <remarks>
-/// HttpListener accepts and reads by itself here. So a request that has begun and does not end is not timed out; a line without end is not turned away at
-/// 24 KiB; clients are let in until no descriptor is left; and <see cref="HttpRequest.Received"/> is empty. Outside Windows it answers 400 to an IPv6
-/// address in the Host header. In a runtime in which its end points have changed as well, <c>*</c> is IPv4 alone.
+/// HttpListener accepts and reads by itself here. So a request that has begun and does not end is not timed out. A head without end is not turned
+/// away at 24 KiB. Clients are accepted until no descriptor is left. <see cref="HttpRequest.Received"/> is empty. Outside Windows, HttpListener
+/// answers 400 to an IPv6 address in the Host header. In a runtime in which its end points have changed as well, <c>*</c> means IPv4 alone.
 /// </remarks>
 internal sealed class PlainRequests(
-    ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log) : RequestSource(handle, log)
+    ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log)
+    : RequestSource(handle, log)
 {
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private readonly List<HttpEndPoint> _endPoints = [];
@@ -34,7 +35,7 @@ internal sealed class PlainRequests(
             _listener.Prefixes.Add($"http://{host}:{options.Port}/");
             return;
         }
-        // HttpListener makes sockets for one family each.
+        // Each socket of HttpListener serves one address family only.
         IPAddress[] addresses = options.Host == "*" && options.HasIPv6 ? [IPAddress.Any, IPAddress.IPv6Any] : [AddressOf(options)];
         try
         {
@@ -67,9 +68,9 @@ internal sealed class PlainRequests(
             }
             catch (Exception e) when (e is ObjectDisposedException or HttpListenerException && !_listener.IsListening)
             {
-                // The port was closed.
+                // The server has closed the port.
             }
-#pragma warning disable CA1031 // The loop never dies.
+#pragma warning disable CA1031 // One failure must not end the loop.
             catch (Exception e)
 #pragma warning restore CA1031
             {
@@ -82,7 +83,7 @@ internal sealed class PlainRequests(
     {
         if (RemoteOf(context) is not { } remote)
         {
-            // HttpListener has answered by itself, with 411 for example, and hands the request out all the same.
+            // HttpListener has already answered this request itself, for example with 411, and returns it all the same.
             HttpConnection.Of(context).Forget();
             return null;
         }
@@ -107,19 +108,22 @@ internal sealed class PlainRequests(
     private static IPEndPoint? RemoteOf(HttpListenerContext context) =>
         OperatingSystem.IsWindows() ? context.Request.RemoteEndPoint : HttpConnection.Of(context).Remote;
 
-    /// <summary>The socket is HttpListener's until the 101.</summary>
+    /// <summary>A request on Linux or macOS. The socket belongs to HttpListener until the 101.</summary>
     private sealed class UnixRequest(
         HttpListenerContext context, RequestHead head, HttpConnection connection, IPEndPoint remote, EventLoop loop, Action<Socket>? tune)
         : HttpRequest(context, head, remote, loop)
     {
-        /// <remarks>AcceptWebSocketAsync would answer an offered subprotocol with an empty one, which browsers refuse.</remarks>
+        /// <remarks>
+        /// This does not use AcceptWebSocketAsync: when no offered subprotocol is chosen, that method answers with an empty one, which browsers
+        /// refuse.
+        /// </remarks>
         public override ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {
             ReadOnlyMemory<byte> early = connection.ReadTooEarly;
             Socket socket = connection.TakeSocket() ?? throw new IOException("the client has gone");
             try
             {
-                socket.NoDelay = true; // HttpListener leaves it off
+                socket.NoDelay = true; // HttpListener does not set this option
                 tune?.Invoke(socket);
             }
             catch (SocketException e)
@@ -127,7 +131,7 @@ internal sealed class PlainRequests(
                 socket.Dispose();
                 throw new IOException(e.Message, e);
             }
-#pragma warning disable CA2000 // The caller's, or closed if the 101 cannot be sent.
+#pragma warning disable CA2000 // The caller owns the transport. If the 101 cannot be sent, the transport is closed.
             return SwitchProtocolsAsync(Loop.Attach(socket), early, key, protocol);
 #pragma warning restore CA2000
         }
@@ -135,7 +139,7 @@ internal sealed class PlainRequests(
         protected override void Close() => connection.TakeSocket()?.Dispose();
     }
 
-    /// <summary>The socket is http.sys's, for good. Compiled here, not tested.</summary>
+    /// <summary>A request on Windows. The socket belongs to http.sys for its whole life. This code is compiled, but no test runs it.</summary>
     [SupportedOSPlatform("windows")]
     private sealed class WindowsRequest(HttpListenerContext context, RequestHead head, IPEndPoint remote, EventLoop loop)
         : HttpRequest(context, head, remote, loop)
@@ -144,7 +148,7 @@ internal sealed class PlainRequests(
 
         public override async ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {
-            // As above.
+            // When no offered subprotocol is chosen, AcceptWebSocketAsync would answer with an empty one, which browsers refuse.
             if (protocol is null)
                 Context.Request.Headers.Remove("Sec-WebSocket-Protocol");
             HttpListenerWebSocketContext upgraded = await Context.AcceptWebSocketAsync(protocol, Timeout.InfiniteTimeSpan);
@@ -159,7 +163,7 @@ internal sealed class PlainRequests(
         }
     }
 
-    /// <summary>The raw bytes below a WebSocket of http.sys.</summary>
+    /// <summary>The stream of raw bytes below a WebSocket of http.sys.</summary>
     [SupportedOSPlatform("windows")]
     private sealed class WindowsTransport(Stream stream) : Transport
     {
@@ -169,12 +173,14 @@ internal sealed class PlainRequests(
         public override int UnreadBytes => 0;
         public override TcpInfo? Tcp => null;
 
-        /// <summary>http.sys closes no half of a connection: the read in progress goes on until the client closes, or the connection is aborted.</summary>
+        /// <summary>
+        /// Does nothing: http.sys cannot close one half of a connection. The read in progress goes on until the client closes, or the server aborts.
+        /// </summary>
         public override void ShutdownSend()
         {
         }
 
-        /// <summary>Whether http.sys sends RST is up to it.</summary>
+        /// <summary>Closes the connection. http.sys decides whether it sends RST.</summary>
         public override void Abort() => Dispose();
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)

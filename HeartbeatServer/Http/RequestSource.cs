@@ -6,30 +6,30 @@ using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Http;
 
-/// <summary>A port, and the requests that come in on it. Each is handed to the handler; what goes wrong with one ends that one only.</summary>
+/// <summary>A port that gives each request to the handler. A failure with one request ends only that request.</summary>
 internal abstract class RequestSource : IDisposable
 {
     private readonly Func<HttpRequest, Task> _handle;
 
-    // Null when the port is closed.
+    // The set is null once the port is closed.
     private readonly Lock _gate = new();
     private HashSet<HttpRequest>? _inHand = [];
 
     protected RequestSource(Func<HttpRequest, Task> handle, ServerLog log) => (_handle, Log) = (handle, log);
 
-    /// <summary>Whether nobody is let in at the moment.</summary>
+    /// <summary>Whether the port accepts nobody at the moment.</summary>
     public virtual bool IsFull => false;
 
     protected ServerLog Log { get; }
 
-    /// <summary>Makes an <see cref="HttpPort"/> if the loops have epoll, else <see cref="PlainRequests"/>. This is decided nowhere else.</summary>
-    /// <param name="options">The port.</param>
-    /// <param name="loops">Serve the connections.</param>
-    /// <param name="handle">Answers a request: on the thread of an event loop, or of the pool.</param>
-    /// <param name="time">The clock.</param>
-    /// <param name="connections">How many descriptors are in use beside those of pending requests.</param>
+    /// <summary>Makes an <see cref="HttpPort"/> if the loops have epoll, else <see cref="PlainRequests"/>. No other place decides this.</summary>
+    /// <param name="options">Where to listen, and the limits of a request.</param>
+    /// <param name="loops">The event loops that serve the connections.</param>
+    /// <param name="handle">Answers a request, on the thread of an event loop or of the thread pool.</param>
+    /// <param name="time">The clock that limits how often a line is logged.</param>
+    /// <param name="connections">Returns how many descriptors are in use beside those of pending requests.</param>
     /// <param name="turnedAway">Called for each request that is turned away before the handler sees it; null if nobody counts them.</param>
-    /// <param name="log">Tells.</param>
+    /// <param name="log">Gets lines on requests that are turned away or fail, and on a full port.</param>
     public static RequestSource Create(
         ListenOptions options,
         EventLoops loops,
@@ -42,17 +42,17 @@ internal abstract class RequestSource : IDisposable
             : new PlainRequests(options, loops, handle, turnedAway, log);
 
     /// <summary>Binds the port.</summary>
-    /// <exception cref="HttpListenerException">The port is taken, or the host is not ours.</exception>
+    /// <exception cref="HttpListenerException">The port is in use, or this machine does not have the address.</exception>
     public abstract void Bind();
 
-    /// <summary>Begins to hand out requests.</summary>
-    /// <param name="most">Descriptors that there are for connections and pending requests.</param>
+    /// <summary>Begins to accept requests.</summary>
+    /// <param name="most">How many descriptors there are for connections and pending requests together.</param>
     public abstract void Start(int most);
 
-    /// <summary>Closes the port, and the connections of requests that are not answered. Those that were upgraded go on.</summary>
+    /// <summary>Closes the port, and the connections of requests that are not answered yet. Connections that were upgraded go on.</summary>
     public abstract void Dispose();
 
-    /// <summary>The address to bind. That of <c>*</c> is the one of IPv6, if there is IPv6.</summary>
+    /// <summary>The address to bind. For <c>*</c> it is the wildcard address of IPv6 if there is IPv6, else that of IPv4.</summary>
     /// <exception cref="HttpListenerException">The name does not resolve.</exception>
     protected static IPAddress AddressOf(ListenOptions options)
     {
@@ -66,12 +66,12 @@ internal abstract class RequestSource : IDisposable
         }
         catch (SocketException e)
         {
-            const int notSupported = 50; // what HttpListener says
+            const int notSupported = 50; // HttpListener uses the same code
             throw new HttpListenerException(notSupported, e.Message);
         }
     }
 
-    /// <summary>Hands a request out. It is closed when the handler is done with it.</summary>
+    /// <summary>Gives a request to the handler, and closes the request when the handler is done.</summary>
     protected async Task HandleAsync(HttpRequest request)
     {
         bool isOpen;
@@ -82,11 +82,11 @@ internal abstract class RequestSource : IDisposable
             if (isOpen)
                 await _handle(request);
         }
-#pragma warning disable CA1031 // One request must not take the others down.
+#pragma warning disable CA1031 // A failure with one request must not end the others.
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            // After its connection was closed under it, a handler may stumble over anything.
+            // When the connection is closed during the handler's work, the handler may fail with any exception.
             if (request.IsAborted)
                 Log.RequestGone(e);
             else
@@ -100,7 +100,7 @@ internal abstract class RequestSource : IDisposable
         }
     }
 
-    /// <summary>Closes the requests that are being handled, and takes no more. To be called before the listener is closed.</summary>
+    /// <summary>Closes the requests that are being handled, and takes no new ones. The caller closes the listener afterwards.</summary>
     protected void AbortInHand()
     {
         HashSet<HttpRequest>? inHand;

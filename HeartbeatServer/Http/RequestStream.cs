@@ -5,11 +5,11 @@ using HeartbeatServer.Engine;
 namespace HeartbeatServer.Http;
 
 /// <summary>
-/// What HttpListener reads a request from and writes its response to, in place of a NetworkStream. The request has been read and checked before: each
-/// read here is done when the call returns.
+/// The stream from which HttpListener reads a request and to which it writes the response, in place of a NetworkStream. The server has read and
+/// checked the request before, so each read here completes before the call returns.
 /// </summary>
-/// <param name="transport">Of the accepted socket. Owned, until it is taken.</param>
-/// <param name="head">What HttpListener is to read.</param>
+/// <param name="transport">The transport of the accepted socket. The stream owns it until somebody takes it.</param>
+/// <param name="head">The bytes that HttpListener is to read.</param>
 [SuppressMessage("Usage", "CA2213", Justification = "Disposed of by Dispose, if nobody has taken it.")]
 internal sealed class RequestStream(SocketTransport transport, byte[] head) : Stream
 {
@@ -18,7 +18,7 @@ internal sealed class RequestStream(SocketTransport transport, byte[] head) : St
 
     public Socket Socket { get; } = transport.Socket;
 
-    /// <summary>Whether HttpListener wants more than the whole head. It gets none.</summary>
+    /// <summary>Whether HttpListener has tried to read more than the whole head. That read never completes.</summary>
     public bool IsAskedForMore { get; private set; }
 
     public override bool CanRead => true;
@@ -29,7 +29,7 @@ internal sealed class RequestStream(SocketTransport transport, byte[] head) : St
 
     private SocketTransport Transport => _transport ?? throw new IOException("the connection was closed");
 
-    /// <summary>The transport below, which is the caller's from here on; null if it was taken or disposed of.</summary>
+    /// <summary>Gives the transport to the caller, who owns it from here on; null if it was taken or disposed of before.</summary>
     public SocketTransport? Take() => Interlocked.Exchange(ref _transport, null);
 
     /// <inheritdoc cref="SocketTransport.StopWaiting"/>
@@ -37,7 +37,7 @@ internal sealed class RequestStream(SocketTransport transport, byte[] head) : St
 
     public override IAsyncResult BeginRead(byte[] buffer, int offset, int count, AsyncCallback? callback, object? state)
     {
-        // HttpListener waits, on this thread, for the rest of a body that it does not want.
+        // A read without a callback comes when HttpListener wants to skip the rest of a body, and would block this thread. So the read fails.
         if (callback is null)
             return TaskToAsyncResult.Begin(Task.FromException<int>(new IOException("nobody reads the rest of a request")), null, state);
         if (_read == head.Length)
@@ -61,7 +61,7 @@ internal sealed class RequestStream(SocketTransport transport, byte[] head) : St
 
     public override void EndWrite(IAsyncResult asyncResult) => TaskToAsyncResult.End(asyncResult);
 
-    /// <summary>For what HttpListener writes by itself: a short error, or a header without a body.</summary>
+    /// <summary>Sends what HttpListener writes by itself: a short error, or a header without a body.</summary>
     public override void Write(byte[] buffer, int offset, int count) => Transport.Send(buffer.AsSpan(offset, count));
 
     public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
