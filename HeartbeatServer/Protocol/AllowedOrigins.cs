@@ -5,18 +5,19 @@ using System.Text;
 namespace HeartbeatServer.Protocol;
 
 /// <summary>
-/// The pages that may connect. A browser names the page in Origin (RFC 6455 section 10.2, RFC 6454); other clients need not send it.
+/// The pages that may connect. A browser names the page in the Origin header (RFC 6455 section 10.2, RFC 6454). Other clients need not send this
+/// header.
 /// </summary>
 internal sealed class AllowedOrigins
 {
-    /// <summary>Every page may.</summary>
+    /// <summary>Every page may connect.</summary>
     public static readonly AllowedOrigins Any = new([]);
 
     private readonly string[] _texts;
     private readonly Pattern[] _patterns;
 
-    /// <param name="origins">Each as <see cref="IsOrigin"/> accepts it; none for any.</param>
-    /// <exception cref="FormatException">One is none.</exception>
+    /// <param name="origins">Origins that <see cref="IsOrigin"/> accepts. Without any origin every page may connect.</param>
+    /// <exception cref="FormatException">One of the texts is not an origin.</exception>
     public AllowedOrigins(string[] origins)
     {
         _texts = origins;
@@ -24,15 +25,18 @@ internal sealed class AllowedOrigins
     }
 
     /// <summary>
-    /// <c>https://app.example.com</c>, with a port if it is not the scheme's; an app's or an extension's own scheme, <c>capacitor://localhost</c>,
-    /// <c>chrome-extension://abc</c>, <c>file://</c>; <c>*.example.com</c>, each subdomain at any depth, scheme and port, but not example.com itself;
-    /// <c>https://*.example.com</c>, the same for one scheme and port; or <c>null</c>, a page without an origin (a sandboxed frame, a file in most
-    /// browsers).
+    /// Whether a text is an origin that may be allowed. There are five forms. <c>https://app.example.com</c> has a port if the port is not the
+    /// scheme's default. An app or an extension has a scheme of its own: <c>capacitor://localhost</c>, <c>chrome-extension://abc</c>,
+    /// <c>file://</c>. <c>*.example.com</c> stands for each subdomain at any depth, with any scheme and port, but not for example.com itself.
+    /// <c>https://*.example.com</c> does the same for one scheme and port. <c>null</c> is a page without an origin: a sandboxed frame, or a file
+    /// in most browsers.
     /// </summary>
     public static bool IsOrigin(string text) => Pattern.Read(text) is not null;
 
-    /// <summary>Whether the page may connect. Scheme and host are compared in any case, a default port equals none.</summary>
-    /// <param name="origin">The Origin header; null if there was none: then it is no browser, which always sends one.</param>
+    /// <summary>Whether the page may connect. The comparison ignores the case of scheme and host. A default port equals no port.</summary>
+    /// <param name="origin">
+    /// The Origin header; null if there was none. Then the client may connect: it is not a browser, because browsers always send the header.
+    /// </param>
     public bool Allows(string? origin)
     {
         if (_patterns.Length == 0 || origin is null)
@@ -42,11 +46,14 @@ internal sealed class AllowedOrigins
 
     public override string ToString() => _patterns.Length == 0 ? "any" : string.Join(',', _texts);
 
-    /// <summary>RFC 6454 section 6.2: scheme, host and port.</summary>
-    /// <param name="Scheme">Null for any, and for <c>null</c>.</param>
-    /// <param name="Host">In ASCII; behind the dot if it is a wildcard; empty for <c>null</c>, and for a scheme that needs none.</param>
-    /// <param name="Port">Null for any; <see cref="NoPort"/> for a scheme that has none of its own.</param>
-    /// <param name="IsWildcard">Whether hosts below this one are meant.</param>
+    /// <summary>An origin, or a pattern for origins: scheme, host and port (RFC 6454 section 6.2).</summary>
+    /// <param name="Scheme">The scheme; null for any scheme, and for the origin <c>null</c>.</param>
+    /// <param name="Host">
+    /// The host in ASCII. For a wildcard it is the part after the first dot. It is empty for the origin <c>null</c>, and for a scheme that needs
+    /// no host.
+    /// </param>
+    /// <param name="Port">The port; null for any port; <see cref="NoPort"/> for a scheme without a default port.</param>
+    /// <param name="IsWildcard">Whether the pattern stands for the subdomains of the host.</param>
     private sealed record Pattern(string? Scheme, string Host, int? Port, bool IsWildcard)
     {
         private const int NoPort = -1;
@@ -55,11 +62,14 @@ internal sealed class AllowedOrigins
 
         private static readonly IdnMapping Idn = new();
 
-        /// <summary>RFC 3986 section 3.1.</summary>
+        /// <summary>The characters of a scheme (RFC 3986 section 3.1).</summary>
         private static readonly SearchValues<char> SchemeCharacters =
             SearchValues.Create("+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-        /// <summary>RFC 3986 section 3.2.2, but for the star, which is ours, and the comma, which separates origins.</summary>
+        /// <summary>
+        /// The characters of a host (RFC 3986 section 3.2.2) without the star, which marks a wildcard here, and without the comma, which
+        /// separates origins.
+        /// </summary>
         private static readonly SearchValues<char> HostCharacters =
             SearchValues.Create("-._~%!$&'()+;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
@@ -71,12 +81,12 @@ internal sealed class AllowedOrigins
             string? scheme = end < 0 ? null : text[..end];
             string rest = end < 0 ? text : text[(end + 3)..];
             bool isWildcard = rest.StartsWith("*.", StringComparison.Ordinal);
-            // A host alone is no origin: pages have a scheme.
+            // A host alone is not an origin, because every page has a scheme.
             if (scheme is null ? !isWildcard : !IsScheme(scheme))
                 return null;
             if (isWildcard)
                 rest = rest[2..];
-            // An IPv6 address has colons of its own, in brackets.
+            // The colons of an IPv6 address stand in brackets, so the port begins after the bracket.
             int colon = rest.IndexOf(':', rest.LastIndexOf(']') + 1);
             int? port = scheme is null ? null : DefaultPort(scheme);
             bool needsHost = isWildcard || colon >= 0 || port != NoPort;
@@ -93,10 +103,12 @@ internal sealed class AllowedOrigins
             (Scheme is null || Scheme.Equals(page.Scheme, StringComparison.OrdinalIgnoreCase))
             && (Port is null || Port == page.Port)
             && (IsWildcard
-                ? page.Host.Length > Host.Length + 1 && page.Host[^(Host.Length + 1)] == '.' && page.Host.EndsWith(Host, StringComparison.OrdinalIgnoreCase)
+                ? page.Host.Length > Host.Length + 1 && page.Host[^(Host.Length + 1)] == '.'
+                    && page.Host.EndsWith(Host, StringComparison.OrdinalIgnoreCase)
                 : page.Host.Equals(Host, StringComparison.OrdinalIgnoreCase) && Scheme is null == page.Scheme is null);
 
-        private static bool IsScheme(string text) => text.Length > 0 && char.IsAsciiLetter(text[0]) && !text.AsSpan().ContainsAnyExcept(SchemeCharacters);
+        private static bool IsScheme(string text) =>
+            text.Length > 0 && char.IsAsciiLetter(text[0]) && !text.AsSpan().ContainsAnyExcept(SchemeCharacters);
 
         private static int DefaultPort(string scheme) => scheme.ToUpperInvariant() switch
         {
@@ -105,7 +117,9 @@ internal sealed class AllowedOrigins
             _ => NoPort,
         };
 
-        /// <returns>The host in the one form in which it is compared: a name in Punycode, an IPv6 address as browsers shorten it. Null if it is none.</returns>
+        /// <returns>
+        /// The host in the form for comparisons: a name in Punycode, or an IPv6 address as browsers shorten it. Null if the text is not a host.
+        /// </returns>
         private static string? AsciiHost(string host)
         {
             if (host.StartsWith('['))
@@ -120,7 +134,7 @@ internal sealed class AllowedOrigins
             }
             catch (ArgumentException)
             {
-                return null; // no name can be written so
+                return null; // the text cannot be a domain name
             }
         }
     }

@@ -1,22 +1,22 @@
 namespace HeartbeatServer.Protocol;
 
-/// <summary>What a connection did so far, or in its whole life.</summary>
-/// <param name="Age">Since the upgrade.</param>
-/// <param name="Pings">Written.</param>
-/// <param name="Pongs">That carried the number of one of our pings.</param>
-/// <param name="Missed">Strikes.</param>
-/// <param name="Late">Pongs after their deadline.</param>
-/// <param name="Strikes">In a row, now.</param>
-/// <param name="RoundTrips">Of the pings.</param>
-/// <param name="BytesIn">From the client, after the upgrade, headers of frames included.</param>
-/// <param name="BytesOut">To the client, likewise.</param>
-/// <param name="MessagesIn">Whole data messages.</param>
-/// <param name="MessagesOut">Whole data messages.</param>
-/// <param name="SinceLastByte">Since the last byte from the client, or the upgrade.</param>
-/// <param name="LastPongLate">Whether its last pong came after its deadline.</param>
-/// <param name="CloseSent">Whether our Close frame was sent.</param>
-/// <param name="OtherPongs">With another payload than one of our pings has.</param>
-/// <param name="OffersNotSpoken">Subprotocols that the client offered, if none of them is spoken.</param>
+/// <summary>What a connection has done so far, or in its whole life.</summary>
+/// <param name="Age">The time since the upgrade.</param>
+/// <param name="Pings">Pings sent.</param>
+/// <param name="Pongs">Pongs that carried the number of one of the server's pings.</param>
+/// <param name="Missed">All strikes.</param>
+/// <param name="Late">Pongs that came after their deadline.</param>
+/// <param name="Strikes">The strikes in a row at this moment.</param>
+/// <param name="RoundTrips">The round trips of the pings.</param>
+/// <param name="BytesIn">Bytes from the client after the upgrade, including the headers of frames.</param>
+/// <param name="BytesOut">Bytes to the client after the upgrade, including the headers of frames.</param>
+/// <param name="MessagesIn">Whole data messages from the client.</param>
+/// <param name="MessagesOut">Whole data messages to the client.</param>
+/// <param name="SinceLastByte">The time since the last byte from the client, or since the upgrade if none came.</param>
+/// <param name="LastPongLate">Whether the last pong came after its deadline.</param>
+/// <param name="CloseSent">Whether the server has sent its Close frame.</param>
+/// <param name="OtherPongs">Pongs whose payload is not that of one of the server's pings.</param>
+/// <param name="OffersNotSpoken">How many subprotocols the client offered, if the server speaks none of them; else 0.</param>
 internal readonly record struct ConnectionFigures(
     TimeSpan Age,
     ulong Pings,
@@ -35,9 +35,11 @@ internal readonly record struct ConnectionFigures(
     int OtherPongs = 0,
     int OffersNotSpoken = 0)
 {
-    /// <summary>Whether it answers, but not as RFC 6455 section 5.5.3 has it: a pong carries the payload of its ping.</summary>
+    /// <summary>
+    /// Whether the client answers pings, but breaks RFC 6455 section 5.5.3: a pong must carry the payload of its ping.
+    /// </summary>
     public bool AnswersOtherwise => Pings > 0 && Pongs == 0 && OtherPongs > 0;
 
-    /// <summary>In a word: <c>healthy</c>, <c>late</c>, <c>suspect</c> or <c>closing</c>.</summary>
+    /// <summary>The state in one word: <c>healthy</c>, <c>late</c>, <c>suspect</c> or <c>closing</c>.</summary>
     public string State => CloseSent ? "closing" : Strikes > 0 ? "suspect" : LastPongLate ? "late" : "healthy";
 }

@@ -3,16 +3,16 @@ using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Protocol;
 
-/// <summary>The end of a connection.</summary>
+/// <summary>The end of a connection: its cause, and what is known about it.</summary>
 /// <param name="Cause">The first cause; later ones do not count.</param>
-/// <param name="Detail">The particulars for a person: the code and reason of a Close frame, the rule that was broken.</param>
+/// <param name="Detail">A text for a person, for example the code and reason of a Close frame, or the rule that was broken.</param>
 /// <param name="Error">The exception behind <see cref="DisconnectCause.InternalError"/>.</param>
 /// <param name="Verdict">Who is to blame for <see cref="DisconnectCause.PongTimeout"/>; null for other causes.</param>
-/// <param name="Tcp">What the kernel said when the verdict was found; null if it could not be asked.</param>
+/// <param name="Tcp">The kernel's figures at the moment of the verdict; null if the kernel could not be asked.</param>
 internal sealed record Disconnect(
     DisconnectCause Cause, string Detail, Exception? Error = null, PathVerdict? Verdict = null, TcpInfo? Tcp = null)
 {
-    /// <summary>The client closed; 1005 stands for a Close frame without a code (RFC 6455 section 7.1.5).</summary>
+    /// <summary>The end by a Close frame from the client. 1005 stands for a frame without a code (RFC 6455 section 7.1.5).</summary>
     public static Disconnect ByClient(ushort code, string reason) => new(
         DisconnectCause.ClientClosed,
         (code, reason) switch
@@ -22,11 +22,11 @@ internal sealed record Disconnect(
             _ => $"Close {code} {Quoted(reason)}",
         });
 
-    /// <summary>No pong came.</summary>
-    /// <param name="strikes">In a row.</param>
-    /// <param name="timings">Of the heartbeat.</param>
-    /// <param name="tcp">What the kernel knows, before our Close frame goes out; null if it cannot be asked.</param>
-    /// <param name="behindProxy">Whether the peer is a proxy, and the client stands behind it.</param>
+    /// <summary>The end by missing pongs.</summary>
+    /// <param name="strikes">The strikes in a row.</param>
+    /// <param name="timings">The timings of the heartbeat.</param>
+    /// <param name="tcp">The kernel's figures before the server sends its Close frame; null if the kernel cannot be asked.</param>
+    /// <param name="behindProxy">Whether the peer is a proxy with the client behind it.</param>
     public static Disconnect ByTimeout(int strikes, in HeartbeatTimings timings, TcpInfo? tcp, bool behindProxy = false)
     {
         string silence = $"{strikes} ping(s) in a row without a sign of life within {timings.Timeout.TotalMilliseconds}ms";
@@ -43,22 +43,23 @@ internal sealed record Disconnect(
         return new Disconnect(DisconnectCause.PongTimeout, $"{silence}, {verdict.Name()}: {meaning}", Verdict: verdict, Tcp: tcp);
     }
 
-    /// <summary>The peer's kernel acknowledges nothing any more, while bytes of ours wait for it.</summary>
-    /// <param name="time">For so long.</param>
-    /// <param name="tcp">What the kernel knows; null if the connection is gone already.</param>
-    /// <param name="behindProxy">Whether the peer is a proxy, and the client stands behind it.</param>
+    /// <summary>The end because the peer's kernel acknowledges nothing any more, while bytes of the server wait for an acknowledgement.</summary>
+    /// <param name="time">The time since the last acknowledgement.</param>
+    /// <param name="tcp">The kernel's figures; null if the connection is gone already.</param>
+    /// <param name="behindProxy">Whether the peer is a proxy with the client behind it.</param>
     public static Disconnect ByDeadPath(TimeSpan time, TcpInfo? tcp, bool behindProxy = false) => new(
         DisconnectCause.PongTimeout,
-        $"{PathVerdict.PathDead.Name()}: the {(behindProxy ? "proxy" : "peer")}'s kernel has acknowledged nothing for {time.TotalSeconds:0.0}s, and bytes wait for it",
+        $"{PathVerdict.PathDead.Name()}: the {(behindProxy ? "proxy" : "peer")}'s kernel has acknowledged nothing for {time.TotalSeconds:0.0}s, "
+            + "and bytes wait for it",
         Verdict: PathVerdict.PathDead,
         Tcp: tcp);
 
-    /// <summary>The client does not take what is sent to it.</summary>
-    /// <param name="time">For so long its kernel has taken nothing.</param>
+    /// <summary>The end because the client does not take the bytes that wait for it.</summary>
+    /// <param name="time">The time since the client's kernel last took a byte.</param>
     public static Disconnect BySlowness(TimeSpan time) =>
         new(DisconnectCause.SlowConsumer, $"took no byte for {time.TotalSeconds:0.###}s, though bytes wait for it");
 
-    /// <summary>We closed, because the client broke a rule.</summary>
+    /// <summary>The end by the server because the client has broken a rule of the protocol.</summary>
     public static Disconnect ByViolation(WebSocketProtocolException violation) => new(
         violation.CloseCode switch
         {
@@ -68,7 +69,10 @@ internal sealed record Disconnect(
         },
         $"sent Close {violation.CloseCode}: {violation.Message}");
 
-    /// <summary>A text that a client chose, in quotes: it must not break the line of the log that shows it, turn it round, nor drive the terminal.</summary>
+    /// <summary>
+    /// Puts a text from a client in quotes and escapes its unprintable characters. So the text cannot break a line of the log, reverse the
+    /// direction of its letters, or control the terminal.
+    /// </summary>
     public static string Quoted(string text) => $"\"{string.Concat(text.Select(Printable))}\"";
 
     private static string Printable(char c) => char.GetUnicodeCategory(c) switch

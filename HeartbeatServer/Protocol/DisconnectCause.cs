@@ -1,27 +1,27 @@
 namespace HeartbeatServer.Protocol;
 
-/// <summary>Why a connection ended. Exactly one per connection: the first.</summary>
+/// <summary>Why a connection ended. Each connection has exactly one cause, the first.</summary>
 internal enum DisconnectCause
 {
-    /// <summary>A Close frame from the client.</summary>
+    /// <summary>The client sent a Close frame.</summary>
     ClientClosed,
-    /// <summary>FIN without a Close frame.</summary>
+    /// <summary>The client sent FIN without a Close frame.</summary>
     ClientVanished,
-    /// <summary>RST, or another socket error.</summary>
+    /// <summary>RST came, or another socket error occurred.</summary>
     ConnectionReset,
-    /// <summary>Too many pings in a row without a sign of life in time.</summary>
+    /// <summary>No sign of life came in time after too many pings in a row.</summary>
     PongTimeout,
-    /// <summary>1002: the client broke a rule of the protocol.</summary>
+    /// <summary>The client broke a rule of the protocol (close code 1002).</summary>
     ProtocolError,
-    /// <summary>1007: text that is not UTF-8.</summary>
+    /// <summary>The client sent text that is not UTF-8 (close code 1007).</summary>
     InvalidPayload,
-    /// <summary>1009: more than <c>--max-message</c>.</summary>
+    /// <summary>The client sent a message longer than <c>--max-message</c> (close code 1009).</summary>
     MessageTooBig,
-    /// <summary>The client did not read what we had for it.</summary>
+    /// <summary>The client did not take the bytes that waited for it.</summary>
     SlowConsumer,
-    /// <summary>We drained: 1001.</summary>
+    /// <summary>The server shut down (close code 1001).</summary>
     ServerShutdown,
-    /// <summary>A bug of ours: 1011.</summary>
+    /// <summary>The server has a bug (close code 1011).</summary>
     InternalError,
 }
 
@@ -29,7 +29,7 @@ internal static class DisconnectCauses
 {
     public static readonly DisconnectCause[] All = Enum.GetValues<DisconnectCause>();
 
-    /// <summary>The one name of a cause in logs, metrics and status: <c>pong_timeout</c>.</summary>
+    /// <summary>The name of a cause in logs, metrics and status, for example <c>pong_timeout</c>.</summary>
     public static string Name(this DisconnectCause cause) => cause switch
     {
         DisconnectCause.ClientClosed => "client_closed",
@@ -44,7 +44,7 @@ internal static class DisconnectCauses
         _ => "internal_error",
     };
 
-    /// <summary>Who ended it: <c>client</c>, <c>server</c> or <c>network</c>.</summary>
+    /// <summary>Who ended the connection: <c>client</c>, <c>server</c> or <c>network</c>.</summary>
     public static string EndedBy(this DisconnectCause cause) => cause switch
     {
         DisconnectCause.ClientClosed or DisconnectCause.ClientVanished => "client",

@@ -3,10 +3,10 @@ using System.Text;
 
 namespace HeartbeatServer.Protocol;
 
-/// <summary>The parts of an HTTP request that decide over an upgrade.</summary>
-/// <param name="Method">As sent.</param>
-/// <param name="IsHttp11">HTTP/1.1 or later.</param>
-/// <param name="HasBody">Whether a body was announced.</param>
+/// <summary>The parts of an HTTP request that decide whether it may be upgraded.</summary>
+/// <param name="Method">The method as it was sent.</param>
+/// <param name="IsHttp11">Whether the version is HTTP/1.1 or later.</param>
+/// <param name="HasBody">Whether the head announces a body.</param>
 /// <param name="Connection">The Connection header, or null.</param>
 /// <param name="Upgrade">The Upgrade header, or null.</param>
 /// <param name="Version">The Sec-WebSocket-Version header, or null.</param>
@@ -14,28 +14,29 @@ namespace HeartbeatServer.Protocol;
 internal readonly record struct UpgradeRequest(
     string Method, bool IsHttp11, bool HasBody, string? Connection, string? Upgrade, string? Version, string? Key)
 {
-    /// <summary>All lines of the Sec-WebSocket-Protocol header, joined, or null.</summary>
+    /// <summary>All lines of the Sec-WebSocket-Protocol header, joined with commas; null if there is none.</summary>
     public string? Protocol { get; init; }
 }
 
-/// <summary>The opening handshake, server side (RFC 6455 section 4.2).</summary>
+/// <summary>The server's side of the opening handshake (RFC 6455 section 4.2).</summary>
 internal static class Handshake
 {
-    /// <summary>The only version that there is (section 4.1).</summary>
+    /// <summary>The only version of the protocol that is in use (section 4.1).</summary>
     public const string Version = "13";
 
     private const int KeySize = 24;
 
-    /// <summary>Every rule of section 4.2.1 that a request to the right path must keep, in the order of their status.</summary>
-    /// <returns>Null if the request may be upgraded.</returns>
+    /// <summary>Checks the rules of section 4.2.1 that a request to the right path must keep.</summary>
+    /// <returns>The first rule that is broken, with its HTTP status; null if the request may be upgraded.</returns>
     public static Refusal? Check(in UpgradeRequest request)
     {
         // 4.1: "The method of the request MUST be GET, and the HTTP version MUST be at least 1.1."
         if (request.Method != "GET")
             return new Refusal(RefusalReason.MethodNotAllowed, "a WebSocket upgrade is a GET request");
-        // RFC 9110 section 7.8: an Upgrade in an HTTP/1.0 request is to be ignored.
+        // RFC 9110 section 7.8: a server must ignore an Upgrade header in an HTTP/1.0 request.
         if (!request.IsHttp11 || !HasToken(request.Connection, "upgrade") || !HasToken(request.Upgrade, "websocket"))
-            return new Refusal(RefusalReason.UpgradeRequired, "this is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\" over HTTP/1.1");
+            return new Refusal(
+                RefusalReason.UpgradeRequired, "this is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\" over HTTP/1.1");
         if (request.Version is null)
             return new Refusal(RefusalReason.BadRequest, "the Sec-WebSocket-Version header is missing");
         if (request.Version != Version)
@@ -51,10 +52,10 @@ internal static class Handshake
         return null;
     }
 
-    /// <summary>The 101 response (section 4.2.2). No extension is accepted.</summary>
-    /// <param name="key">A key that passed <see cref="Check"/>.</param>
-    /// <param name="protocol">The one of the offered subprotocols that is spoken; null for none.</param>
-    /// <exception cref="ArgumentException">The subprotocol is no token: it could bring lines of its own into the response.</exception>
+    /// <summary>The bytes of the 101 response (section 4.2.2). It accepts no extension.</summary>
+    /// <param name="key">A key that has passed <see cref="Check"/>.</param>
+    /// <param name="protocol">The subprotocol that the server has chosen among those offered; null for none.</param>
+    /// <exception cref="ArgumentException">The subprotocol is not a token. It could add lines of its own to the response.</exception>
     public static byte[] Response(string key, string? protocol)
     {
         if (protocol is not null && !RequestHead.IsToken(protocol))
@@ -71,7 +72,7 @@ internal static class Handshake
         Encoding.ASCII.GetBytes(key, text);
         guid.CopyTo(text[KeySize..]);
         Span<byte> hash = stackalloc byte[SHA1.HashSizeInBytes];
-#pragma warning disable CA5350 // The protocol asks for SHA-1; it protects nothing (section 10.3).
+#pragma warning disable CA5350 // The protocol demands SHA-1. The hash protects nothing (section 10.3).
         SHA1.HashData(text, hash);
 #pragma warning restore CA5350
         return Convert.ToBase64String(hash);

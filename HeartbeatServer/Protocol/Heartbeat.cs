@@ -3,25 +3,30 @@ using System.Runtime.CompilerServices;
 
 namespace HeartbeatServer.Protocol;
 
-/// <summary>What a heartbeat wants done.</summary>
+/// <summary>What the heartbeat wants the connection to do.</summary>
 internal enum HeartbeatStep
 {
-    /// <summary>Nothing before <see cref="Heartbeat.NextDue"/>.</summary>
+    /// <summary>There is nothing to do before <see cref="Heartbeat.NextDue"/>.</summary>
     None,
-    /// <summary>A ping is due: write it, then call <see cref="Heartbeat.PingWritten"/>.</summary>
+    /// <summary>A ping is due. The connection writes it, and then calls <see cref="Heartbeat.PingWritten"/>.</summary>
     Ping,
-    /// <summary>The last ping was not answered in time: call <see cref="Heartbeat.Strike"/>, unless the client could not be heard.</summary>
+    /// <summary>
+    /// No sign of life came in time after a ping. The connection calls <see cref="Heartbeat.Strike"/>, unless the server could not have read an
+    /// answer.
+    /// </summary>
     Overdue,
 }
 
-/// <summary>When to ping, when a pong is missing, when the peer is dead. Time is passed in: any monotonic clock.</summary>
+/// <summary>
+/// Decides when to ping, when a pong is missing and when the peer is dead. The caller passes the time in, from any monotonic clock.
+/// </summary>
 /// <remarks>
 /// <code>
 ///   ping 1      ping 2      ping 3
 ///   |---timeout |---timeout |---timeout
 ///   |    strike 1    strike 2    strike 3: dead (max-missed 3)
 /// </code>
-/// Any byte between a ping and its deadline is a sign of life: no strike. Any byte at all clears the strikes.
+/// Any byte between a ping and its deadline is a sign of life, and prevents the strike. Any byte at any time clears the strikes.
 /// </remarks>
 internal sealed class Heartbeat
 {
@@ -29,21 +34,23 @@ internal sealed class Heartbeat
     private TimeSpan _nextBeat;
     private TimeSpan _deadline = Never;
 
-    // That of the last ping, while the ping before is not judged yet: with a timeout as long as the beat, or if that one was written late.
+    // The deadline of the last ping while the ping before it is not judged yet. That happens when the timeout is as long as the time between two
+    // pings, or when the ping before was written late.
     private TimeSpan _deadlineAfter = Never;
 
-    // When the last pings were written, by number: a pong may come after the next ping and still yields its true round trip.
+    // When the last pings were written, by number. So a pong that comes after the next ping still gives its true round trip.
     private SentTimes _sent;
     private RoundTrips _roundTrips;
 
-    // Life since the last ping was written; and whether its deadline was moved.
+    // Whether any byte came since the last ping was written, and whether a stall has moved its deadline.
     private bool _alive;
     private bool _forgiven;
 
-    /// <param name="timings">As the user set them.</param>
+    /// <param name="timings">The timings that the user has set.</param>
     /// <param name="now">When the connection opened.</param>
     /// <param name="phase">
-    /// 0 to 1: the part of a beat before the first ping. Random, so that a crowd that connected together does not beat together.
+    /// 0 to 1: which part of the time between two pings passes before the first ping. The caller chooses a random number, so that clients which
+    /// connect together are not pinged together.
     /// </param>
     public Heartbeat(HeartbeatTimings timings, TimeSpan now, double phase)
     {
@@ -53,28 +60,31 @@ internal sealed class Heartbeat
         _sent.Forget();
     }
 
-    /// <summary>No time at all.</summary>
+    /// <summary>The time that never comes.</summary>
     public static TimeSpan Never => TimeSpan.MaxValue;
 
-    /// <summary>When <see cref="Advance"/> has something to do if nothing else happens.</summary>
+    /// <summary>When <see cref="Advance"/> has something to do next, if nothing else happens before.</summary>
     public TimeSpan NextDue => _deadline < _nextBeat ? _deadline : _nextBeat;
 
-    /// <summary>Number of the last ping that was written, from 1.</summary>
+    /// <summary>The number of the last ping that was written; the first one is 1.</summary>
     public ulong Pings { get; private set; }
 
-    /// <summary>Pongs that carried the number of a ping, late ones included.</summary>
+    /// <summary>How many pongs carried the number of a ping, including late ones.</summary>
     public int Pongs => _roundTrips.Count;
 
-    /// <summary>Strikes in a row, now.</summary>
+    /// <summary>The strikes in a row at this moment.</summary>
     public int Strikes { get; private set; }
 
-    /// <summary>Strikes in all.</summary>
+    /// <summary>All strikes in the life of the connection.</summary>
     public int Missed { get; private set; }
 
-    /// <summary>Pongs that came after their deadline.</summary>
+    /// <summary>How many pongs came after their deadline.</summary>
     public int Late { get; private set; }
 
-    /// <summary>Pongs with another payload than one of our pings has: unsolicited, which is legal, or the answers of a client that does not copy the payload.</summary>
+    /// <summary>
+    /// How many pongs had a payload that is not that of one of our pings. Either nobody asked for them, which is legal, or the client does not
+    /// copy the payload of a ping.
+    /// </summary>
     public int OtherPongs { get; private set; }
 
     /// <summary>Whether the last pong came after its deadline.</summary>
@@ -86,15 +96,15 @@ internal sealed class Heartbeat
 
     public bool IsDead => Strikes >= _timings.MaxMissed;
 
-    /// <summary>The next thing to do at this time. Call it until it says <see cref="HeartbeatStep.None"/>.</summary>
-    /// <param name="now">The time.</param>
+    /// <summary>Returns the next thing to do at this time. The caller repeats the call until it returns <see cref="HeartbeatStep.None"/>.</summary>
+    /// <param name="now">The present time.</param>
     /// <param name="stall">
-    /// How late we ourselves are at calling, zero if on time. A deadline that fell into the stall is moved by as much: nobody was there to
-    /// see the pong.
+    /// How late the caller is; zero if it is on time. A deadline that fell into the stall moves by the length of the stall, because the server
+    /// could not see the pong.
     /// </param>
     public HeartbeatStep Advance(TimeSpan now, TimeSpan stall)
     {
-        // Once for each ping: with a machine that stalls all the time, a dead client has to be found all the same.
+        // A deadline moves only once for each ping. So a machine that stalls all the time still finds a dead client.
         if (stall > TimeSpan.Zero && !_forgiven)
         {
             _forgiven = _deadline <= now;
@@ -102,7 +112,7 @@ internal sealed class Heartbeat
             _deadlineAfter = Moved(_deadlineAfter, now, stall);
         }
 
-        // Judged before the next ping: with a timeout as long as the beat, both are due at once.
+        // A deadline is judged before the next ping. If the timeout is as long as the time between two pings, both are due at once.
         while (_deadline <= now)
         {
             (_deadline, _deadlineAfter) = (_deadlineAfter, Never);
@@ -111,7 +121,7 @@ internal sealed class Heartbeat
         }
         if (_nextBeat <= now)
         {
-            // The beat is fixed. Beats that a stall swallowed are skipped, not made up for in a burst.
+            // The times of the pings are fixed. Pings that a stall has prevented are skipped, so there is no burst of pings after it.
             do
                 _nextBeat += _timings.Ping;
             while (_nextBeat <= now);
@@ -120,13 +130,13 @@ internal sealed class Heartbeat
         return HeartbeatStep.None;
     }
 
-    /// <summary>A ping with the number <see cref="Pings"/> + 1 was handed to the socket.</summary>
+    /// <summary>Notes that the ping with the number <see cref="Pings"/> + 1 was given to the socket.</summary>
     public void PingWritten(TimeSpan now)
     {
         Pings++;
         _sent[(int)(Pings % SentTimes.Length)] = now;
         TimeSpan deadline = _timings.Timeout == TimeSpan.Zero ? Never : now + _timings.Timeout;
-        // Silence since the ping before is still to be judged; life has answered it.
+        // If the client has been silent since the ping before, that ping keeps its deadline and is judged first.
         if (_deadline != Never && !_alive)
             _deadlineAfter = deadline;
         else
@@ -135,15 +145,15 @@ internal sealed class Heartbeat
     }
 
     /// <summary>Counts the strike of an overdue ping.</summary>
-    /// <returns>The strikes in a row.</returns>
+    /// <returns>The strikes in a row, including this one.</returns>
     public int Strike()
     {
         Missed++;
         return ++Strikes;
     }
 
-    /// <summary>Bytes came, whatever they are.</summary>
-    /// <returns>The strikes that this sign of life clears.</returns>
+    /// <summary>Notes that bytes came. Any bytes are a sign of life.</summary>
+    /// <returns>How many strikes this sign of life clears.</returns>
     public int BytesReceived(TimeSpan now)
     {
         LastReceived = now;
@@ -153,12 +163,14 @@ internal sealed class Heartbeat
         return cleared;
     }
 
-    /// <summary>A Pong frame came.</summary>
-    /// <param name="payload">What it carries; ours are 8 bytes, big-endian (RFC 6455 section 5.5.3: the same as the ping's).</param>
-    /// <param name="now">The time.</param>
-    /// <param name="stall">How long we ourselves were away just now: a pong that waited for us is not late for that.</param>
-    /// <param name="isLate">Whether it came after its deadline.</param>
-    /// <returns>The round trip, or null for an unsolicited pong, which is legal and means nothing.</returns>
+    /// <summary>Notes that a Pong frame came.</summary>
+    /// <param name="payload">
+    /// The payload of the frame, which must be that of the ping (RFC 6455 section 5.5.3). Our pings carry their number: 8 bytes, big-endian.
+    /// </param>
+    /// <param name="now">When the server read the pong.</param>
+    /// <param name="stall">How long the server was just held up. This time does not make the pong late.</param>
+    /// <param name="isLate">Whether the pong came after its deadline.</param>
+    /// <returns>The round trip; null for a pong that answers no ping, or one whose ping is too old. Such pongs are legal and mean nothing.</returns>
     public TimeSpan? PongReceived(ReadOnlySpan<byte> payload, TimeSpan now, TimeSpan stall, out bool isLate)
     {
         isLate = false;
@@ -174,13 +186,13 @@ internal sealed class Heartbeat
         if (sent == Never)
             return null;
 
-        // A client can guess the number and answer before it was asked.
+        // A client can guess the number and answer before the ping has left.
         TimeSpan roundTrip = now > sent ? now - sent : TimeSpan.Zero;
         sent = Never;
         isLate = _timings.Timeout > TimeSpan.Zero && roundTrip - stall > _timings.Timeout;
         if (number == Pings)
         {
-            // A stall may have moved the deadline: then a long round trip is our fault.
+            // If a stall has moved the deadline, the server itself has caused the long round trip.
             TimeSpan deadline = _deadlineAfter == Never ? _deadline : _deadlineAfter;
             isLate &= deadline == Never || now > deadline;
             _deadline = _deadlineAfter = Never;

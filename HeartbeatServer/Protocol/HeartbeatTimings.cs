@@ -1,9 +1,9 @@
 namespace HeartbeatServer.Protocol;
 
 /// <summary>The three numbers of a heartbeat.</summary>
-/// <param name="Ping">Time between two pings on one connection; zero for no pings.</param>
-/// <param name="Timeout">How long after a ping its pong counts as in time, at most <paramref name="Ping"/>; zero to never judge.</param>
-/// <param name="MaxMissed">Strikes in a row after which the connection is dead; at least 1.</param>
+/// <param name="Ping">The time between two pings on one connection; zero for no pings.</param>
+/// <param name="Timeout">How long after a ping its pong is still in time, at most <paramref name="Ping"/>; zero for no limit.</param>
+/// <param name="MaxMissed">After how many strikes in a row the connection is dead; at least 1.</param>
 internal readonly record struct HeartbeatTimings(TimeSpan Ping, TimeSpan Timeout, int MaxMissed)
 {
     /// <summary>
@@ -13,21 +13,24 @@ internal readonly record struct HeartbeatTimings(TimeSpan Ping, TimeSpan Timeout
     /// </summary>
     public static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(8);
 
-    /// <summary>A kernel's default for <c>tcp_retries2</c>: retransmissions before it gives a connection up.</summary>
+    /// <summary>How many times a kernel retransmits before it gives a connection up: the default of <c>tcp_retries2</c>.</summary>
     private const int Retransmissions = 15;
 
     private static readonly TimeSpan FirstRetransmission = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LeastCap = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MostCap = TimeSpan.FromSeconds(120);
 
-    /// <summary>After so long without a sign of life a peer is dead; <see cref="Heartbeat.Never"/> if nobody judges.</summary>
+    /// <summary>
+    /// The longest time that a peer may give no sign of life before it is dead; <see cref="Heartbeat.Never"/> if there are no pings or no timeout.
+    /// </summary>
     public TimeSpan Patience => Ping == TimeSpan.Zero || Timeout == TimeSpan.Zero ? Heartbeat.Never : Ping * MaxMissed + Timeout;
 
     /// <summary>
-    /// The longest time between two retransmissions of the kernel (<c>TCP_RTO_MAX_MS</c>, Linux 6.15), so that an outage that heals is over for TCP, too,
-    /// before we lose patience. About a fifth of a beat, and as much more as the kernel needs to stay more patient than we are.
+    /// The longest time between two retransmissions of the kernel (<c>TCP_RTO_MAX_MS</c>, Linux 6.15). With this limit TCP notices the end of a
+    /// short outage before the patience of the server is over. The limit is about a fifth of the time between two pings. It is longer where the
+    /// kernel would otherwise give up before the server does.
     /// </summary>
-    /// <returns>1 to 120 seconds; null without a beat: then the kernel's own default is right.</returns>
+    /// <returns>1 to 120 seconds; null if no peer is ever judged, because then the kernel's own default is right.</returns>
     public TimeSpan? RetransmissionCap
     {
         get
@@ -41,7 +44,9 @@ internal readonly record struct HeartbeatTimings(TimeSpan Ping, TimeSpan Timeout
         }
     }
 
-    /// <summary>How long a kernel goes on with this cap: each retransmission waits twice as long as the one before, up to the cap.</summary>
+    /// <summary>
+    /// How long a kernel with this cap retransmits before it gives up. Each retransmission waits twice as long as the one before, up to the cap.
+    /// </summary>
     private static TimeSpan KernelPatience(TimeSpan cap)
     {
         TimeSpan sum = TimeSpan.Zero;

@@ -4,21 +4,21 @@ using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Protocol;
 
-/// <summary>What the client said: a whole message or a control frame, unmasked and valid.</summary>
+/// <summary>A whole message or a control frame from the client, unmasked and valid.</summary>
 /// <param name="Opcode">Text, Binary, Close, Ping or Pong.</param>
 /// <param name="Buffer">
-/// The array that holds the payload, good until the next read. The bytes before <paramref name="Offset"/> may be overwritten, as many
-/// as a server's header for this payload takes: a reply needs no copy.
+/// The array that holds the payload until the next read. The caller may overwrite the bytes before <paramref name="Offset"/>: there is room for a
+/// server's header of this payload, so a reply needs no copy.
 /// </param>
-/// <param name="Offset">Where the payload begins.</param>
-/// <param name="Count">Bytes of payload.</param>
+/// <param name="Offset">The index in the array at which the payload begins.</param>
+/// <param name="Count">The length of the payload in bytes.</param>
 internal readonly record struct Inbound(Opcode Opcode, byte[] Buffer, int Offset, int Count)
 {
     public ReadOnlySpan<byte> Payload => Buffer.AsSpan(Offset, Count);
 
-    /// <summary>The code of a Close frame; <see cref="CloseCode.NoStatus"/> for one without a body.</summary>
+    /// <summary>The code of a Close frame; <see cref="CloseCode.NoStatus"/> for a frame without a body (RFC 6455 section 7.1.5).</summary>
     public ushort Code => Count == 0 ? CloseCode.NoStatus : BinaryPrimitives.ReadUInt16BigEndian(Payload);
 
-    /// <summary>The reason of a Close frame; may be empty.</summary>
+    /// <summary>The reason of a Close frame (RFC 6455 section 7.1.6); may be empty.</summary>
     public string Reason => Count <= sizeof(ushort) ? "" : Encoding.UTF8.GetString(Payload[sizeof(ushort)..]);
 }

@@ -6,46 +6,50 @@ using HeartbeatServer.Framing;
 namespace HeartbeatServer.Protocol;
 
 /// <summary>
-/// Frames in, messages and control frames out (RFC 6455 sections 5.4 to 5.6 and 8.1). Bytes may come in any pieces.
+/// Makes messages and control frames of the client's bytes (RFC 6455 sections 5.4 to 5.6 and 8.1). The bytes may come in pieces of any length.
 /// </summary>
 /// <remarks>
-/// A message that lies whole and in one frame in the caller's buffer is handed on where it is. Any other is assembled in a pooled
-/// array, which grows as the bytes come, not as a header promises them. Only the start of a header or of a control frame is ever left in
-/// the caller's buffer: at most <see cref="MaxUnread"/> bytes.
+/// A message that lies in the caller's buffer as one whole frame stays where it is. Any other message is assembled in a pooled array, which grows
+/// with the bytes that have come, and not with the length that a header announces. The reader leaves only the start of a header or of a control
+/// frame in the caller's buffer: at most <see cref="MaxUnread"/> bytes.
 /// </remarks>
-/// <param name="maxMessage">Longest message, in bytes, before 1009.</param>
+/// <param name="maxMessage">The longest message in bytes. A longer one breaks the limit, with close code 1009.</param>
 internal sealed class MessageReader(int maxMessage) : IDisposable
 {
-    /// <summary>Bytes that <see cref="TryRead"/> may leave unread: one short of the largest control frame of a client.</summary>
+    /// <summary>How many bytes <see cref="TryRead"/> may leave unread: one less than the longest control frame of a client.</summary>
     public const int MaxUnread = 6 + FrameHeader.MaxControlPayload - 1;
 
-    /// <summary>The least room that a receive is worth, and what a message begins with.</summary>
+    /// <summary>The smallest room in bytes for a receive, and the first size of the array for a message.</summary>
     private const int LeastRoom = 4 * 1024;
 
-    /// <summary>Room for so many times the bytes that have come: a client that trickles cannot pin more memory than that.</summary>
+    /// <summary>
+    /// How many times larger than the bytes that have come the array may be. So a client that sends slowly cannot hold more memory than that.
+    /// </summary>
     private const int Growth = 4;
 
-    // The data frame whose payload is coming in; Size 0 between frames.
+    // The data frame whose payload is incomplete. Its Size is 0 between frames.
     private FrameHeader _frame;
     private long _frameRead;
 
-    // The message in progress; Continuation between messages.
+    // The opcode of the message in progress. It is Continuation between messages.
     private Opcode _message;
     private Utf8Validator _utf8;
     private byte[]? _assembly;
     private int _assembled;
     private bool _delivered;
 
-    /// <summary>Payload bytes that the frame in progress still lacks; 0 between frames.</summary>
+    /// <summary>How many bytes of payload the frame in progress still lacks; 0 between frames.</summary>
     public long FrameRemaining => _frame.Size == 0 ? 0 : _frame.PayloadLength - _frameRead;
 
     /// <summary>Reads the next message or control frame from the bytes at <paramref name="start"/>.</summary>
-    /// <param name="buffer">Masked bytes as received; unmasked in place.</param>
-    /// <param name="start">Moved past the bytes that were read.</param>
-    /// <param name="end">Behind the last byte received.</param>
-    /// <param name="inbound">Good until the next call.</param>
+    /// <param name="buffer">The received bytes, still masked. The reader unmasks them in place.</param>
+    /// <param name="start">The index of the first unread byte. The call moves it past the bytes that it has read.</param>
+    /// <param name="end">The index after the last byte received.</param>
+    /// <param name="inbound">The message or control frame. It is valid until the next call.</param>
     /// <returns>False if more bytes are needed.</returns>
-    /// <exception cref="WebSocketProtocolException">1002, 1007 or 1009, with the rule; the reader is of no use after that.</exception>
+    /// <exception cref="WebSocketProtocolException">
+    /// The client broke a rule. The exception has the rule and the code 1002, 1007 or 1009. The reader cannot be used after it.
+    /// </exception>
     public bool TryRead(byte[] buffer, ref int start, int end, out Inbound inbound)
     {
         ReleaseDelivered();
@@ -70,7 +74,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
                 }
 
                 CheckOrder(header);
-                // A text or binary frame with FIN is a message of its own.
+                // A text or binary frame with FIN is a whole message.
                 if (whole && header.Fin && header.Opcode != Opcode.Continuation)
                 {
                     inbound = Take(buffer, header, payload, header.Opcode, ref start);
@@ -98,9 +102,9 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
         }
     }
 
-    /// <summary>Where the next payload bytes of a long frame may be received without a copy.</summary>
-    /// <param name="waiting">Bytes that are known to be there already: so many have room.</param>
-    /// <returns>Never longer than <see cref="FrameRemaining"/>, so that nothing but payload lands there.</returns>
+    /// <summary>Gives the memory into which the next payload bytes of a long frame may be received without a copy.</summary>
+    /// <param name="waiting">How many bytes are already known to wait. The memory has room for them.</param>
+    /// <returns>The memory, never longer than <see cref="FrameRemaining"/>, so that it receives only payload.</returns>
     public Memory<byte> PayloadTarget(int waiting = 0)
     {
         Reserve((int)Math.Min(FrameRemaining, Math.Max(waiting, LeastRoom)));
@@ -110,8 +114,8 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
 
     /// <summary>Takes bytes that were received into <see cref="PayloadTarget"/>.</summary>
     /// <inheritdoc cref="TryRead" path="/param|/returns|/exception"/>
-    /// <param name="count">Bytes received.</param>
-    /// <param name="inbound">The message, if they complete it.</param>
+    /// <param name="count">How many bytes were received.</param>
+    /// <param name="inbound">The message, if these bytes complete it. It is valid until the next call.</param>
     public bool TryAccept(int count, out Inbound inbound)
     {
         Span<byte> payload = _assembly.AsSpan(FrameWriter.MaxHeaderSize + _assembled, count);
@@ -119,7 +123,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
         return Assembled(count, out inbound);
     }
 
-    /// <summary>Gives pooled memory back.</summary>
+    /// <summary>Gives the pooled array back.</summary>
     public void Dispose()
     {
         _delivered = true;
@@ -135,7 +139,8 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
         return new Inbound(opcode, buffer, payload, count);
     }
 
-    /// <summary>Counts payload bytes that now stand, unmasked, behind the assembled ones.</summary>
+    /// <summary>Adds payload bytes to the message. They already stand, unmasked, after the assembled ones.</summary>
+    /// <returns>Whether the message is complete.</returns>
     private bool Assembled(int count, out Inbound inbound)
     {
         inbound = default;
@@ -189,13 +194,16 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
         {
             string reason = Encoding.UTF8.GetString(payload[sizeof(ushort)..]);
             throw new WebSocketProtocolException(
-                CloseCode.ProtocolError, $"Close code {code} must not be sent", "7.4", reason.Length == 0 ? "" : $", its reason is {Disconnect.Quoted(reason)}");
+                CloseCode.ProtocolError,
+                $"Close code {code} must not be sent",
+                "7.4",
+                reason.Length == 0 ? "" : $", its reason is {Disconnect.Quoted(reason)}");
         }
         if (!System.Text.Unicode.Utf8.IsValid(payload[sizeof(ushort)..]))
             throw new WebSocketProtocolException(CloseCode.InvalidPayload, "reason of a Close frame is not valid UTF-8", "5.5.1");
     }
 
-    /// <summary>Makes room for so many more bytes of payload, with a server's header before them.</summary>
+    /// <summary>Makes room for this many more bytes of payload. Before the payload there is room for a server's header.</summary>
     private void Reserve(int count)
     {
         int needed = FrameWriter.MaxHeaderSize + _assembled + count;

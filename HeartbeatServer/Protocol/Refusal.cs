@@ -1,31 +1,31 @@
 namespace HeartbeatServer.Protocol;
 
-/// <summary>Why a request got no upgrade. A bounded set: it is a label of a metric.</summary>
+/// <summary>Why a request is not upgraded. The set is bounded, because the reason is a label of a metric.</summary>
 internal enum RefusalReason
 {
-    /// <summary>400: a rule of the handshake or of HTTP was broken.</summary>
+    /// <summary>400: the request breaks a rule of the handshake or of HTTP.</summary>
     BadRequest,
-    /// <summary>403: the page that asks is not in <c>--allow-origin</c>.</summary>
+    /// <summary>403: the page is not in <c>--allow-origin</c>.</summary>
     Origin,
-    /// <summary>404: not <c>--path</c>.</summary>
+    /// <summary>404: the path is not that of <c>--path</c>.</summary>
     NotFound,
-    /// <summary>405: not GET.</summary>
+    /// <summary>405: the method is not GET.</summary>
     MethodNotAllowed,
-    /// <summary>408: not finished within <c>--handshake-timeout</c>.</summary>
+    /// <summary>408: the request was not finished within <c>--handshake-timeout</c>.</summary>
     RequestTimeout,
-    /// <summary>426: not an upgrade to WebSocket version 13.</summary>
+    /// <summary>426: the request is not an upgrade to version 13 of WebSocket.</summary>
     UpgradeRequired,
-    /// <summary>429: <c>--max-connections-per-ip</c> are there from this address.</summary>
+    /// <summary>429: the address has <c>--max-connections-per-ip</c> connections already.</summary>
     IpLimit,
-    /// <summary>431: a header line without end.</summary>
+    /// <summary>431: the head of the request is too long.</summary>
     HeaderTooLarge,
-    /// <summary>505: not HTTP/1.x.</summary>
+    /// <summary>505: the version is not HTTP/1.x.</summary>
     HttpVersion,
-    /// <summary>400, though nobody can read it: TLS on the plain port.</summary>
+    /// <summary>400: the client speaks TLS on the plain port. It gets no answer, because it could not read one.</summary>
     Tls,
-    /// <summary>400: a header of the PROXY protocol before the request.</summary>
+    /// <summary>400: a header of the PROXY protocol stands before the request.</summary>
     ProxyProtocol,
-    /// <summary>503: <c>--max-connections</c> are there.</summary>
+    /// <summary>503: the server has <c>--max-connections</c> connections already.</summary>
     ConnectionLimit,
     /// <summary>503: the server is shutting down.</summary>
     Draining,
@@ -35,7 +35,7 @@ internal static class RefusalReasons
 {
     public static readonly RefusalReason[] All = Enum.GetValues<RefusalReason>();
 
-    /// <summary>The one name of a reason in logs, metrics and status: <c>connection_limit</c>.</summary>
+    /// <summary>The name of a reason in logs, metrics and status, for example <c>connection_limit</c>.</summary>
     public static string Name(this RefusalReason reason) => reason switch
     {
         RefusalReason.BadRequest => "bad_request",
@@ -53,7 +53,7 @@ internal static class RefusalReasons
         _ => "draining",
     };
 
-    /// <summary>HTTP status code.</summary>
+    /// <summary>The HTTP status code of a reason.</summary>
     public static int Status(this RefusalReason reason) => reason switch
     {
         RefusalReason.BadRequest or RefusalReason.Tls or RefusalReason.ProxyProtocol => 400,
@@ -69,11 +69,11 @@ internal static class RefusalReasons
     };
 }
 
-/// <summary>Why there is no upgrade.</summary>
-/// <param name="Reason">For programs.</param>
-/// <param name="Text">One line for a person.</param>
+/// <summary>Why a request is not upgraded, for programs and for people.</summary>
+/// <param name="Reason">The reason for programs.</param>
+/// <param name="Text">The reason for a person, in one line.</param>
 internal readonly record struct Refusal(RefusalReason Reason, string Text)
 {
-    /// <summary>HTTP status code.</summary>
+    /// <summary>The HTTP status code of the answer.</summary>
     public int Status => Reason.Status();
 }

@@ -4,56 +4,61 @@ using System.Text;
 namespace HeartbeatServer.Protocol;
 
 /// <summary>
-/// The head of an HTTP request, read strictly from its bytes (RFC 9112): the request line, and the field lines in their order. Two readers of one
-/// request must never understand two different things, so whatever is open to doubt is refused.
+/// The head of an HTTP request (RFC 9112): the request line, and the field lines in their order. The reader is strict. A proxy and this server
+/// must never understand the same request in two ways, so a head that is open to doubt is refused.
 /// </summary>
 internal sealed class RequestHead
 {
-    /// <summary>RFC 9110 section 5.6.2.</summary>
+    /// <summary>The characters of a token (RFC 9110 section 5.6.2).</summary>
     private static readonly SearchValues<char> TokenCharacters =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-    /// <summary>RFC 3986 section 3.2.2: unreserved characters, escapes and sub-delimiters.</summary>
+    /// <summary>The characters of a host name (RFC 3986 section 3.2.2): unreserved characters, escapes and sub-delimiters.</summary>
     private static readonly SearchValues<char> HostCharacters =
         SearchValues.Create("-._~%!$&'()*+,;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-    private static readonly SearchValues<char> AddressCharacters = SearchValues.Create(":.%0123456789ABCDEFabcdefghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ-_~");
+    private static readonly SearchValues<char> AddressCharacters =
+        SearchValues.Create(":.%0123456789ABCDEFabcdefghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ-_~");
 
-    /// <summary>Each of these may stand in one line only: with two of them, two readers would choose differently.</summary>
-    private static readonly string[] Singletons = ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin", "Content-Length", "Transfer-Encoding"];
+    /// <summary>The fields that may stand in one line only. With two lines, two readers of the request could choose different ones.</summary>
+    private static readonly string[] Singletons =
+        ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin", "Content-Length", "Transfer-Encoding"];
 
     private readonly List<(string Name, string Value)> _fields = [];
 
     private RequestHead(string method, string target, int minorVersion) => (Method, Target, MinorVersion) = (method, target, minorVersion);
 
-    /// <summary>As sent: methods are told apart by case (RFC 9110 section 9.1).</summary>
+    /// <summary>The method as it was sent. The case of its letters matters (RFC 9110 section 9.1).</summary>
     public string Method { get; }
 
     /// <summary>
-    /// As sent: no escape is decoded and no <c>..</c> removed. An absolute form is taken apart (RFC 9112 section 3.2.2): its path and query stand here.
+    /// The target as it was sent: no escape is decoded, and no <c>..</c> is removed. Of a target in absolute form only the path and the query
+    /// stand here (RFC 9112 section 3.2.2).
     /// </summary>
     public string Target { get; private set; }
 
-    /// <summary>The target up to the <c>?</c>.</summary>
+    /// <summary>The target before the <c>?</c>.</summary>
     public string Path => Target.Split('?', 2)[0];
 
     /// <summary>The target from the <c>?</c> on; empty if there is none.</summary>
     public string Query => Target[Path.Length..];
 
-    /// <summary>The second digit of the version; the first is 1.</summary>
+    /// <summary>The second digit of the HTTP version. The first digit is 1.</summary>
     public int MinorVersion { get; }
 
-    /// <summary>The Host field, or the authority of an absolute form, which replaces it. Empty if the client has no name for us.</summary>
+    /// <summary>
+    /// The value of the Host field. The authority of a target in absolute form replaces this value. It is empty if the client names no host.
+    /// </summary>
     public string Host { get; private set; } = "";
 
-    /// <summary>Names and values, in the order in which they came. Values have no white space around them.</summary>
+    /// <summary>The names and values of the fields, in the order in which they came, without white space around the values.</summary>
     public IReadOnlyList<(string Name, string Value)> Fields => _fields;
 
-    /// <summary>Whether a body was announced.</summary>
+    /// <summary>Whether the head announces a body.</summary>
     public bool HasBody => this["Transfer-Encoding"] is not null || this["Content-Length"] is not (null or "0");
 
-    /// <summary>All lines of a field, joined to one list (RFC 9110 section 5.3); null if there is none.</summary>
-    /// <param name="name">In any case.</param>
+    /// <summary>The values of all lines of a field, joined with commas (RFC 9110 section 5.3); null if the head has no such field.</summary>
+    /// <param name="name">The name of the field. The case of its letters does not matter.</param>
     public string? this[string name]
     {
         get
@@ -68,20 +73,20 @@ internal sealed class RequestHead
         }
     }
 
-    /// <summary>What decides over an upgrade.</summary>
+    /// <summary>The parts of the head that decide whether the request may be upgraded.</summary>
     public UpgradeRequest Upgrade => new(
         Method, MinorVersion >= 1, HasBody, this["Connection"], this["Upgrade"], this["Sec-WebSocket-Version"], this["Sec-WebSocket-Key"])
     {
         Protocol = this["Sec-WebSocket-Protocol"],
     };
 
-    /// <summary>RFC 9110 section 5.6.2: a name that needs no quotes.</summary>
+    /// <summary>Whether a text is a token, which is a name that needs no quotes (RFC 9110 section 5.6.2).</summary>
     public static bool IsToken(ReadOnlySpan<char> text) => text.Length > 0 && !text.ContainsAnyExcept(TokenCharacters);
 
-    /// <summary>Looks for the end of a head, and for what no head can have.</summary>
-    /// <param name="bytes">All that came so far.</param>
-    /// <param name="refusal">What is wrong; null as long as it may become a request.</param>
-    /// <returns>The length of the head in bytes, with the empty line; 0 if it is not complete, or is refused.</returns>
+    /// <summary>Looks for the end of a head, and for bytes that no head may have.</summary>
+    /// <param name="bytes">All bytes that have come so far.</param>
+    /// <param name="refusal">What is wrong with the bytes; null as long as they may become a request.</param>
+    /// <returns>The length of the head in bytes, including the empty line; 0 if the head is incomplete or refused.</returns>
     public static int Find(ReadOnlySpan<byte> bytes, out Refusal? refusal)
     {
         refusal = NotHttp(bytes) ?? BadByte(bytes);
@@ -92,12 +97,12 @@ internal sealed class RequestHead
         return end < 0 ? 0 : start + end + 4;
     }
 
-    /// <summary>Reads a whole head.</summary>
-    /// <param name="head">As long as <see cref="Find"/> said.</param>
-    /// <param name="refusal">The rule that is broken, if the result is null.</param>
+    /// <summary>Reads a whole head; null if it breaks a rule.</summary>
+    /// <param name="head">The bytes of the head. <see cref="Find"/> gives their length.</param>
+    /// <param name="refusal">The rule that is broken; null if there is none.</param>
     public static RequestHead? Read(ReadOnlySpan<byte> head, out Refusal? refusal)
     {
-        // RFC 9112 section 2.2: a server should pass over an empty line before the request line.
+        // RFC 9112 section 2.2: a server should ignore an empty line before the request line.
         string[] lines = Encoding.Latin1.GetString(head[EmptyLines(head)..^4]).Split("\r\n");
         RequestHead? request = RequestLine(lines[0], out refusal);
         if (request is null)
@@ -111,13 +116,14 @@ internal sealed class RequestHead
         return refusal is null ? request : null;
     }
 
-    /// <summary>Makes a head of what somebody else has read: where the bytes are not to be had.</summary>
-    /// <param name="method">As sent.</param>
-    /// <param name="target">As sent.</param>
-    /// <param name="minorVersion">See <see cref="MinorVersion"/>.</param>
-    /// <param name="fields">In their order, as far as it is known.</param>
-    /// <param name="refusal">The rule that is broken, if the result is null.</param>
-    public static RequestHead? Of(string method, string target, int minorVersion, IEnumerable<(string Name, string Value)> fields, out Refusal? refusal)
+    /// <summary>Makes a head of parts that HttpListener has read, where the bytes are not available; null if it breaks a rule.</summary>
+    /// <param name="method">The method as it was sent.</param>
+    /// <param name="target">The target as it was sent.</param>
+    /// <param name="minorVersion">The second digit of the HTTP version.</param>
+    /// <param name="fields">The fields, in their order as far as it is known.</param>
+    /// <param name="refusal">The rule that is broken; null if there is none.</param>
+    public static RequestHead? Of(
+        string method, string target, int minorVersion, IEnumerable<(string Name, string Value)> fields, out Refusal? refusal)
     {
         var request = new RequestHead(method, target, minorVersion);
         request._fields.AddRange(fields);
@@ -125,11 +131,14 @@ internal sealed class RequestHead
         return refusal is null ? request : null;
     }
 
-    /// <summary>Other protocols that people speak to a port for HTTP, told by their first bytes.</summary>
+    /// <summary>Recognises other protocols that clients speak on an HTTP port, by their first bytes.</summary>
     private static Refusal? NotHttp(ReadOnlySpan<byte> bytes)
     {
         if (bytes is [0x16, 0x03, ..])
-            return new Refusal(RefusalReason.Tls, "TLS on the plain port: this port speaks ws:// and http://, so a proxy has to end the TLS before it");
+        {
+            return new Refusal(
+                RefusalReason.Tls, "TLS on the plain port: this port speaks ws:// and http://, so a proxy has to end the TLS before it");
+        }
         if (bytes.StartsWith("\r\n\r\n\0\r\nQUIT\n"u8) || bytes.StartsWith("PROXY "u8))
         {
             return new Refusal(
@@ -140,7 +149,10 @@ internal sealed class RequestHead
             : null;
     }
 
-    /// <summary>RFC 9112 section 2.2: a line ends with CR and LF together. RFC 9110 section 5.5: no other control characters but tabs.</summary>
+    /// <summary>
+    /// Looks for forbidden bytes. A line ends with CR and LF together (RFC 9112 section 2.2). The tab is the only other control character that is
+    /// allowed (RFC 9110 section 5.5).
+    /// </summary>
     private static Refusal? BadByte(ReadOnlySpan<byte> bytes)
     {
         for (int i = 0; i < bytes.Length; i++)
@@ -155,7 +167,7 @@ internal sealed class RequestHead
                 case (byte)'\t':
                     break;
                 case (byte)'\r' when i + 1 == bytes.Length || bytes[i + 1] == '\n':
-                    // What stands behind the end of a head is none of it.
+                    // The bytes after the end of the head do not belong to it, and may be anything.
                     if (bytes[i..].StartsWith("\r\n\r\n"u8) && i >= EmptyLines(bytes))
                         return null;
                     i++;
@@ -171,7 +183,7 @@ internal sealed class RequestHead
         return null;
     }
 
-    /// <summary>Bytes of the empty lines at the start.</summary>
+    /// <summary>The length of the empty lines at the start in bytes.</summary>
     private static int EmptyLines(ReadOnlySpan<byte> bytes)
     {
         int count = 0;
@@ -180,12 +192,13 @@ internal sealed class RequestHead
         return count;
     }
 
-    /// <summary>RFC 9112 section 3: method, target and version, with one space between.</summary>
+    /// <summary>Reads the request line: method, target and version, with one space between (RFC 9112 section 3).</summary>
     private static RequestHead? RequestLine(string line, out Refusal? refusal)
     {
         refusal = null;
         string[] parts = line.Split(' ');
-        if (parts is not [var method, var target, var version] || !IsToken(method) || target.Length == 0 || target.AsSpan().ContainsAnyExceptInRange('!', '~'))
+        if (parts is not [var method, var target, var version] || !IsToken(method) || target.Length == 0
+            || target.AsSpan().ContainsAnyExceptInRange('!', '~'))
         {
             refusal = Bad("the first line is no request line: METHOD, target and version, with one space between");
             return null;
@@ -197,7 +210,7 @@ internal sealed class RequestHead
         return refusal is null ? new RequestHead(method, target, version[7] - '0') : null;
     }
 
-    /// <summary>RFC 9112 section 5: no space before the colon, and no line that continues the one before.</summary>
+    /// <summary>Reads a field line. It may not have a space before the colon, nor continue the line before (RFC 9112 section 5).</summary>
     private Refusal? AddField(string line)
     {
         int colon = line.IndexOf(':', StringComparison.Ordinal);
@@ -215,12 +228,12 @@ internal sealed class RequestHead
                 return Bad($"{name} stands in the head more than once");
         }
         string? length = this["Content-Length"];
-        // RFC 9112 section 6.3: one who sends both may be out to smuggle a request.
+        // RFC 9112 section 6.3: a sender of both fields may try to smuggle a second request past a proxy.
         if (length is not null && this["Transfer-Encoding"] is not null)
             return Bad("Content-Length and Transfer-Encoding in one head");
         if (length is not null && (length.Length == 0 || length.AsSpan().ContainsAnyExceptInRange('0', '9')))
             return Bad("Content-Length is no number");
-        // RFC 9112 section 3.2: a request of HTTP/1.1 without Host is refused with 400.
+        // RFC 9112 section 3.2: a server must refuse an HTTP/1.1 request without Host with 400.
         if (this["Host"] is not { } host)
             return MinorVersion >= 1 ? Bad("the Host field is missing") : null;
         if (!IsAuthority(host))
@@ -229,15 +242,15 @@ internal sealed class RequestHead
         return null;
     }
 
-    /// <summary>RFC 9112 section 3.2: origin-form, absolute-form, or <c>*</c> for OPTIONS.</summary>
+    /// <summary>Checks the form of the target: origin-form, absolute-form, or <c>*</c> for OPTIONS (RFC 9112 section 3.2).</summary>
     private Refusal? CheckTarget()
     {
-        // RFC 9112 section 3.2: a fragment is never sent.
+        // RFC 9112 section 3.2: none of the forms of a target has a fragment.
         if (Target.Contains('#', StringComparison.Ordinal))
             return Bad("the target has a fragment, which no client sends");
         if (Target[0] == '/' || (Target == "*" && Method == "OPTIONS"))
             return null;
-        // CONNECT names an authority. That is well-formed; it has no path that is served.
+        // The target of CONNECT is an authority. That is well-formed, but it has no path that the server serves.
         if (Method == "CONNECT" && IsAuthority(Target))
             return null;
         int scheme = Target.IndexOf("://", StringComparison.Ordinal);
@@ -253,7 +266,10 @@ internal sealed class RequestHead
         return null;
     }
 
-    /// <summary>RFC 3986 section 3.2, without user information: a name, an IPv4 or an IPv6 address in brackets, and perhaps a port. It may be empty.</summary>
+    /// <summary>
+    /// Whether a text is an authority without user information (RFC 3986 section 3.2): a name, an IPv4 address or an IPv6 address in brackets,
+    /// and perhaps a port. An empty text counts as one.
+    /// </summary>
     private static bool IsAuthority(string text)
     {
         ReadOnlySpan<char> rest = text;

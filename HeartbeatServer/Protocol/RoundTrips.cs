@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace HeartbeatServer.Protocol;
 
-/// <summary>Round-trip times of one connection, from a ping handed to the socket to its pong read.</summary>
+/// <summary>
+/// The round-trip times of one connection. A round trip begins when the socket gets the ping, and ends when the server reads the pong.
+/// </summary>
 internal struct RoundTrips
 {
     private long _sumTicks;
@@ -13,7 +15,7 @@ internal struct RoundTrips
     public TimeSpan Min { get; private set; }
     public TimeSpan Max { get; private set; }
 
-    /// <summary>Mean difference of neighbours, smoothed by 1/16 as in RFC 3550 section 6.4.1.</summary>
+    /// <summary>The mean difference between two successive round trips, smoothed by 1/16 as in RFC 3550 section 6.4.1.</summary>
     public TimeSpan Jitter { get; private set; }
 
     public readonly TimeSpan Mean => Count == 0 ? TimeSpan.Zero : TimeSpan.FromTicks(_sumTicks / Count);
@@ -36,7 +38,7 @@ internal struct RoundTrips
         Count++;
     }
 
-    /// <summary>The last 16, oldest first, in milliseconds: to three digits, and at most 65,504.</summary>
+    /// <summary>The last 16 round trips, oldest first, in milliseconds. They are exact to three digits, and at most 65,504.</summary>
     public readonly double[] RecentMs()
     {
         var recent = new double[Math.Min(Count, RecentTimes.Length)];
@@ -45,7 +47,7 @@ internal struct RoundTrips
         return recent;
     }
 
-    /// <summary>32 bytes a connection.</summary>
+    /// <summary>The last round trips in milliseconds, as numbers of 2 bytes: 32 bytes for each connection.</summary>
     [InlineArray(Length)]
     private struct RecentTimes
     {

@@ -1,48 +1,52 @@
 namespace HeartbeatServer.Protocol;
 
-/// <summary>What the silence after a ping means, as far as the kernel knows.</summary>
+/// <summary>What the silence after a ping means, according to the kernel.</summary>
 internal enum Silence
 {
-    /// <summary>The peer could have answered, or its kernel is silent too: a strike.</summary>
+    /// <summary>The peer could have answered, or its kernel is silent, too. This is a strike.</summary>
     Missed,
-    /// <summary>The ping is on its way behind other bytes that the peer takes: no strike.</summary>
+    /// <summary>The ping is still on its way, after other bytes that the peer takes. This is no strike.</summary>
     Queued,
 }
 
 /// <summary>
-/// Whether a peer takes what we send, from one look at <see cref="TcpInfo"/> to the next. What counts is what its kernel acknowledges, not whether a
-/// write call returned: the kernel takes megabytes at once that a slow line needs minutes for.
+/// Finds out whether a peer takes the bytes that wait for it, from one look at <see cref="TcpInfo"/> to the next. Bytes count as taken when the
+/// peer's kernel acknowledges them. That a write call has returned says little: our kernel takes megabytes at once that a slow line needs minutes
+/// for.
 /// </summary>
-/// <remarks>Time is passed in. A kernel that does not tell of bytes (before Linux 4.6) looks as if nothing were queued.</remarks>
+/// <remarks>The caller passes the time in. With a kernel that does not count unsent bytes (before Linux 4.6), nothing seems to be queued.</remarks>
 internal sealed class SendProgress
 {
-    /// <summary>In bytes, between two looks. Fewer may be nothing but our own pings, which a frozen peer's kernel acknowledges as well.</summary>
+    /// <summary>
+    /// How many bytes a peer must take between two looks to count as reading. Fewer bytes may be only our pings, which the kernel of a frozen peer
+    /// acknowledges as well.
+    /// </summary>
     private const int MoreThanPings = 1024;
 
-    // What the last look saw; and when it was, if it was not too long ago to compare with.
+    // What the last look saw, and when it was. The time is null if there was no look, or if the last one is too old for a comparison.
     private ulong _acked;
     private uint _window;
     private TimeSpan? _lookedAt;
 
-    // When the peer was seen to read last, and the longest time between two such moments: it reads in steps as long as that.
+    // When a look last saw that the peer had read, and the longest time between two such moments. The peer reads in steps of up to that length.
     private TimeSpan _readAt;
     private TimeSpan _longestStep;
 
-    /// <summary>When the peer's kernel is known to have taken bytes last; or when <see cref="Begin"/> was called.</summary>
+    /// <summary>When a look last saw that the peer's kernel had taken bytes; or when <see cref="Begin"/> was called, if that was later.</summary>
     public TimeSpan LastMove { get; private set; }
 
-    /// <summary>A write begins to wait: from here on the peer owes progress.</summary>
+    /// <summary>Notes that a write begins to wait. From here on the peer has to make progress.</summary>
     public void Begin(TimeSpan now) => LastMove = now;
 
-    /// <summary>Our own stall is not the peer's: nobody looked meanwhile.</summary>
+    /// <summary>Gives the peer as much more time as the server itself was stalled, because nobody looked meanwhile.</summary>
     public void Forgive(TimeSpan stall) => LastMove += stall;
 
     /// <summary>Looks whether the peer took anything since the last look.</summary>
-    /// <returns>Whether bytes are still on their way to its kernel.</returns>
+    /// <returns>Whether bytes are still on their way to the peer's kernel.</returns>
     public bool Look(in TcpInfo tcp, TimeSpan now)
     {
         bool isPending = tcp.NotSent > 0 || tcp.Unacknowledged > 0;
-        // Without an earlier look nothing is known of progress; and without bytes on their way none is owed.
+        // Progress shows only in comparison with an earlier look. A peer with no bytes on their way to it need not make progress.
         if ((_lookedAt is not null && tcp.BytesAcked > _acked) || !isPending)
             LastMove = now;
         if (_lookedAt is null)
@@ -58,13 +62,13 @@ internal sealed class SendProgress
         return isPending;
     }
 
-    /// <summary>Judges a ping whose deadline is over and that no sign of life has answered.</summary>
-    /// <param name="tcp">What the kernel knows now.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="beat">Time between two pings: a peer's kernel that acknowledges nothing for longer is silent.</param>
+    /// <summary>Judges a ping whose deadline is over without any sign of life.</summary>
+    /// <param name="tcp">The kernel's figures of this moment.</param>
+    /// <param name="now">The present time.</param>
+    /// <param name="beat">The time between two pings. A peer's kernel that acknowledges nothing for longer is silent.</param>
     public Silence Judge(in TcpInfo tcp, TimeSpan now, TimeSpan beat)
     {
-        // The last look was about another silence.
+        // An old look belongs to an earlier silence.
         if (now - _lookedAt > 2 * beat)
             _lookedAt = null;
         if (_lookedAt is null)
@@ -74,7 +78,8 @@ internal sealed class SendProgress
             return Silence.Missed;
         if (tcp.NotSent > 0)
             return Silence.Queued;
-        // All of it has left. The peer may still have to read what came before the ping: in steps, and the next may take twice as long as the longest.
+        // All bytes have left. The peer may still have to read those before the ping. It reads in steps, and the next step may take up to twice
+        // as long as the longest one.
         return _longestStep > TimeSpan.Zero && now - _readAt <= 2 * _longestStep ? Silence.Queued : Silence.Missed;
     }
 }

@@ -1,38 +1,38 @@
 namespace HeartbeatServer.Protocol;
 
-/// <summary>Who is to blame when no pong came.</summary>
+/// <summary>Who is to blame for a missing pong.</summary>
 internal enum PathVerdict
 {
     /// <summary>The kernel could not be asked.</summary>
     Unknown,
-    /// <summary>The peer's kernel is silent: the network, or the machine, is gone.</summary>
+    /// <summary>The peer's kernel is silent. The network or the machine is gone.</summary>
     PathDead,
-    /// <summary>The peer's kernel acknowledges; its program does not answer.</summary>
+    /// <summary>The peer's kernel acknowledges, but its program does not answer.</summary>
     PeerFrozen,
-    /// <summary>The peer is a proxy, whose kernel acknowledges: what lies behind it is not known from here.</summary>
+    /// <summary>The peer is a proxy, and its kernel acknowledges. The server cannot know what happens behind the proxy.</summary>
     BehindProxy,
 }
 
-/// <summary>What the kernel knows of a connection: the part of Linux's <c>struct tcp_info</c> (linux/tcp.h) that explains a silence.</summary>
-/// <remarks>A kernel that gives a shorter struct leaves the fields at its end at zero.</remarks>
+/// <summary>The kernel's figures of a connection: the part of Linux's <c>struct tcp_info</c> (linux/tcp.h) that explains a silence.</summary>
+/// <remarks>An older kernel gives a shorter struct. The fields that it does not give are zero.</remarks>
 internal readonly record struct TcpInfo
 {
-    /// <summary>In bytes: up to and with <c>tcpi_snd_wnd</c> (Linux 5.4). Newer kernels append to it.</summary>
+    /// <summary>The length in bytes of the struct up to the end of <c>tcpi_snd_wnd</c> (Linux 5.4). Newer kernels append further fields.</summary>
     public const int Size = 232;
 
-    /// <summary>In bytes: up to and with <c>tcpi_total_retrans</c>. Every kernel that runs .NET gives so many.</summary>
+    /// <summary>The length in bytes of the struct up to the end of <c>tcpi_total_retrans</c>. Every kernel that runs .NET gives this much.</summary>
     private const int LeastSize = 104;
 
-    /// <summary>Segments that were sent and are not acknowledged.</summary>
+    /// <summary>How many segments were sent and are not acknowledged.</summary>
     public uint Unacknowledged { get; init; }
 
-    /// <summary>Retransmissions of the first of them, so far.</summary>
+    /// <summary>How often the kernel has retransmitted the first unacknowledged segment so far.</summary>
     public byte Retransmitting { get; init; }
 
-    /// <summary>Unanswered probes of a window that the peer has closed.</summary>
+    /// <summary>How many probes of a window that the peer has closed are unanswered.</summary>
     public byte Probes { get; init; }
 
-    /// <summary>Retransmissions in the whole life of the connection.</summary>
+    /// <summary>How many retransmissions there were in the whole life of the connection.</summary>
     public uint Retransmissions { get; init; }
 
     /// <summary>The kernel's smoothed round trip.</summary>
@@ -41,30 +41,32 @@ internal readonly record struct TcpInfo
     /// <summary>How long ago the peer's kernel acknowledged anything, old or new.</summary>
     public TimeSpan SinceAck { get; init; }
 
-    /// <summary>Bytes that the peer's kernel has acknowledged since the connection was made (Linux 4.1).</summary>
+    /// <summary>How many bytes the peer's kernel has acknowledged since the connection was made (Linux 4.1).</summary>
     public ulong BytesAcked { get; init; }
 
-    /// <summary>Bytes that our kernel has and has not sent yet (Linux 4.6).</summary>
+    /// <summary>How many bytes our kernel holds and has not sent yet (Linux 4.6).</summary>
     public uint NotSent { get; init; }
 
-    /// <summary>Bytes that the peer has room for (Linux 5.4).</summary>
+    /// <summary>For how many bytes the peer has room (Linux 5.4).</summary>
     public uint SendWindow { get; init; }
 
     /// <summary>
-    /// Whether the peer's kernel is gone, as far as one can tell: it should have acknowledged something, and has acknowledged nothing for too long. An
-    /// old acknowledgement alone says nothing: behind a closed window of a living peer nothing is on its way.
+    /// Whether the peer's kernel seems to be gone: it should have acknowledged something, and has acknowledged nothing for too long. The age of
+    /// the last acknowledgement alone says nothing: when a living peer has closed its window, nothing is on its way that it could acknowledge.
     /// </summary>
-    /// <param name="tooLong">Longer than the peer's kernel may take for its acknowledgement.</param>
+    /// <param name="tooLong">The time within which the peer's kernel has to acknowledge something.</param>
     public bool IsSilent(TimeSpan tooLong) => OwesAck && SinceAck > tooLong;
 
-    /// <summary>When <see cref="IsSilent"/> comes true if nothing changes; <see cref="Heartbeat.Never"/> if the peer's kernel owes nothing.</summary>
+    /// <summary>
+    /// When <see cref="IsSilent"/> becomes true if nothing changes; <see cref="Heartbeat.Never"/> if the peer's kernel has nothing to acknowledge.
+    /// </summary>
     public TimeSpan WhenSilent(TimeSpan now, TimeSpan tooLong) =>
         OwesAck && tooLong != Heartbeat.Never ? now + (tooLong > SinceAck ? tooLong - SinceAck : TimeSpan.Zero) : Heartbeat.Never;
 
     private bool OwesAck => Unacknowledged > 0 || Probes >= 2;
 
-    /// <param name="info">The struct, in the byte order of the machine.</param>
-    /// <returns>Null if the kernel gave less than every kernel gives.</returns>
+    /// <param name="info">The bytes of the struct, in the byte order of the machine.</param>
+    /// <returns>The figures; null if the struct is shorter than that of any known kernel.</returns>
     public static TcpInfo? Read(ReadOnlySpan<byte> info)
     {
         if (info.Length < LeastSize)
@@ -93,7 +95,7 @@ internal static class PathVerdicts
 {
     public static readonly PathVerdict[] All = Enum.GetValues<PathVerdict>();
 
-    /// <summary>The one name of a verdict: <c>path_dead</c>.</summary>
+    /// <summary>The name of a verdict in logs, metrics and status, for example <c>path_dead</c>.</summary>
     public static string Name(this PathVerdict verdict) => verdict switch
     {
         PathVerdict.PathDead => "path_dead",
