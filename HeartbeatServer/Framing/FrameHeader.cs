@@ -4,23 +4,23 @@ namespace HeartbeatServer.Framing;
 
 /// <summary>The header of a frame from a client (RFC 6455 section 5.2).</summary>
 /// <param name="Fin">Whether this is the last frame of its message.</param>
-/// <param name="Opcode">Never a reserved one.</param>
-/// <param name="MaskKey">The four mask bytes in the order of the wire, as a little-endian number.</param>
-/// <param name="PayloadLength">In bytes, 0 to 2^63-1; at most 125 for a control frame.</param>
-/// <param name="Size">Bytes that the header itself takes: 6, 8 or 14.</param>
+/// <param name="Opcode">What the frame carries. It is never a reserved opcode.</param>
+/// <param name="MaskKey">The four mask bytes in the order of the wire, read as a little-endian number.</param>
+/// <param name="PayloadLength">The length of the payload in bytes: 0 to 2^63-1, and at most 125 for a control frame.</param>
+/// <param name="Size">The length of the header itself in bytes: 6, 8 or 14.</param>
 internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKey, long PayloadLength, int Size)
 {
-    /// <summary>The longest payload of a control frame (section 5.5).</summary>
+    /// <summary>The longest payload of a control frame in bytes (section 5.5).</summary>
     public const int MaxControlPayload = 125;
 
     public bool IsControl => Opcode >= Opcode.Close;
 
     /// <summary>
-    /// Reads the header at the start of <paramref name="source"/>. A broken rule is reported as soon as the byte that breaks it is
-    /// there, not when the header is complete.
+    /// Reads the header at the start of <paramref name="source"/>. The call reports a broken rule as soon as the byte that breaks it has come,
+    /// even if the header is still incomplete.
     /// </summary>
     /// <returns>False if more bytes are needed.</returns>
-    /// <exception cref="WebSocketProtocolException">1002, with the rule.</exception>
+    /// <exception cref="WebSocketProtocolException">The header breaks a rule. The exception has the rule and the code 1002.</exception>
     public static bool TryRead(ReadOnlySpan<byte> source, out FrameHeader header)
     {
         header = default;
@@ -50,12 +50,14 @@ internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKe
         // 5.1: "The server MUST close the connection upon receiving a frame that is not masked."
         if ((source[1] & 0x80) == 0)
         {
-            // Some proxies write a Close frame of their own to both sides when they stop, in the form for clients: its code says so.
+            // When some proxies stop, they send a Close frame to both sides in the unmasked form for clients. The code of the frame tells this case.
             bool hasCode = opcode == Opcode.Close && shortLength >= sizeof(ushort);
             if (hasCode && source.Length < 2 + sizeof(ushort))
                 return false;
             throw Broken(
-                hasCode ? $"unmasked Close {BinaryPrimitives.ReadUInt16BigEndian(source[2..])}: a proxy that stops, not the client" : "frame from a client is not masked",
+                hasCode
+                    ? $"unmasked Close {BinaryPrimitives.ReadUInt16BigEndian(source[2..])}: a proxy that stops, not the client"
+                    : "frame from a client is not masked",
                 "5.1");
         }
 

@@ -3,20 +3,20 @@ using System.Text;
 
 namespace HeartbeatServer.Framing;
 
-/// <summary>Writes the frames of a server: whole, final and never masked (RFC 6455 sections 5.1 and 5.2).</summary>
+/// <summary>Writes the frames of a server. They are whole and final, and never masked (RFC 6455 sections 5.1 and 5.2).</summary>
 internal static class FrameWriter
 {
-    /// <summary>The longest header that a server writes, in bytes: no mask, 64-bit length.</summary>
+    /// <summary>The longest header that a server writes, in bytes. It has a 64-bit length and no mask.</summary>
     public const int MaxHeaderSize = 10;
 
-    /// <summary>The wire size of a control frame with the longest payload, in bytes.</summary>
+    /// <summary>The length of a control frame with the longest payload, in bytes.</summary>
     public const int MaxControlFrameSize = 2 + FrameHeader.MaxControlPayload;
 
-    /// <summary>Bytes of the header for a payload of so many bytes: 2, 4 or 10.</summary>
+    /// <summary>The length in bytes of the header for a payload of <paramref name="payloadLength"/> bytes: 2, 4 or 10.</summary>
     public static int HeaderSize(int payloadLength) => payloadLength < 126 ? 2 : payloadLength <= ushort.MaxValue ? 4 : MaxHeaderSize;
 
     /// <summary>Writes a header to the start of <paramref name="destination"/>.</summary>
-    /// <returns>The bytes written, as <see cref="HeaderSize"/> says.</returns>
+    /// <returns>The number of bytes written, which is that of <see cref="HeaderSize"/>.</returns>
     public static int WriteHeader(Span<byte> destination, Opcode opcode, int payloadLength)
     {
         int size = HeaderSize(payloadLength);
@@ -38,10 +38,10 @@ internal static class FrameWriter
         return size;
     }
 
-    /// <summary>A Ping frame whose payload is the number, big-endian (section 5.5.2).</summary>
+    /// <summary>The length in bytes of a Ping frame that <see cref="WritePing"/> writes.</summary>
     public const int PingSize = 2 + sizeof(ulong);
 
-    /// <inheritdoc cref="PingSize"/>
+    /// <summary>Writes a Ping frame (section 5.5.2). The payload is the number in 8 bytes, big-endian.</summary>
     public static void WritePing(Span<byte> destination, ulong number)
     {
         WriteHeader(destination, Opcode.Ping, sizeof(ulong));
@@ -49,7 +49,8 @@ internal static class FrameWriter
     }
 
     /// <summary>
-    /// A Close frame (section 5.5.1); without a body for <see cref="CloseCode.NoStatus"/>. A reason over 123 bytes is cut, at a character.
+    /// Makes a Close frame (section 5.5.1). For <see cref="CloseCode.NoStatus"/> the frame has no body. A reason longer than 123 bytes in UTF-8
+    /// is cut after a whole character.
     /// </summary>
     public static byte[] Close(ushort code, string reason = "")
     {

@@ -3,14 +3,16 @@ using System.Runtime.InteropServices;
 
 namespace HeartbeatServer.Framing;
 
-/// <summary>The mask of a client's payload (RFC 6455 section 5.3).</summary>
+/// <summary>Removes the mask of a client's payload (RFC 6455 section 5.3).</summary>
 internal static class Masking
 {
     /// <summary>Writes <paramref name="source"/> without its mask to <paramref name="destination"/>.</summary>
-    /// <param name="source">Masked bytes.</param>
-    /// <param name="destination">At least as long. May be the source itself, or begin before it in the same array; not after it.</param>
-    /// <param name="key">As in <see cref="FrameHeader.MaskKey"/>.</param>
-    /// <param name="offset">Position in the payload of the first byte of <paramref name="source"/>: only its last two bits matter.</param>
+    /// <param name="source">The masked bytes.</param>
+    /// <param name="destination">
+    /// Gets the unmasked bytes. It is at least as long as the source. In the same array it may begin at the source or before it, but not after it.
+    /// </param>
+    /// <param name="key">The mask key, in the form of <see cref="FrameHeader.MaskKey"/>.</param>
+    /// <param name="offset">The position in the payload of the first byte of <paramref name="source"/>. Only its last two bits matter.</param>
     public static void Unmask(ReadOnlySpan<byte> source, Span<byte> destination, uint key, long offset)
     {
         key = BitOperations.RotateRight(key, 8 * (int)(offset & 3));

@@ -1,6 +1,6 @@
 namespace HeartbeatServer.Framing;
 
-/// <summary>What a frame carries (RFC 6455 section 5.2). 3-7 and 11-15 are reserved.</summary>
+/// <summary>What a frame carries (RFC 6455 section 5.2). The values 3-7 and 11-15 are reserved.</summary>
 internal enum Opcode : byte
 {
     Continuation = 0x0,

@@ -1,13 +1,12 @@
 namespace HeartbeatServer.Framing;
 
 /// <summary>
-/// Replies to the frames of one receive, built in the buffer that they were received in, so that they leave in one write and the
-/// payload of a single frame is not copied. A server's frame is four bytes shorter than the client's (it has no mask), so the
-/// replies never catch up with the bytes that are still to be read.
+/// The replies to the frames of one receive, built in the receive buffer itself. So they leave in one write, and the payload of a single frame is not
+/// copied. A server's frame has no mask and is four bytes shorter than the client's. So the replies never reach the bytes that are still to be read.
 /// </summary>
 internal struct ReplyBatch
 {
-    /// <summary>Where the replies lie in the receive buffer.</summary>
+    /// <summary>A bound of the replies in the receive buffer.</summary>
     public int Start { get; private set; }
 
     /// <inheritdoc cref="Start"/>
@@ -15,11 +14,11 @@ internal struct ReplyBatch
 
     public readonly bool IsEmpty => Start == End;
 
-    /// <summary>Adds a frame whose payload is at <paramref name="offset"/>, behind everything that was added before.</summary>
-    /// <param name="buffer">The receive buffer; the same for the whole batch.</param>
-    /// <param name="opcode">Of the reply.</param>
-    /// <param name="offset">Of the payload, which a client's header stands before.</param>
-    /// <param name="count">Of the payload, in bytes.</param>
+    /// <summary>Adds a reply with a payload that lies in the receive buffer, after all payloads that were added before.</summary>
+    /// <param name="buffer">The receive buffer, the same one for the whole batch.</param>
+    /// <param name="opcode">The opcode of the reply.</param>
+    /// <param name="offset">The index of the payload. The client's header stands before it, and may be overwritten.</param>
+    /// <param name="count">The length of the payload in bytes.</param>
     public void Add(byte[] buffer, Opcode opcode, int offset, int count)
     {
         int header = FrameWriter.HeaderSize(count);

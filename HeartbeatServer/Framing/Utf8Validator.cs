@@ -3,21 +3,22 @@ using System.Text.Unicode;
 namespace HeartbeatServer.Framing;
 
 /// <summary>
-/// Validates UTF-8 that comes in pieces (RFC 6455 section 8.1, RFC 3629 section 4). It fails at the first byte that no valid text can
-/// have in its place, even if the character is not complete yet.
+/// Validates UTF-8 that comes in pieces (RFC 6455 section 8.1, RFC 3629 section 4). The validator fails at the first byte that no valid text can
+/// have at this place, even if the character is not complete yet.
 /// </summary>
 internal struct Utf8Validator
 {
-    /// <summary>Continuation bytes that the character in progress still lacks: 0 to 3.</summary>
+    /// <summary>How many continuation bytes the character in progress still lacks: 0 to 3.</summary>
     private byte _missing;
 
-    /// <summary>Bounds of the next continuation byte; tighter than 80-BF after E0, ED, F0 and F4.</summary>
+    /// <summary>The bounds of the next continuation byte: 80-BF, and fewer values after E0, ED, F0 and F4.</summary>
     private byte _low, _high;
 
     /// <summary>Whether the bytes so far end with a whole character.</summary>
     public readonly bool IsComplete => _missing == 0;
 
-    /// <returns>False as soon as a byte is wrong; the validator is of no use after that.</returns>
+    /// <summary>Checks the next bytes of the text.</summary>
+    /// <returns>False if a byte is wrong. The validator cannot be used after that.</returns>
     public bool Append(ReadOnlySpan<byte> bytes)
     {
         int i = 0;
@@ -27,8 +28,8 @@ internal struct Utf8Validator
                 return false;
         }
 
-        // All but the last three bytes cannot hold the start of a character that is cut off: those go to the vectorised check,
-        // moved back to a character's start so that it sees whole ones only.
+        // Only the last three bytes can hold the start of an incomplete character. The bytes before them go to the vectorised check. Their end is
+        // moved back to the start of a character, so that the check sees whole characters only.
         int whole = bytes.Length - 3;
         while (whole > i && (bytes[whole] & 0xC0) == 0x80)
             whole--;
