@@ -409,6 +409,47 @@ public sealed class EpollTransportTests
     }
 
     [Test]
+    public async Task A_read_that_is_cancelled_ends_and_the_next_goes_on()
+    {
+        var first = new byte[10];
+        ValueTask<int> read = _stream.ReadAsync(first);
+
+        _stream.CancelRead();
+
+        Assert.That(await read.InTime(), Is.EqualTo(Transport.Cancelled));
+        _peer.Send([1, 2, 3]);
+        ValueTask<int> next = _stream.ReadAsync(new byte[10]);
+        _loop.Serve(Forever);
+        Assert.That(await next.InTime(), Is.EqualTo(3));
+        Assert.That(first, Is.All.Zero, "its buffer is free");
+    }
+
+    [Test]
+    public async Task A_cancellation_without_a_read_ends_the_next_one_and_no_other()
+    {
+        _stream.CancelRead();
+
+        Assert.That(await _stream.ReadAsync(new byte[10]).InTime(), Is.EqualTo(Transport.Cancelled));
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        Assert.That(read.IsCompleted, Is.False);
+        _peer.Send([1]);
+        _loop.Serve(Forever);
+        Assert.That(await read.InTime(), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_closed_stream_has_nothing_to_cancel()
+    {
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+        await _stream.DisposeAsync();
+
+        _stream.CancelRead();
+
+        Assert.That(await read.InTime(), Is.Zero);
+        Assert.That(await _stream.ReadAsync(new byte[10]).InTime(), Is.Zero);
+    }
+
+    [Test]
     public async Task Wake_ends_a_wait_and_only_one()
     {
         Task<int> waiting = Task.Run(() => _loop.Serve(Forever));

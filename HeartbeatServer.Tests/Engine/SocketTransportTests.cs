@@ -55,6 +55,16 @@ public sealed class SocketTransportTests(bool epoll)
     }
 
     [Test]
+    public async Task A_cancelled_read_frees_its_buffer_if_need_be_at_the_cost_of_the_connection()
+    {
+        ValueTask<int> read = _stream.ReadAsync(new byte[10]);
+
+        _stream.CancelRead();
+
+        Assert.That(await read.InTime(), Is.EqualTo(epoll ? Transport.Cancelled : 0));
+    }
+
+    [Test]
     public async Task FIN_is_a_read_of_0_without_an_error([Values] bool beforeTheRead)
     {
         ValueTask<int> read = beforeTheRead ? default : _stream.ReadAsync(new byte[10]);

@@ -22,6 +22,7 @@ internal sealed class PipeStream : Transport
     private Exception? _readError;
     private bool _fin;
     private bool _holding;
+    private bool _isCancelled;
 
     /// <summary>What a write meets: thrown, or the failure of its task.</summary>
     public Exception? WriteError { get; set; }
@@ -95,6 +96,18 @@ internal sealed class PipeStream : Transport
 
     public override void Abort() => Dispose();
 
+    public override void CancelRead()
+    {
+        TaskCompletionSource<int>? read;
+        lock (_gate)
+        {
+            (read, _read) = (_read, null);
+            _isCancelled = read is null;
+        }
+        if (read is not null)
+            ThreadPool.UnsafeQueueUserWorkItem(static read => read.SetResult(Cancelled), read, preferLocal: false);
+    }
+
     /// <summary>The client sends bytes, which one receive sees together.</summary>
     public void Send(params byte[][] parts) => Deliver(() => _incoming.AddRange(parts.SelectMany(part => part)));
 
@@ -155,6 +168,11 @@ internal sealed class PipeStream : Transport
         {
             Assert.That(_read, Is.Null, "one read at a time");
             Assert.That(buffer.Length, Is.Positive, "a read without room would look like FIN");
+            if (_isCancelled)
+            {
+                _isCancelled = false;
+                return new(Cancelled);
+            }
             read = _read = new TaskCompletionSource<int>();
             _target = buffer;
         }

@@ -21,6 +21,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     private bool _reading;
     private TaskCompletionSource? _writable;
     private Readiness _watched;
+    private bool _isCancelled;
     private bool _closed;
 
     // These fields describe the read in progress, or the last read.
@@ -110,6 +111,20 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         }
     }
 
+    public override void CancelRead()
+    {
+        bool reads;
+        lock (_gate)
+        {
+            if (_closed)
+                return;
+            (reads, _reading) = (_reading, false);
+            _isCancelled = !reads;
+        }
+        if (reads)
+            ThreadPool.UnsafeQueueUserWorkItem(static transport => transport.EndCancelled(), this, preferLocal: false);
+    }
+
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
         _buffer = buffer;
@@ -130,6 +145,8 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             {
                 if (_closed)
                     return new(End(SocketError.OperationAborted));
+                if (TakeCancellation())
+                    return new(Cancelled);
                 Watch(_watched | Readiness.Read);
                 _reading = true;
             }
@@ -210,6 +227,11 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             return true;
         lock (_gate)
         {
+            if (TakeCancellation())
+            {
+                count = Cancelled;
+                return true;
+            }
             if (!_closed)
             {
                 _reading = true;
@@ -218,6 +240,16 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         }
         count = End(SocketError.OperationAborted);
         return true;
+    }
+
+    private void EndCancelled() => _read.SetResult(Cancelled);
+
+    /// <summary>Whether the read that is about to wait was cancelled before. Under the gate.</summary>
+    private bool TakeCancellation()
+    {
+        bool taken = _isCancelled;
+        _isCancelled = false;
+        return taken;
     }
 
     /// <returns>The number of bytes received; 0 for the end of the stream; -1 if there is nothing yet.</returns>

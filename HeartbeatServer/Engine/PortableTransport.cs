@@ -26,6 +26,8 @@ internal sealed class PortableTransport : SocketTransport
         }
     }
 
+    public override void CancelRead() => Abort();
+
     protected override SocketError ReceiveError => _receiver.Error;
 
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)

@@ -9,6 +9,9 @@ namespace HeartbeatServer.Engine;
 /// </summary>
 internal abstract class Transport : Stream
 {
+    /// <summary>What a read returns that <see cref="CancelRead"/> has ended.</summary>
+    public const int Cancelled = -1;
+
     public sealed override bool CanRead => true;
     public sealed override bool CanWrite => true;
     public sealed override bool CanSeek => false;
@@ -29,6 +32,12 @@ internal abstract class Transport : Stream
 
     /// <summary>Closes the connection at once with RST. The kernel drops the bytes that it has not sent. A read in progress returns 0.</summary>
     public abstract void Abort();
+
+    /// <summary>
+    /// Ends the read in progress, so that its buffer is free; if there is none, the next that would wait. It returns <see cref="Cancelled"/>, on another
+    /// thread than this one. The connection goes on. Where the system cannot end a read, this is <see cref="Abort"/>.
+    /// </summary>
+    public abstract void CancelRead();
 
     public sealed override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     public sealed override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
