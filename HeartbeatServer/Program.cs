@@ -48,7 +48,7 @@ internal static class Program
         var log = new ServerLog(output.Logger);
         var time = TimeProvider.System;
         using var metrics = new ServerMetrics();
-        var table = new ConnectionTable();
+        var table = new ConnectionTable(options.MaxBuffered == 0 ? BufferBudget.DefaultLimit : options.MaxBuffered);
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
         if (HttpListenerInternals.OfThisRuntime().Choose(options.PlainRequests, log, out bool epoll) is { } gone)
             throw new StartupException(gone);
@@ -68,7 +68,7 @@ internal static class Program
         server.Start();
 
         TimeSpan started = loops.Now;
-        await using (new PeriodicTask(HeapTrim.Quiet, time, log, new HeapTrim(metrics).Look))
+        await using (new PeriodicTask(HeapTrim.Quiet, time, log, new HeapTrim(metrics, table.Buffers).Look))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;

@@ -51,6 +51,8 @@ public sealed class PrometheusPageTests
             HttpReply refused = await _admin.Server.RequestAsync(ScriptedPeer.Upgrade());
             Assert.That(refused.Status, Is.EqualTo(503));
             Assert.That(await _admin.FigureAsync("heartbeat_upgrades_refused_total{reason=\"connection_limit\"}"), Is.EqualTo(1));
+            Assert.That(await _admin.FigureAsync("heartbeat_buffered_bytes"), Is.Zero);
+            Assert.That(await _admin.FigureAsync("heartbeat_buffered_limit_bytes"), Is.EqualTo(long.MaxValue));
             Assert.That(await _admin.FigureAsync("heartbeat_connections_limit"), Is.EqualTo(1));
             Assert.That((await _admin.GetAsync("/readyz")).Body, Is.EqualTo("full\n"));
             await peer.SendAsync(ClientFrames.Close(1000));

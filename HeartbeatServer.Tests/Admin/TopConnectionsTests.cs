@@ -113,7 +113,7 @@ public sealed class TopConnectionsTests
         id,
         new IPEndPoint(IPAddress.Loopback, 1),
         new PipeStream(),
-        new ConnectionContext(new HeartbeatTimings(default, default, 1), Echo: true, MaxMessage: 1, WriteTimeout: default, new ServerLog(_logger), _metrics),
+        new ConnectionContext(new HeartbeatTimings(default, default, 1), Echo: true, MaxMessage: 1, WriteTimeout: default, new ConnectionTable().Buffers, new ServerLog(_logger), _metrics),
         0,
         _clock.Wheel);
 }

@@ -19,6 +19,7 @@ public sealed class OptionTableTests
         MaxConnectionsPerIp = 2,
         HandshakeTimeout = TimeSpan.FromMilliseconds(100),
         WriteTimeout = TimeSpan.FromMilliseconds(100),
+        MaxBuffered = 1024,
         Drain = TimeSpan.FromHours(1),
         Summary = TimeSpan.FromSeconds(1.5),
         Admin = new HostPort("::1", 9090),

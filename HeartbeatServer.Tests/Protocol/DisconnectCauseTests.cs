@@ -14,6 +14,7 @@ public sealed class DisconnectCauseTests
     [TestCase(DisconnectCause.InvalidPayload, "invalid_payload", "server")]
     [TestCase(DisconnectCause.MessageTooBig, "message_too_big", "server")]
     [TestCase(DisconnectCause.SlowConsumer, "slow_consumer", "server")]
+    [TestCase(DisconnectCause.BufferLimit, "buffer_limit", "server")]
     [TestCase(DisconnectCause.ServerShutdown, "server_shutdown", "server")]
     [TestCase(DisconnectCause.InternalError, "internal_error", "server")]
     public void Every_cause_has_a_name_and_someone_who_ended_it(object cause, string name, string endedBy)
@@ -23,10 +24,10 @@ public sealed class DisconnectCauseTests
     }
 
     [Test]
-    public void All_lists_the_ten_causes_under_different_names()
+    public void All_lists_the_eleven_causes_under_different_names()
     {
         string[] names = [.. DisconnectCauses.All.Select(cause => cause.Name())];
 
-        Assert.That(names, Has.Length.EqualTo(10).And.Unique);
+        Assert.That(names, Has.Length.EqualTo(11).And.Unique);
     }
 }

@@ -18,17 +18,20 @@ internal sealed class ConnectionRig : IAsyncDisposable
     /// <param name="echo">Whether data comes back.</param>
     /// <param name="maxMessage">In bytes.</param>
     /// <param name="id">Of the connection.</param>
-    public ConnectionRig(int pingMs = 2000, int timeoutMs = 500, int maxMissed = 3, double phase = 1, bool echo = true, int maxMessage = 1024 * 1024, long id = 7)
+    /// <param name="table">With others in it; the connection enters.</param>
+    public ConnectionRig(int pingMs = 2000, int timeoutMs = 500, int maxMissed = 3, double phase = 1, bool echo = true, int maxMessage = 1024 * 1024, long id = 7, ConnectionTable? table = null)
     {
+        table ??= new ConnectionTable();
         var timings = new HeartbeatTimings(TimeSpan.FromMilliseconds(pingMs), TimeSpan.FromMilliseconds(timeoutMs), maxMissed);
         _logger = Log.Logger();
         Connection = new Connection(
             id,
             new IPEndPoint(IPAddress.Parse("192.0.2.1"), 50123),
             Pipe,
-            new ConnectionContext(timings, echo, maxMessage, TimeSpan.FromSeconds(30), new ServerLog(_logger), Metrics),
+            new ConnectionContext(timings, echo, maxMessage, TimeSpan.FromSeconds(30), table.Buffers, new ServerLog(_logger), Metrics),
             phase,
             Clock.Wheel);
+        table.Add(Connection);
         Running = Connection.RunAsync();
     }
 

@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
+using System.Numerics;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
@@ -49,6 +51,12 @@ internal sealed class Connection : WheelEntry
     /// </summary>
     private volatile bool _discards;
 
+    /// <summary>The bytes of the receive buffer that count in the budget of all connections while the replies in it wait.</summary>
+    private volatile int _unsent;
+
+    /// <inheritdoc cref="MarkGivenUp"/>
+    private volatile bool _givesUp;
+
     // End sets these once.
     private Disconnect? _end;
     private TimeSpan _endedAt = Heartbeat.Never;
@@ -65,7 +73,7 @@ internal sealed class Connection : WheelEntry
         Opened = wheel.Now;
         _heartbeat = new Heartbeat(context.Timings, Opened, phase);
         _writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context);
-        _reader = new MessageReader(context.MaxMessage);
+        _reader = new MessageReader(context.MaxMessage, new BudgetedPool(this));
     }
 
     public long Id { get; }
@@ -117,12 +125,7 @@ internal sealed class Connection : WheelEntry
             bool open = true;
             while (open)
             {
-                // A long payload goes straight into the message. Everything else goes into the receive buffer.
-                bool intoMessage = !_discards
-                    && _received.Start == _received.End
-                    && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
-                int count = await _transport.ReadAsync(
-                    intoMessage ? _reader.PayloadTarget(_transport.UnreadBytes) : _received.Prepare(_reader.FrameRemaining > 0));
+                int count = await _transport.ReadAsync(ReceiveTarget(out bool intoMessage));
                 open = await OnReceivedAsync(count, intoMessage);
             }
         }
@@ -146,6 +149,35 @@ internal sealed class Connection : WheelEntry
             _received.Dispose();
         }
         return _end!;
+    }
+
+    /// <summary>What the connection holds now of the memory that all connections may hold together.</summary>
+    public HeldBuffers HeldBuffers()
+    {
+        lock (_outbox)
+        {
+            bool isUnsent = _outbox.IsWaiting;
+            TimeSpan since = isUnsent ? _writer.Progress!.LastMove : _heartbeat.LastReceived;
+            return new HeldBuffers(_reader.HeldBytes + _unsent, isUnsent, since, _givesUp);
+        }
+    }
+
+    /// <summary>Says that <see cref="GiveUpBuffers"/> follows: what the connection holds is as good as free.</summary>
+    public void MarkGivenUp() => _givesUp = true;
+
+    /// <summary>Ends the connection, and frees what it holds at once. Any thread may call this.</summary>
+    public void GiveUpBuffers(Disconnect end)
+    {
+        bool isUnsent;
+        lock (_outbox)
+            isUnsent = _outbox.IsWaiting;
+        End(end);
+        ExpectEnd();
+        // A write in progress holds the memory until its end. The client does not read, so it would not see a Close frame either.
+        if (isUnsent)
+            _transport.Abort();
+        else
+            _transport.CancelRead();
     }
 
     /// <summary>
@@ -299,10 +331,34 @@ internal sealed class Connection : WheelEntry
         return _outbox.LookDue < due ? _outbox.LookDue : due;
     }
 
+    /// <summary>Where the next receive goes: a long payload straight into the message, everything else into the receive buffer.</summary>
+    private Memory<byte> ReceiveTarget(out bool intoMessage)
+    {
+        intoMessage = !_discards
+            && _received.Start == _received.End
+            && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
+        try
+        {
+            if (intoMessage)
+                return _reader.PayloadTarget(_transport.UnreadBytes);
+        }
+        catch (OutOfMemoryException)
+        {
+            GiveUpMessage();
+            intoMessage = false;
+        }
+        return _received.Prepare(_reader.FrameRemaining > 0);
+    }
+
     /// <summary>Reads and answers what one receive brought.</summary>
     /// <returns>Whether the connection goes on.</returns>
     private async ValueTask<bool> OnReceivedAsync(int count, bool intoMessage)
     {
+        if (count == Transport.Cancelled)
+        {
+            GiveUpMessage();
+            return true;
+        }
         if (count == 0)
         {
             End(ByNetwork());
@@ -338,10 +394,26 @@ internal sealed class Connection : WheelEntry
             End(Disconnect.ByViolation(violation));
             // The client still gets the replies to the frames before the violation.
             await FlushAsync();
+            _reader.Dispose();
             SayGoodbye(violation.CloseCode, violation.Rule);
             _received.Start = _received.End;
             return true;
         }
+        catch (OutOfMemoryException)
+        {
+            await FlushAsync();
+            GiveUpMessage();
+            return true;
+        }
+    }
+
+    /// <summary>There is no memory for the message that is coming in: gives back what it has so far, and says goodbye.</summary>
+    private void GiveUpMessage()
+    {
+        End(Disconnect.ByLackOfMemory()); // unless the budget has set the cause
+        _reader.Dispose();
+        SayGoodbye(CloseCode.TryAgainLater, "try again later");
+        _received.Start = _received.End;
     }
 
     /// <summary>Answers one message or control frame.</summary>
@@ -433,7 +505,24 @@ internal sealed class Connection : WheelEntry
             return default;
         ReadOnlyMemory<byte> frames = _received.Array.AsMemory(_replies.Start, _replies.End - _replies.Start);
         _replies.Clear();
-        return _writer.WriteAsync(frames);
+        ValueTask write = _writer.WriteAsync(frames);
+        return write.IsCompleted ? write : WaitAsync(write, _received.Array.Length);
+    }
+
+    /// <summary>Waits for a write out of the receive buffer, whose bytes count in the budget of all connections meanwhile.</summary>
+    private async ValueTask WaitAsync(ValueTask write, int held)
+    {
+        _unsent = held;
+        _context.Buffers.Add(held);
+        try
+        {
+            await write;
+        }
+        finally
+        {
+            _unsent = 0;
+            _context.Buffers.Release(held);
+        }
     }
 
     /// <summary>
@@ -494,4 +583,35 @@ internal sealed class Connection : WheelEntry
 
     private static Disconnect ByBug(Exception bug) =>
         new(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug);
+
+    /// <summary>The arrays in which the messages of this connection are assembled: they count in the budget of all.</summary>
+    private sealed class BudgetedPool(Connection connection) : ArrayPool<byte>
+    {
+        private BufferBudget Budget => connection._context.Buffers;
+
+        /// <exception cref="OutOfMemoryException">The process has no memory, or all connections together hold too much and this one has to go.</exception>
+        public override byte[] Rent(int minimumLength)
+        {
+            // As the shared pool has them; beyond that it makes one of the length that is asked for.
+            int reserved = minimumLength > 1 << 30 ? minimumLength : (int)BitOperations.RoundUpToPowerOf2((uint)minimumLength);
+            if (!Budget.TryReserve(connection, reserved))
+                throw new InsufficientMemoryException();
+            byte[]? array = null;
+            try
+            {
+                return array = Shared.Rent(minimumLength);
+            }
+            finally
+            {
+                // What was reserved too much, or too little.
+                Budget.Release(reserved - (array?.Length ?? 0));
+            }
+        }
+
+        public override void Return(byte[] array, bool clearArray = false)
+        {
+            Shared.Return(array, clearArray);
+            Budget.Release(array.Length);
+        }
+    }
 }

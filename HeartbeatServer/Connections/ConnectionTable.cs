@@ -4,7 +4,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace HeartbeatServer.Connections;
 
-/// <summary>The open connections by their numbers, and the totals of those that have left.</summary>
+/// <summary>The open connections by their numbers, the memory that they may hold together, and the totals of those that have left.</summary>
 internal sealed class ConnectionTable
 {
     private readonly ConcurrentDictionary<long, Connection> _connections = new();
@@ -14,6 +14,11 @@ internal sealed class ConnectionTable
     private ConnectionTotals _left;
     private long _lastId;
     private int _count;
+
+    /// <param name="maxBuffered">See <see cref="BufferBudget"/>; in bytes.</param>
+    public ConnectionTable(long maxBuffered = long.MaxValue) => Buffers = new BufferBudget(maxBuffered, this);
+
+    public BufferBudget Buffers { get; }
 
     /// <summary>
     /// How many connections are open. Reading it takes no lock; reading the dictionary's count takes all of the dictionary's locks.

@@ -10,6 +10,8 @@ internal static class CloseCode
     public const ushort InvalidPayload = 1007;
     public const ushort MessageTooBig = 1009;
     public const ushort InternalError = 1011;
+    /// <summary>Of the IANA registry: the server is overloaded.</summary>
+    public const ushort TryAgainLater = 1013;
 
     /// <summary>
     /// Whether a peer may send this code. It may send the codes of section 7.4.1 except 1004, 1005, 1006 and 1015, the codes 1012-1014 of the

@@ -1,3 +1,4 @@
+using HeartbeatServer.Connections;
 using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Hosting;
@@ -7,7 +8,7 @@ namespace HeartbeatServer.Hosting;
 /// idle server allocates too little for the collector to look again. docs/decisions/0006 has the figures.
 /// </summary>
 /// <param name="metrics">The counts that show a burst.</param>
-/// <param name="heap">Returns the bytes on the heap, garbage included.</param>
+/// <param name="heap">Returns the bytes on the heap, garbage included, without what the connections hold for messages and replies.</param>
 /// <param name="collect">Collects all garbage.</param>
 internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action collect)
 {
@@ -33,8 +34,8 @@ internal sealed class HeapTrim(ServerMetrics metrics, Func<long> heap, Action co
     private long _seen;
 
     /// <summary>Trims the heap of this process.</summary>
-    public HeapTrim(ServerMetrics metrics)
-        : this(metrics, () => GC.GetTotalMemory(forceFullCollection: false), CollectAll)
+    public HeapTrim(ServerMetrics metrics, BufferBudget buffers)
+        : this(metrics, () => GC.GetTotalMemory(forceFullCollection: false) - buffers.Used, CollectAll)
     {
     }
 

@@ -49,6 +49,9 @@ internal static class Instruments
         meter.CreateObservableCounter("heartbeat.pongs.missed", () => metrics.Strikes, "{pong}", "Pings without a sign of life in time");
         meter.CreateObservableCounter("heartbeat.io", () => Bytes(table.Totals()), "By", "Bytes of WebSocket connections, headers of frames included");
         meter.CreateObservableCounter("heartbeat.messages", () => Messages(table.Totals()), "{message}", "Whole data messages");
+        meter.CreateObservableGauge(
+            "heartbeat.buffered", () => table.Buffers.Used, "By", "Memory of unfinished messages and of replies that wait for their clients");
+        meter.CreateObservableGauge("heartbeat.buffered.limit", () => table.Buffers.Limit, "By", "Most such memory before a connection has to go");
         meter.CreateObservableGauge("heartbeat.draining", () => state() == ServerState.Draining ? 1 : 0, null, "1 while the server shuts down");
     }
 

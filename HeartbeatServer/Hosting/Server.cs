@@ -41,7 +41,7 @@ internal sealed class Server : IAsyncDisposable
         (_options, TimeProvider time, _loops, _table, _metrics, _log) = context;
         (_drain, _ended) = (drain, ended);
         _context = new ConnectionContext(
-            _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _log, _metrics);
+            _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _table.Buffers, _log, _metrics);
         _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
         _connectionLimitLines = new Throttle(time, LimitLineEvery);
         _ipLimitLines = new Throttle(time, LimitLineEvery);

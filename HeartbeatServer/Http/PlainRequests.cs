@@ -183,6 +183,8 @@ internal sealed class PlainRequests(
         /// <summary>Closes the connection. http.sys decides whether it sends RST.</summary>
         public override void Abort() => Dispose();
 
+        public override void CancelRead() => Abort();
+
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
             try

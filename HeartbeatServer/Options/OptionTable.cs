@@ -29,6 +29,8 @@ internal static class OptionTable
             Word<OnMessage>(), o => o.OnMessage, (o, word) => o with { OnMessage = word }),
         One("--max-message", "size", "larger messages end the connection with 1009",
             Size(1, 1 << 30), o => o.MaxMessage, (o, size) => o with { MaxMessage = size }),
+        One("--max-buffered", "size", "unfinished messages and untaken replies of all clients may take so much; 0 for a quarter of the memory",
+            Size(0L, 1L << 40), o => o.MaxBuffered, (o, size) => o with { MaxBuffered = size }),
         One("--max-connections", "count", "further upgrades get 503; 0 for no limit",
             Number(0, int.MaxValue), o => o.MaxConnections, (o, count) => o with { MaxConnections = count }),
         One("--max-connections-per-ip", "count", "further upgrades from the same address get 429; 0 for no limit",

@@ -32,6 +32,9 @@ internal sealed record ServerOptions
     /// <summary>In bytes.</summary>
     public int MaxMessage { get; init; } = 1024 * 1024;
 
+    /// <summary>In bytes; zero for a quarter of the memory that the process may use.</summary>
+    public long MaxBuffered { get; init; }
+
     public TimeSpan WriteTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Zero for no limit.</summary>

@@ -60,14 +60,16 @@ internal static class Syntax
     public static Syntax<T> Digits<T>(T least, T most) where T : struct, IBinaryInteger<T> => Number(least, most, NumberStyles.None);
 
     /// <summary>A size in bytes.</summary>
-    public static Syntax<int> Size(int least, int most) => new(
+    public static Syntax<T> Size<T>(T least, T most) where T : struct, IBinaryInteger<T> => new(
         (text, out bytes) =>
         {
-            bool isGood = ByteSize.TryParse(text, out long size) && size >= least && size <= most;
-            bytes = isGood ? (int)size : 0;
-            return isGood ? null : $"a size from {ByteSize.Format(least)} to {ByteSize.Format(most)}, such as 65536, 64KiB or 1MiB";
+            bool isGood = ByteSize.TryParse(text, out long size) && size >= long.CreateChecked(least) && size <= long.CreateChecked(most);
+            bytes = isGood ? T.CreateChecked(size) : T.Zero;
+            return isGood
+                ? null
+                : $"a size from {ByteSize.Format(long.CreateChecked(least))} to {ByteSize.Format(long.CreateChecked(most))}, such as 65536, 64KiB or 1MiB";
         },
-        bytes => ByteSize.Format(bytes));
+        bytes => ByteSize.Format(long.CreateChecked(bytes)));
 
     /// <summary>A duration up to a day.</summary>
     public static Syntax<TimeSpan> Time(TimeSpan least) => Time(least, orZero: "");

@@ -59,6 +59,24 @@ internal sealed record Disconnect(
     public static Disconnect BySlowness(TimeSpan time) =>
         new(DisconnectCause.SlowConsumer, $"took no byte for {time.TotalSeconds:0.###}s, though bytes wait for it");
 
+    /// <summary>All connections together hold too much memory, and this one had to go.</summary>
+    /// <param name="bytes">What it held.</param>
+    /// <param name="isUnsent">Whether those were replies that the client did not take; otherwise a message that it did not finish.</param>
+    /// <param name="limit">For all, in bytes.</param>
+    public static Disconnect ByBufferLimit(long bytes, bool isUnsent, long limit)
+    {
+        string why = isUnsent
+            ? $"cut: its replies, {MiB(bytes)}, had waited the longest"
+            : $"sent Close {CloseCode.TryAgainLater}: its unfinished message was the largest, {MiB(bytes)},";
+        return new(DisconnectCause.BufferLimit, $"{why} when all connections together held more than {MiB(limit)}");
+
+        static string MiB(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / (1024.0 * 1024):0.0} MiB");
+    }
+
+    /// <summary>The process had no memory for a message, though the limit allowed it.</summary>
+    public static Disconnect ByLackOfMemory() =>
+        new(DisconnectCause.BufferLimit, $"sent Close {CloseCode.TryAgainLater}: the process has no memory for its message");
+
     /// <summary>The end by the server because the client has broken a rule of the protocol.</summary>
     public static Disconnect ByViolation(WebSocketProtocolException violation) => new(
         violation.CloseCode switch

@@ -19,6 +19,10 @@ internal enum DisconnectCause
     MessageTooBig,
     /// <summary>The client did not take the bytes that waited for it.</summary>
     SlowConsumer,
+    /// <summary>
+    /// All connections together held more than <c>--max-buffered</c> of unfinished messages and unsent replies, and this one had to go (close code 1013).
+    /// </summary>
+    BufferLimit,
     /// <summary>The server shut down (close code 1001).</summary>
     ServerShutdown,
     /// <summary>The server has a bug (close code 1011).</summary>
@@ -40,6 +44,7 @@ internal static class DisconnectCauses
         DisconnectCause.InvalidPayload => "invalid_payload",
         DisconnectCause.MessageTooBig => "message_too_big",
         DisconnectCause.SlowConsumer => "slow_consumer",
+        DisconnectCause.BufferLimit => "buffer_limit",
         DisconnectCause.ServerShutdown => "server_shutdown",
         _ => "internal_error",
     };

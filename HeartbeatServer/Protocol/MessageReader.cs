@@ -14,7 +14,8 @@ namespace HeartbeatServer.Protocol;
 /// frame in the caller's buffer: at most <see cref="MaxUnread"/> bytes.
 /// </remarks>
 /// <param name="maxMessage">The longest message in bytes. A longer one breaks the limit, with close code 1009.</param>
-internal sealed class MessageReader(int maxMessage) : IDisposable
+/// <param name="pool">Lends the arrays; the shared pool by default.</param>
+internal sealed class MessageReader(int maxMessage, ArrayPool<byte>? pool = null) : IDisposable
 {
     /// <summary>How many bytes <see cref="TryRead"/> may leave unread: one less than the longest control frame of a client.</summary>
     public const int MaxUnread = 6 + FrameHeader.MaxControlPayload - 1;
@@ -26,6 +27,8 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
     /// How many times larger than the bytes that have come the array may be. So a client that sends slowly cannot hold more memory than that.
     /// </summary>
     private const int Growth = 4;
+
+    private readonly ArrayPool<byte> _pool = pool ?? ArrayPool<byte>.Shared;
 
     // The data frame whose payload is incomplete. Its Size is 0 between frames.
     private FrameHeader _frame;
@@ -40,6 +43,9 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
 
     /// <summary>How many bytes of payload the frame in progress still lacks; 0 between frames.</summary>
     public long FrameRemaining => _frame.Size == 0 ? 0 : _frame.PayloadLength - _frameRead;
+
+    /// <summary>Bytes of the array in which a message is assembled, or was; 0 if there is none. To another thread the answer may be a moment old.</summary>
+    public int HeldBytes => _assembly?.Length ?? 0;
 
     /// <summary>Reads the next message or control frame from the bytes at <paramref name="start"/>.</summary>
     /// <param name="buffer">The received bytes, still masked. The reader unmasks them in place.</param>
@@ -123,7 +129,7 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
         return Assembled(count, out inbound);
     }
 
-    /// <summary>Gives the pooled array back.</summary>
+    /// <summary>Gives the pooled array back. A message that is not finished is lost, and the reader is of no use after that.</summary>
     public void Dispose()
     {
         _delivered = true;
@@ -212,22 +218,22 @@ internal sealed class MessageReader(int maxMessage) : IDisposable
 
         long longest = FrameWriter.MaxHeaderSize + _assembled + FrameRemaining;
         long wanted = Math.Max(needed, Math.Min(longest, Math.Max(LeastRoom, Growth * (long)_assembled)));
-        byte[] larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(wanted, Array.MaxLength));
-        if (_assembly is not null)
-        {
-            _assembly.AsSpan(0, FrameWriter.MaxHeaderSize + _assembled).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_assembly);
-        }
+        byte[] larger = _pool.Rent((int)Math.Min(wanted, Array.MaxLength));
+        byte[]? smaller = _assembly;
+        smaller?.AsSpan(0, FrameWriter.MaxHeaderSize + _assembled).CopyTo(larger);
         _assembly = larger;
+        if (smaller is not null)
+            _pool.Return(smaller);
     }
 
     private void ReleaseDelivered()
     {
         if (!_delivered)
             return;
-        if (_assembly is not null)
-            ArrayPool<byte>.Shared.Return(_assembly);
+        byte[]? assembly = _assembly;
         _assembly = null;
+        if (assembly is not null)
+            _pool.Return(assembly);
         _assembled = 0;
         _delivered = false;
     }

@@ -156,5 +156,6 @@ const WORDS = {
     client_vanished: ["client left without a goodbye", "clients left without a goodbye"],
     connection_reset: ["connection was reset", "connections were reset"],
     slow_consumer: ["client did not read and is cut", "clients did not read and are cut"],
+    buffer_limit: ["client held too much memory and is cut", "clients held too much memory and are cut"],
     internal_error: ["connection met a bug of this server", "connections met a bug of this server"],
 };

@@ -10,6 +10,7 @@ export const CAUSES = {
     connection_reset: "reset",
     pong_timeout: "no pong",
     slow_consumer: "does not read",
+    buffer_limit: "too much held",
     protocol_error: "protocol error",
     invalid_payload: "not UTF-8",
     message_too_big: "message too big",
@@ -156,6 +157,11 @@ const EXPLANATIONS = {
     slow_consumer: end => ({
         what: `The client does not read what it is sent: it ${end.detail}.`,
         advice: "Look at the client: it is overloaded, or it never reads. Pings and replies wait behind what it does not take.",
+    }),
+
+    buffer_limit: end => ({
+        what: `All connections together held too much memory for unfinished messages and unsent replies, and this one had to go; ${end.detail}.`,
+        advice: "Look at who leaves large messages unfinished or replies unread. Lower --max-message, or raise --max-buffered where there is memory for it.",
     }),
 
     server_shutdown: end => ({
