@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
@@ -46,6 +47,8 @@ internal static class Program
 
         await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
         var log = new ServerLog(output.Logger);
+        // The loops catch what goes wrong on them. What the framework's own threads throw, for lack of memory say, is no reason to cut everybody either.
+        ExceptionHandling.SetUnhandledExceptionHandler(log.Survived);
         var time = TimeProvider.System;
         using var metrics = new ServerMetrics();
         var table = new ConnectionTable(options.MaxBuffered == 0 ? BufferBudget.DefaultLimit : options.MaxBuffered);

@@ -173,29 +173,51 @@ internal sealed class Server : IAsyncDisposable
             return false;
         }
 
-        var connection = new Connection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
+        Connection connection;
+        try
         {
-            IsBehindProxy = remote is ForwardedEndPoint,
-            OffersNotSpoken = protocol is null ? offers.Length : 0,
-        };
-        int count = _table.Add(connection);
-        _metrics.CountOpened(count);
-        _log.Connected(connection.Id, remote, count);
-        _drain.OnOpened(connection);
+            connection = new Connection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
+            {
+                IsBehindProxy = remote is ForwardedEndPoint,
+                OffersNotSpoken = protocol is null ? offers.Length : 0,
+            };
+        }
+        catch (OutOfMemoryException)
+        {
+            await transport.DisposeAsync();
+            throw;
+        }
         // Not awaited: this method's state machine would keep the request, and all that HttpListener made of it, as long as the connection lives.
         _ = ServeAsync(connection, address);
         return true;
     }
 
+    /// <summary>Lives a connection to its end. Whatever goes wrong, it leaves the table: a drain waits for all who are there.</summary>
     private async Task ServeAsync(Connection connection, IPAddress address)
     {
+        Disconnect? end = null;
         try
         {
-            Disconnect end = await connection.RunAsync();
+            int count = _table.Add(connection);
+            _metrics.CountOpened(count);
+            _log.Connected(connection.Id, connection.Remote, count);
+            _drain.OnOpened(connection);
+            end = await connection.RunAsync();
             _metrics.CountEnd(end.Cause, end.Verdict);
             ConnectionFigures figures = connection.Figures();
             _log.Ended(connection.Id, connection.Remote, end, figures);
             _ended?.Invoke(connection, end, figures);
+        }
+#pragma warning disable CA1031 // There may be no memory even for a line in the log. That costs this connection, and nobody else.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            if (end is null)
+            {
+                _metrics.CountEnd(DisconnectCause.InternalError);
+                connection.Cut(new Disconnect(DisconnectCause.InternalError, e.GetType().Name, e));
+            }
+            _log.ConnectionFailed(connection.Id, e);
         }
         finally
         {

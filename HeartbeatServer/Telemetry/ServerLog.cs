@@ -187,7 +187,24 @@ internal sealed class ServerLog(ILogger logger)
 
     public void AcceptFailed(Exception error) => logger.Error(error, "Accepting a request failed; the server goes on");
 
+    public void ConnectionFailed(long connection, Exception error) => logger.Error(error, "#{Connection} failed; the server goes on", connection);
+
     public void LoopFailed(Exception error) => logger.Error(error, "A call on the thread of an event loop failed; the server goes on");
+
+    /// <summary>An exception that nobody has caught, on a thread that is not ours.</summary>
+    /// <returns>True: the server goes on.</returns>
+    public bool Survived(Exception error)
+    {
+        try
+        {
+            logger.Error(error, "A call on a thread of the framework failed; the server goes on");
+        }
+        catch (OutOfMemoryException)
+        {
+            // There is no memory even for the line.
+        }
+        return true;
+    }
 
     public void ChoreFailed(Exception error) => logger.Error(error, "A periodic chore failed; it goes on");
 
