@@ -21,7 +21,7 @@ public sealed class CommandLineTests
         new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
         new("--subprotocol", "mqtt", "mqtt", options => options.Subprotocol, ["a b", "a/b", "ü"], "the name of a subprotocol"),
         new("--trust-proxy", "10.0.0.0/8", "10.0.0.0/8", options => options.TrustProxy, ["10.0.0.0/33", "proxy", "10.0.0.0/40"], "an address or a network"),
-        new("--max-buffered", "64MiB", "67108864", options => options.MaxBuffered, ["-1", "2TiB", "1 GB"], "a size from 0 to 1024GiB"),
+        new("--max-buffered", "64MiB", "67108864", options => options.MaxBuffered, ["-1", "2TiB", "1 GB"], "a size from 0B to 1024GiB"),
         new("--write-timeout", "2s", "00:00:02", options => options.WriteTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--drain", "0", "00:00:00", options => options.Drain, ["8", "-1s", "25h"], "a duration from 1ms to 24h, or 0"),
