@@ -24,7 +24,7 @@ public sealed class RequestHeadTests
     [TestCase("\n")]
     public void What_stands_behind_a_head_is_none_of_it(string behind)
     {
-        int length = RequestHead.Find(Encoding.Latin1.GetBytes(Get + behind), out Refusal? refusal);
+        int length = RequestHead.Find(Encoding.Latin1.GetBytes(Get + behind), 0, out Refusal? refusal);
 
         Assert.That((length, refusal), Is.EqualTo((Get.Length, (Refusal?)null)));
     }
@@ -35,12 +35,42 @@ public sealed class RequestHeadTests
         byte[] bytes = Encoding.ASCII.GetBytes(before + Get);
         for (int count = 0; count < bytes.Length; count++)
         {
-            int length = RequestHead.Find(bytes.AsSpan(0, count), out Refusal? refusal);
+            int length = RequestHead.Find(bytes.AsSpan(0, count), 0, out Refusal? refusal);
             Assert.That((length, refusal), Is.EqualTo((0, (Refusal?)null)), $"{count} bytes");
         }
-        Assert.That(RequestHead.Find(bytes, out _), Is.EqualTo(bytes.Length));
+        Assert.That(RequestHead.Find(bytes, 0, out _), Is.EqualTo(bytes.Length));
         Assert.That(Read(before + Get).Target, Is.EqualTo("/ws?a=b"));
     }
+
+    [Test]
+    public void However_the_bytes_come_the_same_is_found([Values(1, 2, 3, 7)] int piece, [Values("", "\r\n")] string before, [Values("", "x\n\0")] string behind)
+    {
+        byte[] bytes = Encoding.Latin1.GetBytes(before + Get + behind);
+        int length = 0;
+        int seen = 0;
+        for (int count = piece; length == 0 && count < bytes.Length + piece; count += piece)
+        {
+            length = RequestHead.Find(bytes.AsSpan(0, Math.Min(count, bytes.Length)), seen, out Refusal? refusal);
+            Assert.That(refusal, Is.Null, $"{count} bytes");
+            seen = count;
+        }
+
+        Assert.That(length, Is.EqualTo(before.Length + Get.Length));
+    }
+
+    [TestCase("\u0016", "\u0003", "tls")]
+    [TestCase("\r\n\r\n\0", "\r\nQUIT\n", "proxy_protocol")]
+    public void What_may_become_another_protocol_is_not_judged_before_it_has_come(string first, string rest, string reason)
+    {
+        int length = RequestHead.Find(Encoding.Latin1.GetBytes(first), 0, out Refusal? refusal);
+        Assert.That((length, refusal), Is.EqualTo((0, (Refusal?)null)));
+
+        RequestHead.Find(Encoding.Latin1.GetBytes(first + rest), first.Length, out refusal);
+        Assert.That(refusal!.Value.Reason.Name(), Is.EqualTo(reason));
+    }
+
+    [Test]
+    public void Many_empty_lines_are_no_request() => Assert.That(Refused(string.Concat(Enumerable.Repeat("\r\n", 9))).Text, Does.Contain("empty lines"));
 
     /// <summary>RFC 9110 section 5.3: lines of one name are one list, in their order.</summary>
     [TestCase("Connection: Upgrade\r\nConnection: keep-alive\r\n", "Connection", "Upgrade, keep-alive")]
@@ -165,7 +195,7 @@ public sealed class RequestHeadTests
             byte[] bytes = Encoding.ASCII.GetBytes(Get);
             for (int change = random.Next(1, 6); change > 0; change--)
                 bytes[random.Next(bytes.Length)] = "\r\n :\t/?#[]%@\0\u007f9aZ"[random.Next(17)] is var c ? (byte)c : (byte)0;
-            int length = RequestHead.Find(bytes, out Refusal? refusal);
+            int length = RequestHead.Find(bytes, 0, out Refusal? refusal);
             if (length == 0)
                 continue;
             RequestHead? head = RequestHead.Read(bytes.AsSpan(0, length), out refusal);
@@ -181,7 +211,7 @@ public sealed class RequestHeadTests
     private static RequestHead Read(string text)
     {
         byte[] bytes = Encoding.Latin1.GetBytes(text);
-        int length = RequestHead.Find(bytes, out Refusal? refusal);
+        int length = RequestHead.Find(bytes, 0, out Refusal? refusal);
         Assert.That((length, refusal), Is.EqualTo((bytes.Length, (Refusal?)null)), text);
         RequestHead? head = RequestHead.Read(bytes, out refusal);
         Assert.That(refusal, Is.Null, text);
@@ -191,7 +221,7 @@ public sealed class RequestHeadTests
     private static Refusal Refused(string text)
     {
         byte[] bytes = Encoding.Latin1.GetBytes(text);
-        int length = RequestHead.Find(bytes, out Refusal? refusal);
+        int length = RequestHead.Find(bytes, 0, out Refusal? refusal);
         if (refusal is null)
         {
             Assert.That(length, Is.Positive, text);

@@ -47,6 +47,7 @@ internal sealed class PendingRequest : WheelEntry
     private readonly EpollTransport _transport;
     private Deadline _deadline;
     private byte[] _received = [];
+    private int _length;
     private RequestHead? _head;
     private int _headLength;
 
@@ -75,6 +76,9 @@ internal sealed class PendingRequest : WheelEntry
 
     /// <summary>When the time for the head is over.</summary>
     public TimeSpan Deadline => _deadline.Due;
+
+    /// <summary>All bytes that came, as they came: the head, and what the client sent behind it.</summary>
+    private ReadOnlyMemory<byte> Received => _received.AsMemory(0, _length);
 
     /// <summary>Whether the client has sent bytes that nobody has read yet. They may be the rest of its request.</summary>
     public bool HasUnread => _transport.UnreadBytes > 0;
@@ -160,6 +164,15 @@ internal sealed class PendingRequest : WheelEntry
         _transport.Dispose();
     }
 
+    /// <summary>Adds bytes to those that came before. The usual request comes in one piece, and has an array of its length.</summary>
+    private void Keep(ReadOnlySpan<byte> bytes)
+    {
+        if (_length + bytes.Length > _received.Length)
+            Array.Resize(ref _received, Math.Max(_length + bytes.Length, 2 * _length));
+        bytes.CopyTo(_received.AsSpan(_length));
+        _length += bytes.Length;
+    }
+
     private ReadOutcome Read(out Refusal? refusal)
     {
         refusal = null;
@@ -168,9 +181,10 @@ internal sealed class PendingRequest : WheelEntry
         if (count <= 0)
             return count < 0 ? ReadOutcome.Incomplete : ReadOutcome.Closed;
 
-        _received = [.. _received, .. scratch.AsSpan(0, count)];
-        _headLength = RequestHead.Find(_received, out refusal);
-        if (_headLength > MaxHead || (_headLength == 0 && _received.Length > MaxHead))
+        int seen = _length;
+        Keep(scratch.AsSpan(0, count));
+        _headLength = RequestHead.Find(Received.Span, seen, out refusal);
+        if (_headLength > MaxHead || (_headLength == 0 && _length > MaxHead))
             refusal ??= new Refusal(RefusalReason.HeaderTooLarge, $"a request of more than {MaxHead / 1024} KiB");
         else if (_headLength > 0)
             _head = RequestHead.Read(_received.AsSpan(0, _headLength), out refusal);
@@ -214,7 +228,7 @@ internal sealed class PendingRequest : WheelEntry
     private sealed class Request(PendingRequest pending, RequestStream stream, HttpConnection reader)
         : HttpRequest(reader.TakeRequest(), pending._head!, pending.Remote, pending.Loop)
     {
-        public override ReadOnlyMemory<byte> Received => pending._received;
+        public override ReadOnlyMemory<byte> Received => pending.Received;
 
         public override ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {

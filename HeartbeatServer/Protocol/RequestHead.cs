@@ -9,6 +9,13 @@ namespace HeartbeatServer.Protocol;
 /// </summary>
 internal sealed class RequestHead
 {
+    /// <summary>Before the request line (RFC 9112 section 2.2: at least one is to be ignored).</summary>
+    private const int MostEmptyLines = 8;
+
+    /// <summary>All control characters but the tab.</summary>
+    private static readonly SearchValues<byte> Controls =
+        SearchValues.Create([.. Enumerable.Range(0, 32).Append(127).Where(c => c != '\t').Select(c => (byte)c)]);
+
     /// <summary>The characters of a token (RFC 9110 section 5.6.2).</summary>
     private static readonly SearchValues<char> TokenCharacters =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
@@ -83,18 +90,47 @@ internal sealed class RequestHead
     /// <summary>Whether a text is a token, which is a name that needs no quotes (RFC 9110 section 5.6.2).</summary>
     public static bool IsToken(ReadOnlySpan<char> text) => text.Length > 0 && !text.ContainsAnyExcept(TokenCharacters);
 
-    /// <summary>Looks for the end of a head, and for bytes that no head may have.</summary>
-    /// <param name="bytes">All bytes that have come so far.</param>
-    /// <param name="refusal">What is wrong with the bytes; null as long as they may become a request.</param>
-    /// <returns>The length of the head in bytes, including the empty line; 0 if the head is incomplete or refused.</returns>
-    public static int Find(ReadOnlySpan<byte> bytes, out Refusal? refusal)
+    /// <summary>Looks for the end of a head, and for what no head can have. Each byte is looked at once, however the bytes come.</summary>
+    /// <param name="bytes">All bytes that came so far.</param>
+    /// <param name="seen">How many of them an earlier call has looked at without a result.</param>
+    /// <param name="refusal">What is wrong; null as long as the bytes may become a request.</param>
+    /// <returns>The length of the head in bytes, with the empty line at its end; 0 if the head is not complete, or is refused.</returns>
+    public static int Find(ReadOnlySpan<byte> bytes, int seen, out Refusal? refusal)
     {
-        refusal = NotHttp(bytes) ?? BadByte(bytes);
-        if (refusal is not null)
+        refusal = NotHttp(bytes, out bool isUndecided);
+        if (refusal is not null || isUndecided)
             return 0;
         int start = EmptyLines(bytes);
-        int end = bytes[start..].IndexOf("\r\n\r\n"u8);
-        return end < 0 ? 0 : start + end + 4;
+        if (start > MostEmptyLines * 2)
+            refusal = Bad("empty lines in the place of a request line");
+        // A line end may have come in two pieces.
+        int i = seen;
+        while (i > start && bytes[i - 1] is (byte)'\r' or (byte)'\n')
+            i--;
+        for (i = Math.Max(i, start); refusal is null; i += 2)
+        {
+            int next = bytes[i..].IndexOfAny(Controls);
+            if (next < 0)
+                return 0;
+            i += next;
+            bool isLast = i + 1 == bytes.Length;
+            if (bytes[i] == '\r' && (isLast || bytes[i + 1] == '\n'))
+            {
+                if (bytes[i..].StartsWith("\r\n\r\n"u8))
+                    return i + 4; // the bytes behind it do not belong to the head, and may be anything
+                if (isLast)
+                    return 0;
+                continue;
+            }
+            // A line ends with CR and LF together (RFC 9112 section 2.2). The tab is the only other control character that is allowed (RFC 9110 section 5.5).
+            refusal = Bad(bytes[i] switch
+            {
+                (byte)'\r' => "a CR without LF in the head of the request",
+                (byte)'\n' => "an LF without CR in the head of the request",
+                _ => "a control character in the head of the request",
+            });
+        }
+        return 0;
     }
 
     /// <summary>Reads a whole head; null if it breaks a rule.</summary>
@@ -132,14 +168,17 @@ internal sealed class RequestHead
     }
 
     /// <summary>Recognises other protocols that clients speak on an HTTP port, by their first bytes.</summary>
-    private static Refusal? NotHttp(ReadOnlySpan<byte> bytes)
+    /// <param name="bytes">All bytes that came so far.</param>
+    /// <param name="isUndecided">Whether it takes more bytes to tell.</param>
+    private static Refusal? NotHttp(ReadOnlySpan<byte> bytes, out bool isUndecided)
     {
+        isUndecided = bytes is [0x16] || (bytes.Length < ProxySignature.Length && bytes.Length > 4 && ProxySignature.StartsWith(bytes));
         if (bytes is [0x16, 0x03, ..])
         {
             return new Refusal(
                 RefusalReason.Tls, "TLS on the plain port: this port speaks ws:// and http://, so a proxy has to end the TLS before it");
         }
-        if (bytes.StartsWith("\r\n\r\n\0\r\nQUIT\n"u8) || bytes.StartsWith("PROXY "u8))
+        if (bytes.StartsWith(ProxySignature) || bytes.StartsWith("PROXY "u8))
         {
             return new Refusal(
                 RefusalReason.ProxyProtocol, "a PROXY protocol header: have the proxy send X-Forwarded-For instead, and name it with --trust-proxy");
@@ -149,48 +188,17 @@ internal sealed class RequestHead
             : null;
     }
 
-    /// <summary>
-    /// Looks for forbidden bytes. A line ends with CR and LF together (RFC 9112 section 2.2). The tab is the only other control character that is
-    /// allowed (RFC 9110 section 5.5).
-    /// </summary>
-    private static Refusal? BadByte(ReadOnlySpan<byte> bytes)
-    {
-        for (int i = 0; i < bytes.Length; i++)
-        {
-            int next = bytes[i..].IndexOfAnyInRange((byte)0, (byte)0x1F);
-            int delete = bytes[i..].IndexOf((byte)0x7F);
-            if (next < 0 && delete < 0)
-                return null;
-            i += next < 0 || (delete >= 0 && delete < next) ? delete : next;
-            switch (bytes[i])
-            {
-                case (byte)'\t':
-                    break;
-                case (byte)'\r' when i + 1 == bytes.Length || bytes[i + 1] == '\n':
-                    // The bytes after the end of the head do not belong to it, and may be anything.
-                    if (bytes[i..].StartsWith("\r\n\r\n"u8) && i >= EmptyLines(bytes))
-                        return null;
-                    i++;
-                    break;
-                case (byte)'\r':
-                    return Bad("a CR without LF in the head of the request");
-                case (byte)'\n':
-                    return Bad("an LF without CR in the head of the request");
-                default:
-                    return Bad("a control character in the head of the request");
-            }
-        }
-        return null;
-    }
-
     /// <summary>The length of the empty lines at the start in bytes.</summary>
     private static int EmptyLines(ReadOnlySpan<byte> bytes)
     {
         int count = 0;
-        while (bytes[count..].StartsWith("\r\n"u8))
+        while (count <= MostEmptyLines * 2 && bytes[count..].StartsWith("\r\n"u8))
             count += 2;
         return count;
     }
+
+    /// <summary>The first bytes of the PROXY protocol, version 2.</summary>
+    private static ReadOnlySpan<byte> ProxySignature => "\r\n\r\n\0\r\nQUIT\n"u8;
 
     /// <summary>Reads the request line: method, target and version, with one space between (RFC 9112 section 3).</summary>
     private static RequestHead? RequestLine(string line, out Refusal? refusal)
