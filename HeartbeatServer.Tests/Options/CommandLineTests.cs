@@ -333,6 +333,7 @@ public sealed class CommandLineTests
             {
                 TimeSpan time => Duration.Format(time),
                 int bytes when row.Option == "--max-message" => ByteSize.Format(bytes),
+                long bytes when row.Option == "--max-buffered" => ByteSize.Format(bytes),
                 { } other => other.ToString()!,
                 null => "off",
             };

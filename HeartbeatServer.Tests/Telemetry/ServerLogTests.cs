@@ -144,10 +144,19 @@ public sealed class ServerLogTests
     {
         var refusal = new Refusal(RefusalReason.NotFound, "nothing here");
         _log.Refused(Remote, "GET", "/x", refusal);
-        _log.Refused(null, "GET", null, refusal);
+        _log.Refused(null, "GET", "/x", refusal);
 
         Assert.That(_sink.Lines[0], Is.EqualTo("Information Refused GET /x from 192.0.2.1:50123: 404 not_found, nothing here"));
         Assert.That(_sink.Lines[1], Does.Contain("from unknown"));
+    }
+
+    [Test]
+    public void Of_a_long_target_the_line_has_the_beginning()
+    {
+        _log.Refused(Remote, "GET", "/" + new string('x', 20_000), new Refusal(RefusalReason.NotFound, "nothing here"));
+
+        Assert.That(_sink.Lines[0], Does.StartWith("Information Refused GET /xxx").And.EndsWith("xx... from 192.0.2.1:50123: 404 not_found, nothing here"));
+        Assert.That(_sink.Lines[0], Has.Length.LessThan(300));
     }
 
     [Test]

@@ -63,6 +63,11 @@ internal sealed class Acceptor : IReady, IDisposable
                 {
                     error = e.SocketErrorCode;
                 }
+                catch (ObjectDisposedException)
+                {
+                    connection?.Dispose(); // the owner has closed the port since this client was accepted
+                    return;
+                }
                 catch (OutOfMemoryException)
                 {
                     error = SocketError.NoBufferSpaceAvailable; // accept(2) reports the same when the kernel lacks memory

@@ -99,7 +99,7 @@ internal sealed class Server : IAsyncDisposable
         if (Route(request) is { } refusal)
             await RefuseAsync(request, refusal);
         else if (request.Head.Path == ServerOptions.HealthPath)
-            await request.ReplyAsync(Reply(_drain.HasBegun ? 503 : 200, _drain.HasBegun ? "draining" : "ok"));
+            await request.ReplyAsync(_drain.HasBegun ? HttpReply.To(new Refusal(RefusalReason.Draining, "draining")) : HttpReply.Text(200, "ok"));
         else
             await AdmitAsync(request);
     }
@@ -178,11 +178,11 @@ internal sealed class Server : IAsyncDisposable
         {
             connection = new Connection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
             {
-                IsBehindProxy = remote is ForwardedEndPoint,
+                IsBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address),
                 OffersNotSpoken = protocol is null ? offers.Length : 0,
             };
         }
-        catch (OutOfMemoryException)
+        catch
         {
             await transport.DisposeAsync();
             throw;
@@ -246,17 +246,6 @@ internal sealed class Server : IAsyncDisposable
                 _log.Refused(remote, request.Head.Method, request.Head.Target, refusal);
                 break;
         }
-        await request.ReplyAsync(Reply(refusal.Status, refusal.Text));
+        await request.ReplyAsync(HttpReply.To(refusal));
     }
-
-    private static HttpReply Reply(int status, string text) => HttpReply.Text(status, text) with
-    {
-        Headers = status switch
-        {
-            405 => [("Allow", "GET")],
-            426 => [("Upgrade", "websocket"), ("Sec-WebSocket-Version", Handshake.Version)],
-            429 or 503 => [("Retry-After", "1")],
-            _ => [],
-        },
-    };
 }

@@ -2,7 +2,6 @@ using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
-using System.Text;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
@@ -27,20 +26,13 @@ internal sealed class HttpPort : RequestSource
     private const int PendingForEachVictim = 64;
     private const int MostVictims = 64;
 
-    /// <summary>The time between two log lines on requests that were turned away for the same reason.</summary>
-    private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(1);
-
     private static readonly HttpReply Closed = new(503) { Headers = [("Retry-After", "1")] };
 
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private readonly ListenOptions _options;
     private readonly EventLoops _loops;
     private readonly Func<int> _connections;
-    private readonly Action<RefusalReason>? _turnedAway;
     private readonly Throttle _fullLines;
-
-    // There is one for each reason.
-    private readonly Throttle[] _lines;
     private readonly Reopening _reopening;
     private Socket? _socket;
     private HttpEndPoint? _endPoint;
@@ -62,11 +54,10 @@ internal sealed class HttpPort : RequestSource
         Func<int> connections,
         Action<RefusalReason>? turnedAway,
         ServerLog log)
-        : base(handle, log)
+        : base(handle, time, turnedAway, log)
     {
-        (_options, _loops, _connections, _turnedAway) = (options, loops, connections, turnedAway);
+        (_options, _loops, _connections) = (options, loops, connections);
         _fullLines = new Throttle(time, WarnEvery);
-        _lines = [.. RefusalReasons.All.Select(_ => new Throttle(time, LineEvery))];
         _reopening = new Reopening(this);
     }
 
@@ -138,14 +129,10 @@ internal sealed class HttpPort : RequestSource
     {
         if (!TryTake(request))
             return;
-        _turnedAway?.Invoke(refusal.Reason);
-        if (_lines[(int)refusal.Reason].TryPass(out long count))
-            Log.RequestRejected(request.Remote, refusal.Status, refusal.Text, count);
+        OnTurnedAway(request.Remote, refusal);
         // A client that speaks TLS cannot read an answer in plain text.
-        request.Close(refusal.Reason == RefusalReason.Tls ? null : Reply(refusal));
+        request.Close(refusal.Reason == RefusalReason.Tls ? null : HttpReply.To(refusal));
     }
-
-    private static HttpReply Reply(in Refusal refusal) => new(refusal.Status, "text/plain", Encoding.ASCII.GetBytes(refusal.Text + "\n"));
 
     /// <summary>Gives a complete request to the handler.</summary>
     public void Handle(HttpRequest request) => _ = HandleAsync(request);
@@ -193,6 +180,11 @@ internal sealed class HttpPort : RequestSource
             socket.Dispose(); // the client has gone
             return;
         }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
         PendingRequest[] victims = [];
         bool isOpen;
         lock (_gate)
@@ -217,15 +209,15 @@ internal sealed class HttpPort : RequestSource
 
     /// <summary>
     /// Chooses the pending requests that make room for a new client: the oldest ones of the address that has the most. Requests with unread bytes are
-    /// spared, because these bytes may complete the request. When many requests are pending, several go at once, so that a flood does not make this
-    /// choice for each client.
+    /// spared, because these bytes may complete the request; if an address has no other, the next address gives. When many requests are pending,
+    /// several go at once, so that a flood does not make this choice for each client.
     /// </summary>
     private static PendingRequest[] Victims(HashSet<PendingRequest> pending) =>
     [
         .. pending
             .GroupBy(request => request.Remote.Address)
-            .MaxBy(address => address.Count())!
-            .OrderBy(request => request.Deadline)
+            .OrderByDescending(address => address.Count())
+            .SelectMany(address => address.OrderBy(request => request.Deadline))
             .Where(request => !request.HasUnread)
             .Take(Math.Clamp(pending.Count / PendingForEachVictim, 1, MostVictims)),
     ];

@@ -1,4 +1,5 @@
 using System.Text;
+using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Http;
 
@@ -16,6 +17,18 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
 
     /// <summary>Makes a reply whose body is one line of text for a person.</summary>
     public static HttpReply Text(int status, string text) => new(status, "text/plain; charset=utf-8", Encoding.UTF8.GetBytes(text + "\n"));
+
+    /// <summary>Makes the reply to a request that is refused.</summary>
+    public static HttpReply To(in Refusal refusal) => Text(refusal.Status, refusal.Text) with
+    {
+        Headers = refusal.Status switch
+        {
+            405 => [("Allow", "GET")],
+            426 => [("Upgrade", "websocket"), ("Sec-WebSocket-Version", Handshake.Version)],
+            429 or 503 => [("Retry-After", "1")],
+            _ => [],
+        },
+    };
 
     /// <summary>The bytes of the reply, for a connection from which HttpListener has not read a request.</summary>
     public byte[] ToBytes()

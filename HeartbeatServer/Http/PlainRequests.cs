@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Net.WebSockets;
 using System.Runtime.Versioning;
-using System.Text;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
@@ -20,9 +19,13 @@ namespace HeartbeatServer.Http;
 /// answers 400 to an IPv6 address in the Host header. In a runtime in which its end points have changed as well, <c>*</c> means IPv4 alone.
 /// </remarks>
 internal sealed class PlainRequests(
-    ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log)
-    : RequestSource(handle, log)
+    ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, TimeProvider time, Action<RefusalReason>? turnedAway, ServerLog log)
+    : RequestSource(handle, time, turnedAway, log)
 {
+    /// <summary>How long the loop waits after a failure, which may be there still.</summary>
+    private static readonly TimeSpan PauseFor = TimeSpan.FromMilliseconds(100);
+
+    private readonly TimeProvider _time = time;
     private readonly HttpListener _listener = new() { IgnoreWriteExceptions = true };
     private readonly List<HttpEndPoint> _endPoints = [];
 
@@ -75,6 +78,7 @@ internal sealed class PlainRequests(
 #pragma warning restore CA1031
             {
                 Log.AcceptFailed(e);
+                await Task.Delay(PauseFor, _time);
             }
         }
     }
@@ -92,11 +96,14 @@ internal sealed class PlainRequests(
         RequestHead? head = RequestHead.Of(request.HttpMethod, request.RawUrl ?? "", request.ProtocolVersion.Minor, fields, out Refusal? refusal);
         if (head is null)
         {
-            turnedAway?.Invoke(refusal!.Value.Reason);
-            Log.RequestRejected(remote, refusal!.Value.Status, refusal.Value.Text);
-            context.Response.StatusCode = refusal.Value.Status;
+            OnTurnedAway(remote, refusal!.Value);
+            HttpReply reply = HttpReply.To(refusal.Value);
+            context.Response.StatusCode = reply.Status;
+            context.Response.ContentType = reply.ContentType;
             context.Response.KeepAlive = false;
-            context.Response.Close(Encoding.ASCII.GetBytes(refusal.Value.Text + "\n"), willBlock: false);
+            foreach ((string name, string value) in reply.Headers)
+                context.Response.Headers[name] = value;
+            context.Response.Close(reply.Body.ToArray(), willBlock: false);
             return null;
         }
         EventLoop loop = loops.Next();
@@ -121,18 +128,20 @@ internal sealed class PlainRequests(
         {
             ReadOnlyMemory<byte> early = connection.ReadTooEarly;
             Socket socket = connection.TakeSocket() ?? throw new IOException("the client has gone");
+#pragma warning disable CA2000 // The caller owns the transport. If the 101 cannot be sent, the transport is closed.
+            SocketTransport transport;
             try
             {
                 socket.NoDelay = true; // HttpListener does not set this option
                 tune?.Invoke(socket);
+                transport = Loop.Attach(socket);
             }
             catch (SocketException e)
             {
                 socket.Dispose();
                 throw new IOException(e.Message, e);
             }
-#pragma warning disable CA2000 // The caller owns the transport. If the 101 cannot be sent, the transport is closed.
-            return SwitchProtocolsAsync(Loop.Attach(socket), early, key, protocol);
+            return SwitchProtocolsAsync(transport, early, key, protocol);
 #pragma warning restore CA2000
         }
 
@@ -151,7 +160,15 @@ internal sealed class PlainRequests(
             // When no offered subprotocol is chosen, AcceptWebSocketAsync would answer with an empty one, which browsers refuse.
             if (protocol is null)
                 Context.Request.Headers.Remove("Sec-WebSocket-Protocol");
-            HttpListenerWebSocketContext upgraded = await Context.AcceptWebSocketAsync(protocol, Timeout.InfiniteTimeSpan);
+            HttpListenerWebSocketContext upgraded;
+            try
+            {
+                upgraded = await Context.AcceptWebSocketAsync(protocol, Timeout.InfiniteTimeSpan);
+            }
+            catch (Exception e) when (e is HttpListenerException or WebSocketException or ObjectDisposedException)
+            {
+                throw new IOException(e.Message, e);
+            }
             _isUpgraded = true;
             return new WindowsTransport(HttpListenerInternals.StreamOf(upgraded.WebSocket));
         }

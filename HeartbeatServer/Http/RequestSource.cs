@@ -9,13 +9,24 @@ namespace HeartbeatServer.Http;
 /// <summary>A port that gives each request to the handler. A failure with one request ends only that request.</summary>
 internal abstract class RequestSource : IDisposable
 {
+    /// <summary>The time between two log lines on requests that were turned away for the same reason.</summary>
+    private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(1);
+
     private readonly Func<HttpRequest, Task> _handle;
+    private readonly Action<RefusalReason>? _turnedAway;
+
+    // There is one for each reason.
+    private readonly Throttle[] _lines;
 
     // The set is null once the port is closed.
     private readonly Lock _gate = new();
     private HashSet<HttpRequest>? _inHand = [];
 
-    protected RequestSource(Func<HttpRequest, Task> handle, ServerLog log) => (_handle, Log) = (handle, log);
+    protected RequestSource(Func<HttpRequest, Task> handle, TimeProvider time, Action<RefusalReason>? turnedAway, ServerLog log)
+    {
+        (_handle, _turnedAway, Log) = (handle, turnedAway, log);
+        _lines = [.. RefusalReasons.All.Select(_ => new Throttle(time, LineEvery))];
+    }
 
     /// <summary>Whether the port accepts nobody at the moment.</summary>
     public virtual bool IsFull => false;
@@ -39,7 +50,7 @@ internal abstract class RequestSource : IDisposable
         Action<RefusalReason>? turnedAway,
         ServerLog log) =>
         loops.HasEpoll ? new HttpPort(options, loops, handle, time, connections, turnedAway, log)
-            : new PlainRequests(options, loops, handle, turnedAway, log);
+            : new PlainRequests(options, loops, handle, time, turnedAway, log);
 
     /// <summary>Binds the port.</summary>
     /// <exception cref="HttpListenerException">The port is in use, or this machine does not have the address.</exception>
@@ -69,6 +80,14 @@ internal abstract class RequestSource : IDisposable
             const int notSupported = 50; // HttpListener uses the same code
             throw new HttpListenerException(notSupported, e.Message);
         }
+    }
+
+    /// <summary>Counts a request that the handler never sees, and logs it unless there was such a line a moment ago.</summary>
+    protected void OnTurnedAway(IPEndPoint remote, in Refusal refusal)
+    {
+        _turnedAway?.Invoke(refusal.Reason);
+        if (_lines[(int)refusal.Reason].TryPass(out long count))
+            Log.RequestRejected(remote, refusal.Status, refusal.Text, count);
     }
 
     /// <summary>Gives a request to the handler, and closes the request when the handler is done.</summary>

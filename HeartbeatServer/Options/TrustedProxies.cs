@@ -51,6 +51,9 @@ internal sealed class TrustedProxies
         return new ClientAddress(isDisputed ? peer : one ?? other ?? peer, isDisputed);
     }
 
+    /// <summary>Whether the other end of a TCP connection is a trusted proxy.</summary>
+    public bool Trusts(IPAddress peer) => IsTrusted(Plain(peer));
+
     public override string ToString() => _networks.Length == 0 ? "none" : string.Join(',', _networks);
 
     private bool IsTrusted(IPAddress address) => Array.Exists(_networks, network => network.Contains(address));

@@ -10,6 +10,9 @@ namespace HeartbeatServer.Telemetry;
 /// <summary>Writes every line that the server logs. A property of a line has its unit in its name.</summary>
 internal sealed class ServerLog(ILogger logger)
 {
+    /// <summary>So many characters of the method and of the target of a refused request are logged.</summary>
+    private const int MostShown = 200;
+
     /// <summary>Whether pings and pongs are logged. Callers ask before they put a line together, since there are so many of them.</summary>
     public bool IsDebug => logger.IsEnabled(LogEventLevel.Debug);
 
@@ -124,10 +127,10 @@ internal sealed class ServerLog(ILogger logger)
     public void AliveAgain(long connection, EndPoint remote, int strikes) => logger.Information(
         "#{Connection} {Remote:l} is alive again, {Strikes} strike(s) cleared", connection, Text(remote), strikes);
 
-    public void Refused(EndPoint? remote, string method, string? url, in Refusal refusal) => logger.Information(
+    public void Refused(EndPoint? remote, string method, string url, in Refusal refusal) => logger.Information(
         "Refused {Method:l} {Url:l} from {Remote:l}: {Status} {Reason:l}, {Text:l}",
-        method,
-        url,
+        Shortened(method),
+        Shortened(url),
         Text(remote),
         refusal.Status,
         refusal.Reason.Name(),
@@ -270,6 +273,9 @@ internal sealed class ServerLog(ILogger logger)
             beat.Quantile(0.99).TotalMilliseconds,
             beat.Max.TotalMilliseconds);
     }
+
+    /// <summary>The beginning of what a client has sent, which may be 24 KiB.</summary>
+    private static string Shortened(string text) => text.Length <= MostShown ? text : text[..MostShown] + "...";
 
     private static string Text(EndPoint? remote) => remote?.ToString() ?? "unknown";
 }
