@@ -74,7 +74,7 @@ public sealed class OutboxTests
     }
 
     [Test]
-    public void A_write_that_waits_is_looked_after_until_it_is_done()
+    public void A_write_that_waits_is_looked_after_and_so_is_what_it_leaves_in_the_kernel()
     {
         _outbox.TryBegin(10);
         Assert.That(_outbox.LookDue, Is.EqualTo(Heartbeat.Never));
@@ -83,7 +83,12 @@ public sealed class OutboxTests
         Assert.That((_outbox.IsWaiting, _outbox.LookDue), Is.EqualTo((true, TimeSpan.FromSeconds(10))));
 
         _outbox.Written();
-        Assert.That((_outbox.IsWaiting, _outbox.LookDue), Is.EqualTo((false, Heartbeat.Never)));
+        Assert.That((_outbox.IsWaiting, _outbox.LookDue), Is.EqualTo((false, TimeSpan.FromSeconds(10))), "our kernel may still have some of it");
+
+        _outbox.Wait(TimeSpan.FromSeconds(12));
+        Assert.That(_outbox.LookDue, Is.EqualTo(TimeSpan.FromSeconds(10)), "a look is never put off");
+        _outbox.LookAt(Heartbeat.Never);
+        Assert.That(_outbox.LookDue, Is.EqualTo(Heartbeat.Never));
     }
 
     [Test]

@@ -81,6 +81,33 @@ public sealed class SendProgressTests
         Assert.That(Judge(9, new TcpInfo { BytesAcked = 260_000 }), Is.EqualTo(Silence.Missed));
     }
 
+    /// <summary>It is judged at every beat, and gets a message now and then: the time between two messages is none that it reads in.</summary>
+    [Test]
+    public void A_client_that_is_always_late_gets_no_time_for_messages_that_it_took_at_once()
+    {
+        for (int second = 0; second < 60; second++)
+            Judge(second, new TcpInfo { BytesAcked = 1000 + (10 * (ulong)second) + (4000 * (ulong)(second / 20)) });
+
+        Assert.That(Judge(60, new TcpInfo { BytesAcked = 9600 }), Is.EqualTo(Silence.Missed));
+        Assert.That(Judge(61, new TcpInfo { BytesAcked = 9610 }), Is.EqualTo(Silence.Missed));
+    }
+
+    [Test]
+    public void On_a_line_so_slow_that_an_acknowledgement_takes_longer_than_a_beat_the_kernel_is_not_silent()
+    {
+        var tcp = new TcpInfo
+        {
+            BytesAcked = 100_000,
+            NotSent = 10_000,
+            Unacknowledged = 9,
+            SinceAck = TimeSpan.FromSeconds(1.4),
+            RoundTrip = TimeSpan.FromSeconds(10),
+        };
+
+        Assert.That(Judge(0, tcp), Is.EqualTo(Silence.Queued));
+        Assert.That(Judge(1, tcp with { RoundTrip = TimeSpan.FromMilliseconds(20) }), Is.EqualTo(Silence.Missed));
+    }
+
     [Test]
     public void What_was_seen_in_an_earlier_silence_does_not_count()
     {

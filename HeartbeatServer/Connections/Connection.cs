@@ -257,12 +257,22 @@ internal sealed class Connection : WheelEntry
             return null;
         progress.Forgive(stall);
         TcpInfo? tcp = _transport.Tcp;
-        bool isPending = tcp is not { } info || progress.Look(info, now);
+        bool isPending = tcp is { } info && progress.Look(info, now);
+        if (!isPending && !_outbox.IsWaiting)
+        {
+            _outbox.LookAt(Heartbeat.Never);
+            return null;
+        }
         if (DeadPath(tcp) is { } dead)
             return dead;
         if (progress.LastMove + _context.WriteTimeout <= now)
-            return Disconnect.BySlowness(_context.WriteTimeout);
-        _outbox.LookAt(isPending || _outbox.IsWaiting ? NextLook(now, progress, tcp) : Heartbeat.Never);
+        {
+            // A slow client's kernel still answers our kernel's probes. A kernel that is silent as well is no client that reads too slowly.
+            return tcp is { } path && path.IsSilent(_context.WriteTimeout / 2)
+                ? Disconnect.ByDeadPath(path.SinceAck, tcp, IsBehindProxy)
+                : Disconnect.BySlowness(_context.WriteTimeout);
+        }
+        _outbox.LookAt(NextLook(now, progress, tcp));
         return null;
     }
 
@@ -291,17 +301,18 @@ internal sealed class Connection : WheelEntry
             {
                 _outbox.OwePing();
                 // This ping cannot leave now, so it gets no deadline. The kernel can still tell that the path is dead.
-                if (_outbox.IsWaiting && DeadPath(_transport.Tcp) is { } dead)
+                if (_outbox.IsWaiting && LookAtPath(now, _transport.Tcp) is { } dead)
                     return dead;
             }
             else if (CouldBeHeard())
             {
                 TcpInfo? tcp = _transport.Tcp;
+                if (DeadPath(tcp) is { } dead)
+                    return dead;
                 if (tcp is { } info && (_writer.Progress ??= new SendProgress()).Judge(info, now, _context.Timings.Ping) == Silence.Queued)
                 {
                     // The client may take nothing of the bytes before the ping. The looks that begin here find such a client.
-                    if (_outbox.LookDue == Heartbeat.Never)
-                        _outbox.LookAt(NextLook(now, _writer.Progress, tcp));
+                    LookSooner(NextLook(now, _writer.Progress, tcp));
                     continue;
                 }
                 strikes = _heartbeat.Strike();
@@ -312,6 +323,16 @@ internal sealed class Connection : WheelEntry
         }
         return null;
     }
+
+    /// <summary>Returns the end if the path is dead already. If it is not, the next look comes no later than the moment at which it may be.</summary>
+    private Disconnect? LookAtPath(TimeSpan now, TcpInfo? tcp)
+    {
+        if (_writer.Progress is { } progress)
+            LookSooner(NextLook(now, progress, tcp));
+        return DeadPath(tcp);
+    }
+
+    private void LookSooner(TimeSpan look) => _outbox.LookAt(look < _outbox.LookDue ? look : _outbox.LookDue);
 
     /// <summary>Returns the end if the peer's kernel has been silent for longer than a dead peer may stay unnoticed; else null.</summary>
     private Disconnect? DeadPath(TcpInfo? tcp) => tcp is { } info && info.IsSilent(_context.Timings.Patience)

@@ -62,7 +62,9 @@ internal sealed class ConnectionWriter(
                 await write;
             }
         }
-        catch (IOException e)
+#pragma warning disable CA1031 // The connection turns every failure into the cause of its end.
+        catch (Exception e)
+#pragma warning restore CA1031
         {
             Fail(e);
             return;
@@ -80,12 +82,17 @@ internal sealed class ConnectionWriter(
     public void SendClose(ushort code, string reason, bool endsWithFin = false)
     {
         Outgoing next;
+        bool hasLeft;
         lock (outbox)
         {
+            hasLeft = outbox.IsClosed && !outbox.IsWriting && Failure is null;
             _endsWithFin |= endsWithFin;
             outbox.OweClose(FrameWriter.Close(code, reason));
             next = TakeOwed();
         }
+        // An earlier Close frame has left already, without FIN.
+        if (hasLeft && endsWithFin)
+            transport.ShutdownSend();
         _ = SendOwedAsync(next);
     }
 

@@ -14,11 +14,15 @@ internal enum Outgoing
 /// nothing.
 /// </summary>
 /// <remarks>
-/// <code>            TryBegin, Next                    Wait   idle ---------------------> writing ---------------> the client has to read:
-/// whoever looks does so at LookDue     ^                            |                           |     +---------- Written
-/// ---------+---------------------------+ </code> There is one write at a time, so no frame begins inside another. A ping or a Close frame that
-/// becomes due during a write is owed, and leaves when the write is done. The Close frame leaves first. After the Close frame nothing leaves (RFC
-/// 6455 section 5.5.1). The outbox is not safe for threads: the caller holds the connection's lock.
+/// <code>
+///            TryBegin, Next                    Wait
+///   idle ---------------------> writing ---------------> the client has to read: whoever looks does so at LookDue
+///     ^                            |                           |
+///     +---------- Written ---------+---------------------------+
+/// </code>
+/// There is one write at a time, so no frame begins inside another. A ping or a Close frame that becomes due during a write is owed, and leaves when
+/// the write is done. The Close frame leaves first. After the Close frame nothing leaves (RFC 6455 section 5.5.1). The outbox is not safe for threads:
+/// the caller holds the connection's lock.
 /// </remarks>
 internal sealed class Outbox
 {
@@ -84,14 +88,15 @@ internal sealed class Outbox
 
     /// <summary>Notes that the write in progress waits for the client.</summary>
     /// <param name="look">When to look whether the client takes anything.</param>
-    public void Wait(TimeSpan look) => (IsWaiting, LookDue) = (true, look);
+    public void Wait(TimeSpan look) => (IsWaiting, LookDue) = (true, look < LookDue ? look : LookDue);
 
     /// <summary>Sets when to look again whether the client takes the bytes that wait for it.</summary>
     /// <param name="look">The time of the look; <see cref="Heartbeat.Never"/> if no bytes wait any more.</param>
     public void LookAt(TimeSpan look) => LookDue = look;
 
     /// <summary>Notes that the write in progress is done.</summary>
-    public void Written() => (IsWriting, IsWaiting, LookDue) = (false, false, Heartbeat.Never);
+    /// <remarks>A look that is due stays: our kernel may still have bytes for the client.</remarks>
+    public void Written() => (IsWriting, IsWaiting) = (false, false);
 
     /// <summary>Notes that nothing may leave any more, because a write has failed or the connection is over.</summary>
     public void Stop() => (IsWriting, IsWaiting, IsClosed, LookDue) = (false, false, true, Heartbeat.Never);

@@ -26,6 +26,7 @@ internal sealed class SendProgress
     // What the last look saw, and when it was. The time is null if there was no look, or if the last one is too old for a comparison.
     private ulong _acked;
     private uint _window;
+    private bool _wasQueued;
     private TimeSpan? _lookedAt;
 
     // When a look last saw that the peer had read, and the longest time between two such moments. The peer reads in steps of up to that length.
@@ -55,10 +56,11 @@ internal sealed class SendProgress
         }
         else if (tcp.BytesAcked > _acked + MoreThanPings || tcp.SendWindow > _window + MoreThanPings)
         {
-            TimeSpan step = now - _readAt;
+            // Only while bytes were queued the time between two such moments is the peer's. Otherwise there was nothing to read.
+            TimeSpan step = _wasQueued ? now - _readAt : TimeSpan.Zero;
             (_readAt, _longestStep) = (now, step > _longestStep ? step : _longestStep);
         }
-        (_acked, _window, _lookedAt) = (tcp.BytesAcked, tcp.SendWindow, now);
+        (_acked, _window, _wasQueued, _lookedAt) = (tcp.BytesAcked, tcp.SendWindow, tcp.NotSent > 0, now);
         return isPending;
     }
 
@@ -74,7 +76,8 @@ internal sealed class SendProgress
         if (_lookedAt is null)
             LastMove = now;
         Look(tcp, now);
-        if (tcp.IsSilent(beat))
+        // On a slow line an acknowledgement may take longer than a beat.
+        if (tcp.IsSilent(beat > 2 * tcp.RoundTrip ? beat : 2 * tcp.RoundTrip))
             return Silence.Missed;
         if (tcp.NotSent > 0)
             return Silence.Queued;
