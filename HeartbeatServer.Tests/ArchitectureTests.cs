@@ -6,25 +6,25 @@ using HeartbeatServer.Tests.Support;
 namespace HeartbeatServer.Tests;
 
 /// <summary>
-/// The arrows of the design, on the compiled code: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← Hosting ← Admin ← Program, with
-/// Options beside Telemetry.
+/// Checks on the compiled code which room may use which: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← Hosting ← Admin ←
+/// Program, with Options beside Telemetry.
 /// </summary>
 [TestFixture]
 public sealed class ArchitectureTests
 {
     private const string Root = "HeartbeatServer";
 
-    /// <summary>From left to right: each room may name those before it, and a room on the same place may not name its neighbour.</summary>
+    /// <summary>The rooms from left to right. A room may name those further left. Rooms at the same place may not name each other.</summary>
     private static readonly string[][] Rooms =
     [
         [$"{Root}.Framing"], [$"{Root}.Protocol"], [$"{Root}.Telemetry", $"{Root}.Options"], [$"{Root}.Engine"],
         [$"{Root}.Connections", $"{Root}.Http"], [$"{Root}.Hosting"], [$"{Root}.Admin"], [Root],
     ];
 
-    /// <summary>These take what they need from the command line as arguments, and do not know it.</summary>
+    /// <summary>These rooms may not name Options. They take values of the command line as arguments.</summary>
     private static readonly string[] WithoutOptions = [$"{Root}.Engine", $"{Root}.Connections"];
 
-    /// <summary>What bytes, time and the world come from; in the pure layers all of it is passed in.</summary>
+    /// <summary>Types that give bytes, the time or the state of the system. The pure rooms get all of this as arguments.</summary>
     private static readonly string[] ImpureNamespaces =
         ["System.IO", "System.Threading", "System.Net", "System.Timers", "Microsoft.Win32", "Serilog", "System.CommandLine"];
 
@@ -115,7 +115,7 @@ public sealed class ArchitectureTests
     [Test]
     public void Nothing_is_public() => Assert.That(Types.Where(type => type.IsPublic), Is.Empty);
 
-    /// <summary>The walker itself: it has to see what it is asked for in every place where code can name a type.</summary>
+    /// <summary>Tests <see cref="CodeReferences"/> itself: it has to find a type in every place where code can name one.</summary>
     [TestCase(typeof(Samples.InField))]
     [TestCase(typeof(Samples.InBase))]
     [TestCase(typeof(Samples.InSignature))]

@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests;
 
-/// <summary>The program as a user starts it: a process of its own, with its exit code and what it prints.</summary>
+/// <summary>Starts the program as a user does, as a process of its own, and checks its exit code and what it prints.</summary>
 public sealed class ProgramTests
 {
     [Test]
@@ -78,7 +78,7 @@ public sealed class ProgramTests
         Assert.That(output, Does.Contain("ended: server_shutdown by server").And.Contain("server_shutdown 1").And.Contain("Stopped"));
     }
 
-    /// <summary>Ends with the test: a program that hangs does not outlive it.</summary>
+    /// <summary>A process that ends with the test at the latest, even if it hangs.</summary>
     private static Process Start(params string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet", [typeof(Program).Assembly.Location, .. arguments])
@@ -86,7 +86,7 @@ public sealed class ProgramTests
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        // Of whoever runs the tests.
+        // Variables of the person who runs the tests must not reach the program.
         foreach (string variable in start.Environment.Keys.Where(name => name.StartsWith("HEARTBEAT_", StringComparison.Ordinal)).ToArray())
             start.Environment.Remove(variable);
         return Process.Start(start)!;

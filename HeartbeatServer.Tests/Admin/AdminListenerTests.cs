@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Admin;
 
-/// <summary>Who is answered on the admin port, with which headers, and what becomes of those who are not.</summary>
+/// <summary>Which requests the admin port answers, with which headers, and how it ends the others.</summary>
 public sealed class AdminListenerTests
 {
     private AdminFixture _admin = null!;

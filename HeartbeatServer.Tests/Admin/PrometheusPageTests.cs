@@ -47,7 +47,7 @@ public sealed class PrometheusPageTests
             Assert.That(await _admin.FigureAsync("heartbeat_connections"), Is.EqualTo(1));
             await AssertCountsAsync(bytesIn: 11 + 14, bytesOut: 7 + 10);
 
-            // The only place is taken.
+            // The first client has taken the only place.
             HttpReply refused = await _admin.Server.RequestAsync(ScriptedPeer.Upgrade());
             Assert.That(refused.Status, Is.EqualTo(503));
             Assert.That(await _admin.FigureAsync("heartbeat_upgrades_refused_total{reason=\"connection_limit\"}"), Is.EqualTo(1));
@@ -58,7 +58,7 @@ public sealed class PrometheusPageTests
             await peer.SendAsync(ClientFrames.Close(1000));
             await peer.ReadFrameAsync();
         }
-        // Its place is given back a little after it has left the table.
+        // A connection gives its place back a little after it has left the table.
         await Safety.UntilAsync(() => _admin.Server.Server.State == ServerState.Serving, "room");
 
         Assert.That((await _admin.GetAsync("/readyz")).Status, Is.EqualTo(200));
@@ -135,7 +135,7 @@ public sealed class PrometheusPageTests
         Assert.That(totals["heartbeat.pong_timeouts"], Is.EqualTo(1));
     }
 
-    /// <summary>As many as there are pongs, and nothing for the collector.</summary>
+    /// <summary>A round trip is counted for each pong, so counting must leave no garbage.</summary>
     [Test]
     public void A_pong_that_is_listened_to_allocates_nothing()
     {

@@ -21,7 +21,7 @@ public sealed class TopConnectionsTests
         _logger.Dispose();
     }
 
-    /// <summary>Against sorting all of them.</summary>
+    /// <summary>Compares the result with that of sorting all connections.</summary>
     [Test]
     public void A_page_is_the_same_as_if_all_had_been_sorted(
         [Values] SortOf sort, [Values] bool descending, [Values(0, 3, 190)] int offset, [Values(1, 20)] int limit)
@@ -60,7 +60,7 @@ public sealed class TopConnectionsTests
         Assert.That(page.From(0).Select(connection => connection.Id), Is.EqualTo(new[] { 3, 2, 4, 1, 5 }));
     }
 
-    /// <summary>As <see cref="SortKey"/>, which NUnit cannot name in a public method.</summary>
+    /// <summary>Has the values of <see cref="SortKey"/>, because that type is internal and cannot be a parameter of a public test.</summary>
     public enum SortOf
     {
         Worst,

@@ -5,7 +5,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Connections;
 
-/// <summary>Section 4 of the design: every end has one cause, and its proper goodbye.</summary>
+/// <summary>Every end has exactly one cause, and the server tells the client in the right way.</summary>
 public sealed class ConnectionEndTests
 {
     private static readonly Disconnect Shutdown = new(DisconnectCause.ServerShutdown, "test");
@@ -190,7 +190,7 @@ public sealed class ConnectionEndTests
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Text, Opcode.Close }), "replies that are due, then Close");
         Assert.That(rig.Pipe.Frames[1].Close, Does.StartWith($"{code} ").And.Contain(rule));
 
-        // Whatever it still sends is discarded: no echo, no pong, no second Close; and there are no pings.
+        // The server discards what the client still sends: there is no echo, no pong and no second Close. It sends no pings, either.
         rig.Pipe.Send(ClientFrames.Text("behind"), ClientFrames.Frame(Opcode.Ping, []), ClientFrames.Close(1000), new byte[100_000]);
         rig.Clock.Advance(2992);
         Assert.That(rig.Running.IsCompleted, Is.False);

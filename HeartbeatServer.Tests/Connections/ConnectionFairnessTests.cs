@@ -4,7 +4,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Connections;
 
-/// <summary>A client that is alive is not cut, and one that is dead is found, whatever waits in our kernel.</summary>
+/// <summary>The server does not cut a client that is alive, and finds one that is dead, whatever waits in our kernel.</summary>
 public sealed class ConnectionFairnessTests
 {
     private static readonly byte[] Reply = ClientFrames.Frame(Opcode.Binary, new byte[100_000]);

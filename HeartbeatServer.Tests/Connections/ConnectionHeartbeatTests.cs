@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Connections;
 
-/// <summary>Section 3 of the design, on a connection with a clock that the test moves.</summary>
+/// <summary>The heartbeat of a whole connection, with a clock that the test moves.</summary>
 public sealed class ConnectionHeartbeatTests
 {
     [Test]
@@ -129,7 +129,7 @@ public sealed class ConnectionHeartbeatTests
         Assert.That(warnings[1], Does.StartWith("Warning #7 192.0.2.1:50123 is suspect").And.Contain("500ms").And.Contain("strike 2 of 3"));
     }
 
-    /// <summary>A proxy on the way throws away what it has for the client when a reset comes.</summary>
+    /// <summary>When a reset comes, a proxy on the way throws away the bytes that it still has for the client.</summary>
     [Test]
     public async Task Behind_Close_1011_comes_FIN_and_what_the_client_still_says_is_thrown_away()
     {
@@ -286,7 +286,7 @@ public sealed class ConnectionHeartbeatTests
         await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 1);
         rig.Clock.Advance(2000);
 
-        // The deadline falls into the stall. The pong is there when we wake up, but the wheel looks first.
+        // The deadline falls into the stall. The pong has come when the server wakes up, but the wheel judges before the server reads.
         rig.Clock.Stall(800);
         Assert.That(rig.Connection.Figures().Missed, Is.Zero);
         rig.Pong();

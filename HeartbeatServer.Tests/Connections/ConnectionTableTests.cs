@@ -46,7 +46,7 @@ public sealed class ConnectionTableTests
         await rig.Running.InTime();
         var before = rig.Connection.Figures();
 
-        // A beat that was in progress on the wheel's thread.
+        // This is a beat that was still in progress on the wheel's thread.
         rig.Clock.Time.Advance(TimeSpan.FromSeconds(3));
         rig.Connection.OnDue(rig.Clock.Now, TimeSpan.Zero);
 

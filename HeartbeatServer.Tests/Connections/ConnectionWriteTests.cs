@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Connections;
 
-/// <summary>Who writes when, and what a client that does not read brings about.</summary>
+/// <summary>In which order frames leave, and what happens when a client does not read.</summary>
 public sealed class ConnectionWriteTests
 {
     private static readonly byte[] Large = [.. Enumerable.Range(0, 300_000).Select(i => (byte)(i % 251))];
@@ -134,7 +134,7 @@ public sealed class ConnectionWriteTests
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Opcode), Is.EqualTo(new[] { Opcode.Binary, Opcode.Ping }));
         Assert.That(rig.Pipe.Frames[0].Payload, Is.EqualTo(Large));
 
-        // Its deadline runs from when it was written, and the beat stays.
+        // The deadline of the ping runs from its write. The time of the next ping does not change.
         rig.Clock.Advance(496);
         Assert.That(rig.Connection.Figures().Missed, Is.Zero);
         rig.Clock.Advance(8);
@@ -232,7 +232,7 @@ public sealed class ConnectionWriteTests
         rig.Pipe.HoldWrites();
         rig.Clock.Advance(3000);
         rig.Pipe.ReleaseWrites();
-        // Its echo comes behind the ping.
+        // The echo leaves after the ping.
         rig.Pipe.Send(ClientFrames.Text("here I am"));
         await rig.Pipe.UntilFramesAsync(2);
 

@@ -133,14 +133,14 @@ public sealed class ReceiveBufferTests
         Assert.That((_buffer.Start, _buffer.End), Is.EqualTo((0, 0)));
     }
 
-    /// <summary>Receives as much as there is room for, all of it read.</summary>
+    /// <summary>Receives as many bytes as there is room for, and reads them all.</summary>
     private void Fill()
     {
         Receive(_buffer.Prepare(insideFrame: true).Length);
         _buffer.Start = _buffer.End;
     }
 
-    /// <summary>Receives bytes that count up, so that each says where it was.</summary>
+    /// <summary>Receives bytes that count up, so that each value shows its place.</summary>
     private void Receive(int count, int first = 0)
     {
         Memory<byte> room = _buffer.Prepare(insideFrame: true);

@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Engine;
 
-/// <summary>The test runs the rounds of the event loop itself, so it sees what the epoll reports, and how often.</summary>
+/// <summary>Each test runs the rounds of the event loop itself, so it sees what epoll reports, and how often.</summary>
 [Platform("Linux")]
 [SupportedOSPlatform("linux")]
 public sealed class EpollTransportTests
@@ -50,7 +50,7 @@ public sealed class EpollTransportTests
 
         async Task ContinueAsync()
         {
-            // Without the context that NUnit has for its tests: as a connection does it.
+            // A connection awaits without a synchronisation context, but NUnit has one for its tests.
             Assert.That(await read.ConfigureAwait(false), Is.EqualTo(3));
             thread = Environment.CurrentManagedThreadId;
         }
@@ -102,7 +102,7 @@ public sealed class EpollTransportTests
         Assert.That(_loop.Serve(0), Is.Zero);
     }
 
-    /// <summary>Told to read and to write, where the bytes have been taken since the loop asked: by a read on another thread, say.</summary>
+    /// <summary>Epoll reports that the socket can be read and written. Meanwhile another thread, for example, has already read the bytes.</summary>
     [Test]
     public async Task A_read_that_finds_nothing_goes_on_waiting_when_a_write_was_due_too()
     {
@@ -166,7 +166,7 @@ public sealed class EpollTransportTests
             read = _stream.ReadAsync(new byte[1]);
         }
 
-        // It waits to be told, behind whoever else is ready, and goes on.
+        // The read now waits for the next report, after others that are ready, and then completes.
         Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
         Assert.That(await read, Is.EqualTo(1));
     }
@@ -290,7 +290,7 @@ public sealed class EpollTransportTests
         Task[] reads = [.. others.Select(pair => ReadBytesAsync(pair, 1, () => told.Add(pair.Peer)))];
         foreach ((Socket peer, _) in others)
             peer.Send([1]);
-        // The busy one became ready before them, and was reported before them.
+        // The busy socket became ready before the others, and epoll reported it before them.
         while (told.Count < others.Count + 1)
             _loop.Serve(Forever);
         Assert.That(told.Take(others.Count), Is.EquivalentTo(others.Select(pair => pair.Peer)));
@@ -325,7 +325,7 @@ public sealed class EpollTransportTests
         Assert.That(_stream.Priority, Is.EqualTo(Priority.Normal));
     }
 
-    /// <summary>However long the turns of the others are.</summary>
+    /// <summary>This holds however long the turns of the other sockets are.</summary>
     [Test]
     public async Task Newcomers_and_busy_peers_have_a_turn_each_in_every_round()
     {
@@ -460,7 +460,7 @@ public sealed class EpollTransportTests
         Assert.That(_loop.Serve(0), Is.Zero);
     }
 
-    /// <summary>More than the kernel takes while the peer does not read.</summary>
+    /// <summary>Writes more than the kernel takes while the peer does not read.</summary>
     private ValueTask WriteThatWaits()
     {
         ValueTask write = _stream.WriteAsync(new byte[Much]);
@@ -468,7 +468,7 @@ public sealed class EpollTransportTests
         return write;
     }
 
-    /// <summary>What the peer does about it.</summary>
+    /// <summary>Lets the peer read all of it.</summary>
     private void ReadItAll()
     {
         var part = new byte[64 * 1024];

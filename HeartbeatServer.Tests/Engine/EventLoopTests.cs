@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Engine;
 
-/// <summary>The thread and the real clock: nothing here depends on how fast it is.</summary>
+/// <summary>The tests use the loop's own thread and the real clock. None depends on the speed of the machine.</summary>
 public sealed class EventLoopTests
 {
     [Test]
@@ -59,7 +59,7 @@ public sealed class EventLoopTests
         var entry = new Signal(wheel.Now);
         wheel.Schedule(entry, wheel.Now + 3 * TimingWheel.Tick);
 
-        // The loop's thread is held up for more than a few ticks; then it is on its own.
+        // The test holds up the loop's thread for more than a few ticks, and then lets it run.
         while (wheel.UntilTick > -10 * TimingWheel.Tick)
             await Task.Yield();
         blocked.Set();
@@ -179,7 +179,7 @@ public sealed class EventLoopTests
         }
     }
 
-    /// <summary>Throws when it is called, whatever it stands for.</summary>
+    /// <summary>Throws when the loop or the wheel calls it.</summary>
     private sealed class Faulty(Socket? socket, Exception error) : WheelEntry, IReady
     {
         private readonly TaskCompletionSource _aborted = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -4,7 +4,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Engine;
 
-/// <summary>On real sockets: what counts here is what the kernel does.</summary>
+/// <summary>The tests use real sockets, because the behaviour of the kernel matters here.</summary>
 [TestFixture(false)]
 [TestFixture(true)]
 public sealed class SocketTransportTests(bool epoll)
@@ -115,8 +115,8 @@ public sealed class SocketTransportTests(bool epoll)
     }
 
     /// <summary>
-    /// A non-blocking send may take a part and report it together with WouldBlock. A byte that is counted wrongly there would come twice or
-    /// never.
+    /// A non-blocking send may take a part of the bytes and report WouldBlock together with their number. If the transport counted a byte wrongly
+    /// there, the byte would come twice or never.
     /// </summary>
     [TestCase(8 * 1024 * 1024)]
     [TestCase(16 * 1024 * 1024 + 1)]
@@ -152,8 +152,8 @@ public sealed class SocketTransportTests(bool epoll)
     [Test]
     public async Task A_partial_send_reports_the_bytes_it_took()
     {
-        // What WriteAsync stands on: a part is a success with a smaller count, and WouldBlock comes with what was taken, usually nothing.
-        // If a runtime reports it otherwise, the tests above say that bytes are lost, and this one why.
+        // WriteAsync relies on this: a part is a success with a smaller count, and WouldBlock comes with the number of bytes taken, which is
+        // usually 0. If a runtime behaves otherwise, the tests above show that bytes are lost, and this one shows why.
         var bytes = new byte[24 * 1024 * 1024];
         int sent = 0;
         SocketError error = SocketError.Success;
@@ -253,7 +253,7 @@ public sealed class SocketTransportTests(bool epoll)
         Assert.That(_stream.UnreadBytes, Is.Zero);
     }
 
-    /// <summary>Bytes in which a lost, doubled or misplaced piece shows.</summary>
+    /// <summary>Makes bytes in which a lost, doubled or misplaced piece can be seen.</summary>
     private static byte[] Numbered(int size)
     {
         var bytes = new byte[size];
@@ -267,7 +267,7 @@ public sealed class SocketTransportTests(bool epoll)
         return buffer[..await _stream.ReadAsync(buffer).InTime()];
     }
 
-    /// <summary>What the peer receives.</summary>
+    /// <summary>Reads what the peer receives.</summary>
     private async Task<byte[]> ReceiveAsync(int count)
     {
         var bytes = new byte[count];

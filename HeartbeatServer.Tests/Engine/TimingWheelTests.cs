@@ -18,7 +18,7 @@ public sealed class TimingWheelTests
     [Test]
     public void An_entry_is_never_called_early_and_at_most_one_tick_late([Values(0, 1, 7, 8, 9, 15, 16, 500, 999, 1000)] int milliseconds)
     {
-        // Start anywhere between two ticks.
+        // The wheel may start anywhere between two ticks.
         for (int offset = 0; offset < 8; offset++)
         {
             _clock.Advance(1);
@@ -145,7 +145,7 @@ public sealed class TimingWheelTests
 
         _clock.Advance(480);
 
-        // The earlier of what it asked for and of what it returned; then what it returned.
+        // The next call comes at the earlier of the scheduled and the returned time. The call after that comes at the returned time.
         Assert.That(entry.Calls[..2], Is.EqualTo(new[] { first, first + TimeSpan.FromMilliseconds(160) }));
         Assert.That(other.Calls, Is.EqualTo(new[] { first + TimeSpan.FromMilliseconds(8) }));
     }
@@ -285,7 +285,7 @@ public sealed class TimingWheelTests
         _wheel.Schedule(first, In(80));
         _clock.Advance(80);
 
-        // The thread does not call Advance while there is nothing to call.
+        // The loop's thread does not call Advance while the wheel is empty.
         _clock.Time.Advance(TimeSpan.FromMinutes(10));
         var second = new Entry();
         TimeSpan due = In(80);
@@ -319,7 +319,7 @@ public sealed class TimingWheelTests
 
         public TimeSpan Stall { get; private set; }
 
-        /// <summary>What a call returns.</summary>
+        /// <summary>The time that a call returns.</summary>
         public TimeSpan NextDue { get; set; } = TimeSpan.MaxValue;
 
         public Action<Entry>? Called { get; set; }

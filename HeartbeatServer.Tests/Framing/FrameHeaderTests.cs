@@ -69,7 +69,7 @@ public sealed class FrameHeaderTests
     public void Close_ping_and_pong_are_control_frames(object opcode, bool isControl) =>
         Assert.That(new FrameHeader(true, (Opcode)opcode, 0, 0, 6).IsControl, Is.EqualTo(isControl));
 
-    // Header, bytes up to the one that breaks the rule, words of the rule, section.
+    // The header; how many bytes there are up to the one that breaks the rule; words of the rule; its section.
     [TestCase("C1", 1, "reserved bit", "5.2")]
     [TestCase("A1", 1, "reserved bit", "5.2")]
     [TestCase("91", 1, "reserved bit", "5.2")]

@@ -83,7 +83,7 @@ public sealed class MaskingTests
         }
     }
 
-    /// <summary>Unmasks within one array; nothing but the destination may change.</summary>
+    /// <summary>Unmasks within one array, and checks that only the destination has changed.</summary>
     private static void CheckMove(int length, int offset, int from, int to)
     {
         byte[] array = Sample(from + length + 40);

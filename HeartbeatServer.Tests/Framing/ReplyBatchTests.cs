@@ -73,7 +73,7 @@ public sealed class ReplyBatchTests
             int offset = read + ClientFrames.Header(0x82, payload.Length).Length;
             payload.CopyTo(buffer, offset);
             read = offset + payload.Length;
-            // A frame here and there gets no reply.
+            // Some frames get no reply, so there are gaps between the payloads.
             if (random.Next(5) == 0)
                 continue;
             Opcode reply = opcode == Opcode.Ping ? Opcode.Pong : opcode;

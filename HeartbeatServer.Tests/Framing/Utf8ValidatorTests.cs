@@ -9,7 +9,7 @@ public sealed class Utf8ValidatorTests
 {
     private static readonly UTF8Encoding Strict = new(false, throwOnInvalidBytes: true);
 
-    // Bytes, position of the first that is wrong.
+    // The bytes, and the position of the first wrong one.
     [TestCase("80", 0, TestName = "A lone continuation byte is wrong")]
     [TestCase("BF", 0, TestName = "The last lone continuation byte is wrong")]
     [TestCase("C080", 0, TestName = "An overlong NUL is wrong at its first byte")]
@@ -94,7 +94,7 @@ public sealed class Utf8ValidatorTests
                 judged++;
             }
         }
-        // The start of a text, 51 lead bytes, 960 and 256 pairs that 3- and 4-byte characters begin with, 256 * 64 triples.
+        // The start of a text; 51 lead bytes; 960 and 256 pairs with which characters of 3 and 4 bytes begin; 256 * 64 triples.
         Assert.That(judged, Is.EqualTo(256 * (1 + 51 + 960 + 256 + 256 * 64)));
     }
 
@@ -138,7 +138,7 @@ public sealed class Utf8ValidatorTests
             {
                 int count = random.Next(0, Math.Min(bytes.Length - taken, 40) + 1);
                 valid = validator.Append(bytes.AsSpan(taken, count));
-                // Neither before the wrong byte nor after it.
+                // The validator must fail exactly at the wrong byte, neither before it nor after it.
                 if (valid != (bad < 0 || bad >= taken + count))
                     Assert.Fail($"seed {seed}, {Convert.ToHexString(bytes)}: {count} bytes at {taken}");
                 taken += count;
@@ -152,7 +152,7 @@ public sealed class Utf8ValidatorTests
     public void A_megabyte_of_continuation_bytes_is_refused_at_once() =>
         Assert.That(new Utf8Validator().Append(Enumerable.Repeat((byte)0x80, 1 << 20).ToArray()), Is.False);
 
-    /// <summary>Where one byte at a time fails; -1 for nowhere.</summary>
+    /// <summary>The position at which the validator fails when it gets one byte at a time; -1 if it does not fail.</summary>
     private static int FirstFailure(ReadOnlySpan<byte> bytes)
     {
         var validator = new Utf8Validator();

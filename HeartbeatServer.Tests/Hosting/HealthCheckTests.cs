@@ -101,7 +101,7 @@ public sealed class HealthCheckTests
         string port = Text(((IPEndPoint)other.LocalEndpoint).Port);
         Task<int> checking = CheckAsync("--port", port);
         using TcpClient connection = await other.AcceptTcpClientAsync().InTime();
-        // It has no end: no length is given, and the connection stays open.
+        // The answer has no end: it gives no length, and the connection stays open.
         await connection.GetStream().WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 418 Teapot\r\n\r\n{body}{new string('.', 200)}"));
 
         Assert.That(await checking, Is.EqualTo(1));

@@ -69,7 +69,7 @@ internal sealed class HeapTrimTests
         _trim.Look();
         Assert.That(_collected, Is.EqualTo(1));
 
-        // It was no garbage: the same heap is not collected again for the next connection.
+        // The collection has found no garbage. So the next connection does not cause another collection of the same heap.
         Open(1);
         _trim.Look();
         _trim.Look();

@@ -3,7 +3,7 @@ using HeartbeatServer.Hosting;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>Against a folder that looks like <c>/proc/self</c>.</summary>
+/// <summary>The tests give <see cref="OpenFiles"/> a folder that looks like <c>/proc/self</c>.</summary>
 internal sealed class OpenFilesTests
 {
     private string _proc = "";

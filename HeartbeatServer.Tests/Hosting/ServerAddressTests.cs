@@ -11,7 +11,7 @@ using HttpReply = HeartbeatServer.Tests.Support.HttpReply;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>--host with IPv4 and IPv6.</summary>
+/// <summary>What <c>--host</c> binds, with IPv4 and IPv6.</summary>
 [TestFixture(RequestsFrom.HttpPort)]
 [TestFixture(RequestsFrom.PlainLoop)]
 public sealed class ServerAddressTests(RequestsFrom source)

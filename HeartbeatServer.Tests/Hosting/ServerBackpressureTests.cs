@@ -5,7 +5,7 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>A peer that sends and never reads. It measures the memory of the whole process, so it runs alone.</summary>
+/// <summary>A peer sends and never reads. The test measures the memory of the whole process, so it runs alone.</summary>
 [NonParallelizable]
 [TestFixture(RequestsFrom.HttpPort)]
 [TestFixture(RequestsFrom.PlainLoop)]
@@ -52,7 +52,7 @@ public sealed class ServerBackpressureTests(RequestsFrom source)
         byte[] frame = ClientFrames.Frame(Opcode.Binary, payload);
         const int count = 40;
 
-        // The clock stands: nobody is slow.
+        // The clock stands still, so the server does not cut the peer as slow.
         Task sending = Task.Run(async () =>
         {
             for (int i = 0; i < count; i++)

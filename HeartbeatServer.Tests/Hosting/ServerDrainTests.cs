@@ -7,7 +7,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>From the signal to the exit.</summary>
+/// <summary>The drain, from the signal to the exit.</summary>
 [SuppressMessage("Reliability", "CA2025", Justification = "The drain is awaited before the server is disposed of.")]
 [TestFixture(RequestsFrom.HttpPort)]
 [TestFixture(RequestsFrom.PlainLoop)]
@@ -165,7 +165,7 @@ public sealed class ServerDrainTests(RequestsFrom source)
         Task drain = DrainAsync();
         Assert.That((await peers[0].ReadFrameAsync()).Close, Does.StartWith("1001"));
 
-        // What comes between our Close and the client's is read, and not answered.
+        // The server reads what comes between its Close and the client's, and does not answer it.
         await peers[0].SendAsync(ClientFrames.Text("too late"), ClientFrames.Close(1001));
 
         Assert.That(await peers[0].ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));

@@ -6,7 +6,7 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>Every end over a real socket: its cause in the log and in the metrics, and what the client sees.</summary>
+/// <summary>Every kind of end over a real socket: the cause in the log and in the metrics, and what the client sees.</summary>
 [TestFixture(RequestsFrom.HttpPort)]
 [TestFixture(RequestsFrom.PlainLoop)]
 public sealed class ServerEndTests(RequestsFrom source)
@@ -40,7 +40,10 @@ public sealed class ServerEndTests(RequestsFrom source)
         await EndsAsync(DisconnectCause.ConnectionReset, "network", "RST");
     }
 
-    /// <summary>An application that sends an error and a Close and closes with unread bytes makes RST: the Close is to be read all the same.</summary>
+    /// <summary>
+    /// When an application sends a Close and then closes its socket with unread bytes, its kernel sends RST. The server must read the Close all
+    /// the same.
+    /// </summary>
     [Test]
     public async Task A_Close_that_came_before_the_reset_explains_the_end()
     {
@@ -82,7 +85,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         using ScriptedPeer peer = await _server.UpgradedPeerAsync();
         const int size = 8 * 1024 * 1024;
 
-        // All of it is sent before anything is read: a RST in answer to it would destroy the Close frame.
+        // The client sends all bytes before it reads. If the server answered them with RST, the RST would destroy the Close frame.
         await peer.SendAsync(ClientFrames.Header(0x80 | (int)Opcode.Binary, size), new byte[size]);
 
         ServerFrame close = await peer.ReadFrameAsync();
@@ -157,7 +160,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1011 pong timeout"));
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin), "a reset could destroy the Close frame");
         LogEvent end = await EndsAsync(DisconnectCause.PongTimeout, "server", "3 ping(s) in a row");
-        // At most ping x max-missed + timeout, whatever the phase; and a step of this test.
+        // The limit is ping x max-missed + timeout for any phase, and one step of this test.
         Assert.That((double)end.Value("AgeSeconds")!, Is.LessThanOrEqualTo(6.6));
         Assert.That(_server.Log.Containing("is suspect"), Has.Count.EqualTo(3));
         Assert.That(_server.Metrics.Strikes, Is.EqualTo(3));
@@ -174,7 +177,7 @@ public sealed class ServerEndTests(RequestsFrom source)
             ServerFrame ping = await peer.ReadFrameAsync();
             Assert.That(ping.Number, Is.EqualTo(number));
             await peer.SendAsync(ClientFrames.Pong(ping.Payload));
-            // The clock stands until the pong has come.
+            // The clock stands still until the pong has come.
             await _server.Log.WithAsync("pong, round trip", (int)number);
         }
         await peer.SendAsync(ClientFrames.Close(1000));
@@ -237,7 +240,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         }
     }
 
-    /// <summary>The one line of the one end.</summary>
+    /// <summary>The line of the only end in the log.</summary>
     private async Task<LogEvent> EndsAsync(DisconnectCause cause, string by, string detail)
     {
         LogEvent end = await _server.EndedAsync();

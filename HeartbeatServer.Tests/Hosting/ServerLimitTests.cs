@@ -77,13 +77,13 @@ public sealed class ServerLimitTests(RequestsFrom source)
             await Safety.UntilAsync(() => server.Table.Count == 0, "an empty table");
         }
 
-        // All three places are free.
+        // All three places are free again.
         var peers = new List<ScriptedPeer>();
         for (int i = 0; i < 3; i++)
             peers.Add(await EnterAsync());
         peers.ForEach(peer => peer.Dispose());
 
-        // The last reset may still be on its way through the server, and a place is given back a little after its connection has left the table.
+        // The server may still be handling the last reset, and a connection gives its place back a little after it has left the table.
         async Task<ScriptedPeer> EnterAsync()
         {
             using var limit = new CancellationTokenSource(Safety.Limit);

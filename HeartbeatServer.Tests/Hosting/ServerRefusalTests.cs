@@ -5,7 +5,7 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>Requests that get no upgrade (section 5 of the design), and what must not end the accept loop.</summary>
+/// <summary>Requests that the server does not upgrade, and failures that must not end the accept loop.</summary>
 [TestFixture(RequestsFrom.HttpPort)]
 [TestFixture(RequestsFrom.PlainLoop)]
 public sealed class ServerRefusalTests(RequestsFrom source)
@@ -189,7 +189,7 @@ public sealed class ServerRefusalTests(RequestsFrom source)
         Assert.That((await next.ReadFrameAsync()).Text, Is.EqualTo("still there"));
     }
 
-    /// <summary>A bug in the handling of a request, of all that there could be.</summary>
+    /// <summary>Stands for any bug in the handling of a request: the log itself throws.</summary>
     private sealed class FaultyLogger(ILogger log, string bad) : ILogger
     {
         public void Write(LogEvent logEvent)

@@ -6,7 +6,7 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>--subprotocol, as clients see it.</summary>
+/// <summary>What clients see of <c>--subprotocol</c>.</summary>
 [TestFixture(RequestsFrom.HttpPort)]
 [TestFixture(RequestsFrom.PlainLoop)]
 public sealed class ServerSubprotocolTests(RequestsFrom source)

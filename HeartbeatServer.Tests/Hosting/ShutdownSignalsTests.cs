@@ -6,7 +6,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Hosting;
 
-/// <summary>Real signals, to this process: while a registration is there they do not end it.</summary>
+/// <summary>Sends real signals to this process. While they are registered, they do not end the process.</summary>
 [NonParallelizable]
 [Platform(Exclude = "Win")]
 [UnsupportedOSPlatform("windows")]

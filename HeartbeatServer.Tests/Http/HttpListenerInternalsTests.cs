@@ -10,7 +10,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Http;
 
-/// <summary>What is done inside HttpListener, and what the server does when that has changed.</summary>
+/// <summary>What the server does inside HttpListener, and how it starts when a runtime has changed these members.</summary>
 [Platform("Linux")]
 public sealed class HttpListenerInternalsTests
 {
@@ -57,7 +57,9 @@ public sealed class HttpListenerInternalsTests
         Assert.That(_log.Lines, Is.Empty);
     }
 
-    /// <summary>A connection of HttpListener's, on a socket of ours. What it keeps would stay as long as the process.</summary>
+    /// <summary>
+    /// Checks that HttpListener keeps nothing of a connection that the server has accepted. What it kept would stay as long as the process.
+    /// </summary>
     [TestCase("GET / HTTP/1.1\r\nHost: x\r\n\r\n", true)]
     [TestCase("POST / HTTP/1.1\r\nHost: x\r\n\r\n", false)]
     [TestCase("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", false)]
@@ -87,7 +89,9 @@ public sealed class HttpListenerInternalsTests
         endPoint.Close();
     }
 
-    /// <summary>Otherwise nothing would be wrong that one could see, but the framework's thread would wake up for every byte too.</summary>
+    /// <summary>
+    /// If two epoll instances watched the socket, everything would still work, but the framework's thread would wake up for every byte, too.
+    /// </summary>
     [Test]
     [Category(Categories.HttpPort)]
     public async Task The_socket_is_watched_by_our_event_loop_and_no_longer_by_the_framework()
@@ -116,7 +120,7 @@ public sealed class HttpListenerInternalsTests
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_contextQueue")]
     private static extern ref List<HttpListenerContext> Queue(HttpListener listener);
 
-    /// <summary>Descriptors of this process's epoll instances that watch this one.</summary>
+    /// <summary>The descriptors of this process's epoll instances that watch the given descriptor.</summary>
     private static IEnumerable<int> WatchedBy(int descriptor)
     {
         foreach (string file in Directory.EnumerateFiles("/proc/self/fdinfo"))
@@ -128,7 +132,7 @@ public sealed class HttpListenerInternalsTests
             }
             catch (IOException)
             {
-                continue; // closed meanwhile
+                continue; // another thread has closed this descriptor meanwhile
             }
             foreach (string line in lines.Where(line => line.StartsWith("tfd:", StringComparison.Ordinal)))
             {
@@ -138,7 +142,7 @@ public sealed class HttpListenerInternalsTests
         }
     }
 
-    /// <summary>The server's end of a connection, by its two ports.</summary>
+    /// <summary>The descriptor of the server's end of a connection, found by the two ports.</summary>
     private static async Task<int> DescriptorAsync(int server, int client)
     {
         string ends = $":{Hex(server)} 0100007F:{Hex(client)} ";

@@ -5,7 +5,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Http;
 
-/// <summary>Requests that do not end, which HttpListener would keep for ever.</summary>
+/// <summary>Requests that do not end, or can be no request. HttpListener would keep the former for ever.</summary>
 [Category(Categories.HttpPort)]
 [Platform("Linux")]
 public sealed class HttpPortTests
@@ -35,7 +35,7 @@ public sealed class HttpPortTests
         Assert.That(_server.Metrics.Refused, Is.EqualTo(1));
     }
 
-    /// <summary>HttpListener has no limit for a line.</summary>
+    /// <summary>HttpListener itself does not limit the length of a line.</summary>
     [TestCase("GET /", "x")]
     [TestCase("GET /ws HTTP/1.1\r\nX: ", "x")]
     [TestCase("GET /ws HTTP/1.1\r\n", "X: x\r\n")]

@@ -5,7 +5,7 @@ using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Http;
 
-/// <summary>As HttpListener uses it.</summary>
+/// <summary>The tests use the stream as HttpListener does.</summary>
 [Category(Categories.HttpPort)]
 [Platform("Linux")]
 public sealed class RequestStreamTests
@@ -43,7 +43,7 @@ public sealed class RequestStreamTests
         Assert.That(read, Is.EqualTo(new byte[] { 1, 2, 3, 4, 5 }));
         Assert.That(_stream.IsAskedForMore, Is.False);
 
-        // HttpListener reads on inside of the callback.
+        // HttpListener begins the next read inside the callback of the last one.
         void Read()
         {
             var buffer = new byte[size];
@@ -72,7 +72,9 @@ public sealed class RequestStreamTests
         Assert.That(_stream.IsAskedForMore, Is.True);
     }
 
-    /// <summary>HttpListener waits for a second, on the thread that serves the others, for the rest of a body that it does not want.</summary>
+    /// <summary>
+    /// HttpListener would wait up to a second for the rest of a body that it does not want. It would wait on the thread that serves the others.
+    /// </summary>
     [Test]
     public void Nobody_waits_for_the_rest_of_a_request()
     {

@@ -5,7 +5,7 @@ namespace HeartbeatServer.Tests.Options;
 
 public sealed class CommandLineTests
 {
-    /// <summary>Each option: a good value, what it becomes, and a bad one with what would be accepted.</summary>
+    /// <summary>For each option: a good value and what it becomes, and a bad value and what would be accepted.</summary>
     private static readonly Row[] Rows =
     [
         new("--port", "8081", "8081", options => options.Port, ["0", "65536", "-1", "http", "80.5"], "a whole number from 1 to 65535"),
@@ -121,7 +121,7 @@ public sealed class CommandLineTests
     public async Task The_command_line_wins_over_the_environment(object row)
     {
         var (option, value, expected, read) = ((Row)row).Case;
-        // Even over a value that would be refused.
+        // The flag wins even over a variable whose value would be refused.
         _environment[Variable(option)] = ((Row)row).Bad[0];
 
         Assert.That(await RunAsync(option, value), Is.Zero);
@@ -283,7 +283,7 @@ public sealed class CommandLineTests
     [Test]
     public async Task A_timeout_that_was_asked_for_is_never_changed_in_silence()
     {
-        // It happens to be the default; still, it was asked for.
+        // The value equals the default, but the user has asked for it.
         Assert.That(await RunAsync("--ping", "200ms", "--timeout", "500ms"), Is.EqualTo(2));
 
         AssertNothingStarted();

@@ -5,8 +5,8 @@ using HeartbeatServer.Tests.Support;
 namespace HeartbeatServer.Tests.Protocol;
 
 /// <summary>
-/// The ground of the public RFC 6455 conformance suites, a row a case: what a client sends, and the exact events or the close code.
-/// Every row is sent whole, byte by byte and in pieces of 3.
+/// Covers what the public conformance suites for RFC 6455 test. Each row is a case: what a client sends, and the exact events or the close code. The
+/// test sends each row whole, byte by byte, and in pieces of 3 bytes.
 /// </summary>
 [TestFixture]
 public sealed class ConformanceTests
@@ -200,7 +200,7 @@ public sealed class ConformanceTests
             Assert.That(ReadLoop.Run(stream, 1, MaxMessage).ToString(), Is.EqualTo(expected), "byte by byte");
     }
 
-    // Text, how many of its bytes are enough to know.
+    // The text, and how many of its bytes are enough to see that it is wrong.
     [TestCase("CEBAE1BDB9CF83CEBCCEB5F4908080656469746564", 13)]
     [TestCase("CEBAE1BDB9CF83CEBCCEB5EDA080656469746564", 13)]
     [TestCase("41C041", 2)]
@@ -272,7 +272,7 @@ public sealed class ConformanceTests
         }
     }
 
-    /// <summary>A text message of an empty frame, a frame for each byte, and an empty frame.</summary>
+    /// <summary>A text message that consists of an empty frame, one frame for each byte, and an empty frame.</summary>
     private static byte[][] FragmentEachByte(byte[] text) =>
     [
         ClientFrames.Text("", fin: false),

@@ -6,8 +6,8 @@ using HeartbeatServer.Tests.Support;
 namespace HeartbeatServer.Tests.Protocol;
 
 /// <summary>
-/// Random streams, in random pieces: nothing but a <see cref="WebSocketProtocolException"/> comes out of <see cref="MessageReader"/>, and
-/// what it hears is what the reference hears. A failure names its seed and its bytes.
+/// Gives <see cref="MessageReader"/> random streams in random pieces. The reader may throw only a <see cref="WebSocketProtocolException"/>, and must
+/// report the same events as the reference reader. A failure names its seed and its bytes.
 /// </summary>
 [TestFixture]
 public sealed class FuzzTests

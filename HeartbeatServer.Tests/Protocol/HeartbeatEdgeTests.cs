@@ -3,7 +3,7 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Tests.Protocol;
 
-/// <summary>The edges of <see cref="Heartbeat"/>: stalls of our own, and timings of zero or of the same length.</summary>
+/// <summary>The edge cases of <see cref="Heartbeat"/>: stalls of the server itself, timings of zero, and timings of the same length.</summary>
 [TestFixture]
 public sealed class HeartbeatEdgeTests
 {
@@ -14,7 +14,7 @@ public sealed class HeartbeatEdgeTests
     {
         Heartbeat heartbeat = Pinged(Usual);
 
-        // The wheel meant to look at 3.4 and comes at 5.4.
+        // The wheel should have called at 3.4 s, and calls at 5.4 s.
         Assert.That(heartbeat.Advance(At(5.4), At(2)), Is.EqualTo(HeartbeatStep.None));
         Assert.That(heartbeat.NextDue, Is.EqualTo(At(5.5)));
         Assert.That(heartbeat.Advance(At(5.499), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
@@ -65,7 +65,7 @@ public sealed class HeartbeatEdgeTests
     {
         Heartbeat heartbeat = Pinged(Usual);
 
-        // Written at 3, answered at 3.3, read at 8.3 because nobody was there for 5 s.
+        // The ping leaves at 3 s, and the answer comes at 3.3 s. The server reads it at 8.3 s, after a stall of 5 s.
         TimeSpan? roundTrip = heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(8.3), At(5), out bool isLate);
 
         Assert.That((roundTrip, isLate, heartbeat.Late), Is.EqualTo(((TimeSpan?)At(5.3), false, 0)));
@@ -104,7 +104,7 @@ public sealed class HeartbeatEdgeTests
     {
         var heartbeat = new Heartbeat(Usual, At(0), 0.3);
 
-        // 3, 13, 23, 33 and 43 fell into it.
+        // The pings of 3, 13, 23, 33 and 43 s fall into the stall.
         Assert.That(heartbeat.Advance(At(47), At(46)), Is.EqualTo(HeartbeatStep.Ping));
         heartbeat.PingWritten(At(47));
         Assert.That(heartbeat.Advance(At(47), At(46)), Is.EqualTo(HeartbeatStep.None));
@@ -118,7 +118,7 @@ public sealed class HeartbeatEdgeTests
     {
         Heartbeat heartbeat = Pinged(Usual);
 
-        // From 3.2 to 14: the deadline of 3.5 moves to 14.3, the beat of 13 is late.
+        // A stall from 3.2 to 14 s moves the deadline of 3.5 s to 14.3 s, and makes the ping of 13 s late.
         Assert.That(heartbeat.Advance(At(14), At(10.8)), Is.EqualTo(HeartbeatStep.Ping));
         heartbeat.PingWritten(At(14));
         Assert.That(heartbeat.Advance(At(14), At(10.8)), Is.EqualTo(HeartbeatStep.None));
@@ -218,7 +218,7 @@ public sealed class HeartbeatEdgeTests
         Assert.That(isLate, Is.False);
         Assert.That(heartbeat.NextDue, Is.EqualTo(At(23)));
 
-        // The next is judged once, and nothing old behind it.
+        // The next ping is judged once, and no older ping is judged after it.
         Assert.That(heartbeat.Advance(At(23), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
         heartbeat.PingWritten(At(23));
         Assert.That(heartbeat.Advance(At(33), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
@@ -234,7 +234,7 @@ public sealed class HeartbeatEdgeTests
         heartbeat.Advance(At(13), TimeSpan.Zero);
         heartbeat.PingWritten(At(13));
 
-        // From 21 to 24: 22 moves to 25, 23 to 26; the beat of 23 is late.
+        // A stall from 21 to 24 s moves the deadline of 22 s to 25 s, and the one of 23 s to 26 s. The ping of 23 s is late.
         Assert.That(heartbeat.Advance(At(24), At(3)), Is.EqualTo(HeartbeatStep.Ping));
         Assert.That(heartbeat.NextDue, Is.EqualTo(At(25)));
         Assert.That(heartbeat.Advance(At(25), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));

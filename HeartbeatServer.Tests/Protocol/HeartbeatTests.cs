@@ -3,7 +3,7 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Tests.Protocol;
 
-/// <summary>Each rule of the heartbeat: a ping every 10 s, the first at 3 s, and a timeout of 0.5 s unless a test says otherwise.</summary>
+/// <summary>Checks each rule of the heartbeat. Unless a test says otherwise, pings leave every 10 s from 3 s on, and the timeout is 0.5 s.</summary>
 [TestFixture]
 public sealed class HeartbeatTests
 {
@@ -109,7 +109,7 @@ public sealed class HeartbeatTests
     public void A_peer_that_dies_is_found_after_at_most_all_its_beats_and_a_timeout(
         [Values(1, 2, 3)] int maxMissed, [Values(0.5, 5, 9.999, 10)] double timeout, [Values(0, 0.002, 0.008)] double late)
     {
-        // Whatever the moment of death, and however late (a tick) each ping and each judgement is.
+        // The bound holds for any moment of death, and if each ping and each judgement is up to a tick late.
         for (double death = 13.0005; death < 23.5; death += 0.497)
         {
             var heartbeat = new Heartbeat(Timings(10, timeout, maxMissed), At(0), 0.3);
@@ -339,7 +339,7 @@ public sealed class HeartbeatTests
         heartbeat.PingWritten(At(now));
     }
 
-    /// <summary>A ping that nobody answers.</summary>
+    /// <summary>Sends a ping that nobody answers.</summary>
     private static void Miss(Heartbeat heartbeat, double now)
     {
         Ping(heartbeat, now);
@@ -354,8 +354,8 @@ public sealed class HeartbeatTests
         return (heartbeat.PongReceived(payload, At(now), TimeSpan.Zero, out bool isLate), isLate);
     }
 
-    /// <summary>Lives a heartbeat as the server does, with a peer that answers within 10 ms until it dies.</summary>
-    /// <returns>When it was found dead.</returns>
+    /// <summary>Runs a heartbeat as the server does, with a peer that answers within 10 ms until it dies.</summary>
+    /// <returns>When the heartbeat has found the peer dead.</returns>
     private static double Run(Heartbeat heartbeat, double death, double late)
     {
         while (true)

@@ -165,7 +165,7 @@ public sealed class MessageReaderTests
     [TestCase(int.MaxValue)]
     public void Sixteen_MiB_come_through_whole_or_in_pieces(int pieces)
     {
-        // Byte by byte a shorter one will do: it is the path that counts.
+        // Byte by byte, a shorter message is enough: it takes the same path through the code.
         byte[] payload = Bytes(pieces == 1 ? 2 * MiB : 16 * MiB);
 
         Transcript heard = ReadLoop.Run(ClientFrames.Binary(payload), pieces, 16 * MiB);

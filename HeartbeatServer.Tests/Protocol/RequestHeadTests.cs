@@ -72,7 +72,7 @@ public sealed class RequestHeadTests
     [Test]
     public void Many_empty_lines_are_no_request() => Assert.That(Refused(string.Concat(Enumerable.Repeat("\r\n", 9))).Text, Does.Contain("empty lines"));
 
-    /// <summary>RFC 9110 section 5.3: lines of one name are one list, in their order.</summary>
+    /// <summary>RFC 9110 section 5.3: the values of all lines with the same name form one list, in their order.</summary>
     [TestCase("Connection: Upgrade\r\nConnection: keep-alive\r\n", "Connection", "Upgrade, keep-alive")]
     [TestCase("Connection: keep-alive\r\nX: 1\r\nconnection: Upgrade\r\n", "Connection", "keep-alive, Upgrade")]
     [TestCase("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 10.0.0.1\r\n", "X-Forwarded-For", "192.0.2.1, 10.0.0.1")]

@@ -2,7 +2,7 @@ using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Tests.Protocol;
 
-/// <summary>What a silence after a ping means. Each test is one kind of peer, as the kernel shows it.</summary>
+/// <summary>Judges the silence after a ping. Each test stands for one kind of peer, with the kernel's figures for it.</summary>
 public sealed class SendProgressTests
 {
     private static readonly TimeSpan Beat = TimeSpan.FromSeconds(1);
@@ -67,7 +67,9 @@ public sealed class SendProgressTests
         Assert.That(Judge(5, new TcpInfo { BytesAcked = 1_000_050, SendWindow = 64_000 }), Is.EqualTo(Silence.Missed), "it has read everything");
     }
 
-    /// <summary>Over loopback a kernel opens the window only when half of its buffer is free: a step of 64 KB, 2 s at 32 KB/s.</summary>
+    /// <summary>
+    /// Over loopback a kernel opens the window only when half of its buffer is free. So the steps are 64 KB, which take 2 s at 32 KB/s.
+    /// </summary>
     [Test]
     public void A_program_that_reads_in_long_steps_has_twice_the_longest_for_the_last()
     {

@@ -18,13 +18,13 @@ internal sealed class AdminFixture : IAsyncDisposable
     public ServerFixture Server { get; }
     public HostPort Address => Server.Options.Admin!;
 
-    /// <summary>Stands for the server's own, if set.</summary>
+    /// <summary>The state that the fixture reports in place of the server's own, if it is set.</summary>
     public ServerState? State { get; set; }
 
     /// <summary>Whether asking for the state throws.</summary>
     public bool HasBug { get; set; }
 
-    /// <param name="host">To bind; <c>*</c> is all.</param>
+    /// <param name="host">The address to bind; <c>*</c> for all interfaces.</param>
     /// <param name="configure">Changes the options of the server.</param>
     public static async Task<AdminFixture> StartAsync(string host = "127.0.0.1", Func<ServerOptions, ServerOptions>? configure = null)
     {
@@ -38,7 +38,7 @@ internal sealed class AdminFixture : IAsyncDisposable
             }
             catch (StartupException e) when (ServerFixture.IsPortTaken(e))
             {
-                // Somebody was faster; another port.
+                // Another program was faster. The fixture tries another port.
                 await server.DisposeAsync();
             }
         }

@@ -4,10 +4,10 @@ using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Tests.Support;
 
-/// <summary>Frames as a client sends them: masked. Written from RFC 6455 section 5.2 and not with the code under test.</summary>
+/// <summary>Makes masked frames as a client sends them, from RFC 6455 section 5.2 and without the code under test.</summary>
 internal static class ClientFrames
 {
-    /// <summary>The key of every frame here: that of the example in RFC 6455 section 5.7.</summary>
+    /// <summary>The mask key of every frame here. It is the one of the example in RFC 6455 section 5.7.</summary>
     public static readonly byte[] Mask = [0x37, 0xFA, 0x21, 0x3D];
 
     public static byte[] Text(string text, bool fin = true) => Frame(Opcode.Text, Encoding.UTF8.GetBytes(text), fin);
@@ -38,13 +38,13 @@ internal static class ClientFrames
         return body;
     }
 
-    /// <summary>A frame, valid if the arguments are.</summary>
+    /// <summary>Makes a frame. It is valid if the arguments are.</summary>
     public static byte[] Frame(Opcode opcode, ReadOnlySpan<byte> payload, bool fin = true) =>
         [.. Header((fin ? 0x80 : 0) | (int)opcode, payload.Length), .. Masked(payload)];
 
-    /// <summary>A header, its mask key included, with the length in the fewest bytes.</summary>
+    /// <summary>Makes a header, including the mask key. The length takes the fewest bytes.</summary>
     /// <param name="first">FIN, RSV1-3 and opcode.</param>
-    /// <param name="length">The payload length that it claims.</param>
+    /// <param name="length">The payload length that the header claims.</param>
     public static byte[] Header(int first, long length)
     {
         var big = new byte[8];

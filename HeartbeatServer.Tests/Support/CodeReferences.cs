@@ -5,8 +5,8 @@ using System.Runtime.CompilerServices;
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
-/// What the compiled code of a type names: in its base type, interfaces, attributes, fields, signatures, locals, exception clauses and in
-/// every instruction. Constants are not seen: the compiler copies them.
+/// Finds the types and members that the compiled code of a type names: in its base type, interfaces, attributes, fields, signatures, locals,
+/// exception clauses and in every instruction. Constants do not appear, because the compiler copies their values.
 /// </summary>
 internal static class CodeReferences
 {

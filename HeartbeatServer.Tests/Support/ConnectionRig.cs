@@ -11,14 +11,14 @@ internal sealed class ConnectionRig : IAsyncDisposable
 {
     private readonly Logger _logger;
 
-    /// <param name="pingMs">Time between pings; 0 for none.</param>
-    /// <param name="timeoutMs">Time for a pong; 0 to never judge.</param>
-    /// <param name="maxMissed">Strikes before the end.</param>
-    /// <param name="phase">Part of a beat before the first ping.</param>
-    /// <param name="echo">Whether data comes back.</param>
-    /// <param name="maxMessage">In bytes.</param>
-    /// <param name="id">Of the connection.</param>
-    /// <param name="table">With others in it; the connection enters.</param>
+    /// <param name="pingMs">The time between two pings in milliseconds; 0 for no pings.</param>
+    /// <param name="timeoutMs">The time for a pong in milliseconds; 0 for no limit.</param>
+    /// <param name="maxMissed">After how many strikes in a row the connection ends.</param>
+    /// <param name="phase">0 to 1: which part of the time between two pings passes before the first one.</param>
+    /// <param name="echo">Whether the connection sends data messages back.</param>
+    /// <param name="maxMessage">The longest message in bytes.</param>
+    /// <param name="id">The number of the connection.</param>
+    /// <param name="table">A table with other connections, which this one enters.</param>
     public ConnectionRig(int pingMs = 2000, int timeoutMs = 500, int maxMissed = 3, double phase = 1, bool echo = true, int maxMessage = 1024 * 1024, long id = 7, ConnectionTable? table = null)
     {
         table ??= new ConnectionTable();
@@ -42,13 +42,13 @@ internal sealed class ConnectionRig : IAsyncDisposable
     public Connection Connection { get; }
     public Task<Disconnect> Running { get; }
 
-    /// <summary>The cause, when the connection has ended.</summary>
+    /// <summary>The end of the connection, as soon as it has ended.</summary>
     public async Task<DisconnectCause> CauseAsync() => (await Running.InTime()).Cause;
 
     /// <summary>Answers the last ping.</summary>
     public void Pong() => Pipe.Send(ClientFrames.Pong(Pipe.LastFrame(HeartbeatServer.Framing.Opcode.Ping).Payload));
 
-    /// <summary>Ends the connection if it still lives, and sees that nothing of it is left.</summary>
+    /// <summary>Ends the connection if it is still open, and checks that nothing of it is left.</summary>
     public async ValueTask DisposeAsync()
     {
         if (!Running.IsCompleted)

@@ -21,7 +21,7 @@ internal sealed class LogSink : ILogEventSink
         }
     }
 
-    /// <summary>Every line as a person reads it, without time: <c>Warning #1 ... is suspect</c>.</summary>
+    /// <summary>Every line as a person reads it, without the time: <c>Warning #1 ... is suspect</c>.</summary>
     public IReadOnlyList<string> Lines => [.. Events.Select(Line)];
 
     public static string Line(LogEvent line) => $"{line.Level} {line.RenderMessage(CultureInfo.InvariantCulture)}";
@@ -31,7 +31,7 @@ internal sealed class LogSink : ILogEventSink
 
     public IReadOnlyList<string> Containing(string text) => [.. Lines.Where(line => line.Contains(text, StringComparison.Ordinal))];
 
-    /// <summary>The first line with this text, when it comes.</summary>
+    /// <summary>Waits for the first line with this text.</summary>
     public async Task<LogEvent> WithAsync(string text, int count = 1)
     {
         LogEvent? found = null;

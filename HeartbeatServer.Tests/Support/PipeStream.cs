@@ -7,8 +7,8 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
-/// A connection in memory: the code under test has the stream, the test is the client. What the client sends is handled before
-/// <see cref="Send"/> returns, unless the reader lets others go first.
+/// A connection in memory. The code under test has the stream, and the test is the client. The code under test handles the client's bytes before
+/// <see cref="Send"/> returns, unless the reader yields its turn.
 /// </summary>
 internal sealed class PipeStream : Transport
 {
@@ -24,15 +24,15 @@ internal sealed class PipeStream : Transport
     private bool _holding;
     private bool _isCancelled;
 
-    /// <summary>What a write meets: thrown, or the failure of its task.</summary>
+    /// <summary>The failure of the next writes, if there is to be one. The task of the write has it, or the call itself throws it.</summary>
     public Exception? WriteError { get; set; }
 
-    /// <summary>Whether <see cref="WriteError"/> is thrown by the call itself.</summary>
+    /// <summary>Whether the call of a write itself throws <see cref="WriteError"/>.</summary>
     public bool ThrowsAtOnce { get; set; }
 
     public int Disposals { get; private set; }
 
-    /// <summary>Whether the server sent FIN.</summary>
+    /// <summary>Whether the server has sent FIN.</summary>
     public bool IsHalfClosed { get; private set; }
 
     public override SocketError Error => SocketError.Success;
@@ -41,13 +41,13 @@ internal sealed class PipeStream : Transport
 
     public override TcpInfo? Tcp => Kernel;
 
-    /// <summary>What the kernel is to say of the connection.</summary>
+    /// <summary>The figures that the kernel is to report of the connection.</summary>
     public TcpInfo? Kernel { get; set; }
 
     /// <summary>Whether a second write began before the first was done.</summary>
     public bool WritesOverlapped { get; private set; }
 
-    /// <summary>Room that the read in progress offers; 0 if there is none.</summary>
+    /// <summary>How many bytes the read in progress has room for; 0 if no read is in progress.</summary>
     public int ReadSize
     {
         get
@@ -66,7 +66,7 @@ internal sealed class PipeStream : Transport
         }
     }
 
-    /// <summary>What was written, one array a write.</summary>
+    /// <summary>What was written, one array for each write.</summary>
     public IReadOnlyList<byte[]> Writes
     {
         get
@@ -108,7 +108,7 @@ internal sealed class PipeStream : Transport
             ThreadPool.UnsafeQueueUserWorkItem(static read => read.SetResult(Cancelled), read, preferLocal: false);
     }
 
-    /// <summary>The client sends bytes, which one receive sees together.</summary>
+    /// <summary>The client sends bytes, which the server gets in one receive if it has room.</summary>
     public void Send(params byte[][] parts) => Deliver(() => _incoming.AddRange(parts.SelectMany(part => part)));
 
     /// <summary>The client sends FIN.</summary>
@@ -117,14 +117,14 @@ internal sealed class PipeStream : Transport
     /// <summary>The next read fails.</summary>
     public void FailRead(Exception error) => Deliver(() => _readError = error);
 
-    /// <summary>The client does not read, from now on.</summary>
+    /// <summary>From now on the client does not read.</summary>
     public void HoldWrites()
     {
         lock (_gate)
             _holding = true;
     }
 
-    /// <summary>The client reads again, what waits and what comes.</summary>
+    /// <summary>The client reads again: the bytes that wait, and those that come later.</summary>
     public void ReleaseWrites()
     {
         lock (_gate)
@@ -132,7 +132,7 @@ internal sealed class PipeStream : Transport
         while (ReleaseWrite()) { }
     }
 
-    /// <summary>The client reads what one write has for it.</summary>
+    /// <summary>The client reads the bytes of one write.</summary>
     public bool ReleaseWrite()
     {
         TaskCompletionSource done;
@@ -140,7 +140,7 @@ internal sealed class PipeStream : Transport
         {
             if (_held.Count == 0)
                 return false;
-            // The bytes as they are now: nobody may have touched them while they waited.
+            // The bytes are copied now, so the test sees if somebody has changed them while they waited.
             _writes.Add(_held[0].Bytes.ToArray());
             done = _held[0].Done;
             _held.RemoveAt(0);
@@ -150,7 +150,7 @@ internal sealed class PipeStream : Transport
         return true;
     }
 
-    /// <summary>Until everything that was sent is handled, and the connection waits for more or has ended.</summary>
+    /// <summary>Waits until the server has handled all bytes that were sent, and the connection waits for more or has ended.</summary>
     public Task UntilIdleAsync() => _watch.UntilAsync(() => Disposals > 0 || (_read is not null && _held.Count == 0), "an idle connection");
 
     public Task UntilWritingAsync() => _watch.UntilAsync(() => _held.Count > 0, "a write in progress");
@@ -217,7 +217,7 @@ internal sealed class PipeStream : Transport
         base.Dispose(disposing);
     }
 
-    /// <summary>Changes something and ends the read that waited for it, on this thread.</summary>
+    /// <summary>Makes a change, and completes the read that waits for it, on this thread.</summary>
     private void Deliver(Action change)
     {
         TaskCompletionSource<int>? read;

@@ -6,23 +6,23 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
-/// Reads a stream as <see cref="Connection"/> does, without a socket: the same receive buffer, read in place, long payloads straight into
-/// the message, all replies of a receive built in the buffer. What it echoes is checked against what it heard.
+/// Reads a stream as <see cref="Connection"/> does, but without a socket. It has the same receive buffer and reads in place. Long payloads go
+/// straight into the message, and all replies of a receive are built in the buffer. The loop checks each echo against what it has read.
 /// </summary>
 internal static class ReadLoop
 {
     public const int DefaultMaxMessage = 1 << 20;
 
-    /// <summary>The whole stream in one piece.</summary>
+    /// <summary>Reads the whole stream in one piece.</summary>
     public static Transcript Run(ReadOnlySpan<byte> stream, int maxMessage = DefaultMaxMessage) =>
         Run(stream, () => int.MaxValue, maxMessage);
 
-    /// <summary>The stream in pieces of one size.</summary>
+    /// <summary>Reads the stream in pieces of one size.</summary>
     public static Transcript Run(ReadOnlySpan<byte> stream, int pieces, int maxMessage) => Run(stream, () => pieces, maxMessage);
 
     /// <param name="stream">What the client sends.</param>
     /// <param name="nextPiece">How many bytes arrive next.</param>
-    /// <param name="maxMessage">As of <see cref="MessageReader"/>.</param>
+    /// <param name="maxMessage">The longest message in bytes.</param>
     /// <param name="eager">Whether every payload, and not only a long one, is received straight into the message.</param>
     public static Transcript Run(ReadOnlySpan<byte> stream, Func<int> nextPiece, int maxMessage = DefaultMaxMessage, bool eager = false)
     {
@@ -45,7 +45,7 @@ internal static class ReadLoop
                     Assert.Fail($"{target.Length} bytes to receive into, with {remaining} left of the frame");
                 int count = Math.Min(target.Length, arrived - transcript.BytesTaken);
                 stream.Slice(transcript.BytesTaken, count).CopyTo(target.Span);
-                // What lies behind the received bytes must not matter.
+                // The bytes after the received ones must not matter, so they are garbage here.
                 target.Span[count..Math.Min(target.Length, count + 64)].Fill(0xEE);
                 transcript.BytesTaken += count;
 
@@ -77,7 +77,7 @@ internal static class ReadLoop
         return transcript;
     }
 
-    /// <summary>An echo whose bytes are compared to the frames that they ought to be.</summary>
+    /// <summary>Makes an echo, and compares its bytes with the frames that it should consist of.</summary>
     private sealed class Replies
     {
         private readonly List<byte[]> _expected = [];

@@ -5,8 +5,8 @@ using HeartbeatServer.Framing;
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
-/// RFC 6455 for a server's ears, as plainly as it can be written: the whole stream at once, every payload copied. What
-/// <see cref="HeartbeatServer.Protocol.MessageReader"/> says is compared to it.
+/// The reading side of a server by RFC 6455, written as plainly as possible: it reads the whole stream at once, and copies every payload. Tests
+/// compare the results of <see cref="HeartbeatServer.Protocol.MessageReader"/> with those of this reader.
 /// </summary>
 internal static class ReferenceReader
 {
@@ -26,7 +26,7 @@ internal static class ReferenceReader
             if (rest.Length < 2)
                 break;
             int length7 = rest[1] & 0x7F;
-            // Unmasked: a Close frame is told with its code.
+            // The frame is not masked. The message names the code of such a Close frame.
             if (rest[1] < 0x80 && opcode == 8 && length7 is >= 2 and <= 125 && rest.Length < 4)
                 break;
             if (rest[1] < 0x80 || (control && length7 > 125))

@@ -1,6 +1,6 @@
 namespace HeartbeatServer.Tests.Support;
 
-/// <summary>Waiting for a fact. The limit is no part of any rule: it only fails a test that hangs.</summary>
+/// <summary>Waits until a fact is true. The time limit belongs to no rule: it only ends a test that hangs.</summary>
 internal static class Safety
 {
     public static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
@@ -11,9 +11,9 @@ internal static class Safety
 
     public static Task<T> InTime<T>(this ValueTask<T> task) => task.AsTask().WaitAsync(Limit);
 
-    /// <summary>For a fact that nobody announces.</summary>
-    /// <param name="condition">The fact.</param>
-    /// <param name="what">Its name, for the failure.</param>
+    /// <summary>Asks again and again for a fact that nothing announces.</summary>
+    /// <param name="condition">Whether the fact is true.</param>
+    /// <param name="what">The name of the fact, for the failure.</param>
     public static async Task UntilAsync(Func<bool> condition, string what)
     {
         using var limit = new CancellationTokenSource(Limit);

@@ -21,7 +21,7 @@ internal sealed record HttpReply(int Status, IReadOnlyDictionary<string, string>
 /// <summary>A client that sends exactly what the test says, right or wrong, and reads only when told to.</summary>
 internal sealed class ScriptedPeer : IDisposable
 {
-    /// <summary>Of RFC 6455 section 1.3, whose accept value is known.</summary>
+    /// <summary>The key of the example in RFC 6455 section 1.3, which also gives its accept value.</summary>
     public const string Key = "dGhlIHNhbXBsZSBub25jZQ==";
     public const string Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -31,7 +31,7 @@ internal sealed class ScriptedPeer : IDisposable
 
     private ScriptedPeer(AddressFamily family) => _socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
 
-    /// <summary>As the server sees it.</summary>
+    /// <summary>The address of this client, as the server sees it.</summary>
     public EndPoint Address => _socket.LocalEndPoint!;
 
     public static Task<ScriptedPeer> ConnectAsync(int port) => ConnectAsync(IPAddress.Loopback, port);
@@ -43,7 +43,7 @@ internal sealed class ScriptedPeer : IDisposable
         return peer;
     }
 
-    /// <summary>Connected and upgraded.</summary>
+    /// <summary>Makes a client that is connected and upgraded.</summary>
     public static async Task<ScriptedPeer> UpgradedAsync(int port, string path = "/ws")
     {
         ScriptedPeer peer = await ConnectAsync(port);
@@ -53,7 +53,7 @@ internal sealed class ScriptedPeer : IDisposable
         return peer;
     }
 
-    /// <summary>An upgrade request; what is given replaces or adds to its headers, and null takes one out.</summary>
+    /// <summary>Makes an upgrade request. A given header replaces the usual one or is added. A header with null is left out.</summary>
     public static string Upgrade(string path = "/ws", string method = "GET", string version = "HTTP/1.1", params (string Name, string? Value)[] headers)
     {
         var all = new Dictionary<string, string?>
@@ -80,8 +80,8 @@ internal sealed class ScriptedPeer : IDisposable
             sent += await _socket.SendAsync(bytes.AsMemory(sent)).InTime();
     }
 
-    /// <summary>Sends the same bytes again and again, without reading, until the server ends it or so many bytes are out.</summary>
-    /// <returns>Bytes sent.</returns>
+    /// <summary>Sends the same bytes again and again, without reading, until the server ends the connection or so many bytes have left.</summary>
+    /// <returns>The number of bytes sent.</returns>
     public async Task<long> FloodAsync(byte[] bytes, long atMost)
     {
         long sent = 0;
@@ -92,7 +92,7 @@ internal sealed class ScriptedPeer : IDisposable
         }
         catch (SocketException)
         {
-            // Cut.
+            // The server has cut the connection.
         }
         return sent;
     }
@@ -127,7 +127,7 @@ internal sealed class ScriptedPeer : IDisposable
         return frame!;
     }
 
-    /// <summary>Until the server ends the connection; there must be nothing more to read before.</summary>
+    /// <summary>Reads until the server ends the connection. Fails if bytes come before the end.</summary>
     public async Task<PeerEnd> ReadEndAsync()
     {
         Assert.That(_unread, Is.Empty, "unread bytes before the end");
@@ -143,7 +143,7 @@ internal sealed class ScriptedPeer : IDisposable
         }
     }
 
-    /// <summary>Sends FIN; the socket stays open for reading.</summary>
+    /// <summary>Sends FIN. The socket stays open for reading.</summary>
     public void SendFin() => _socket.Shutdown(SocketShutdown.Send);
 
     /// <summary>Sends RST.</summary>

@@ -41,17 +41,17 @@ internal sealed class ServerFixture : IAsyncDisposable
     public Drain Drain { get; }
     public Server Server { get; }
 
-    /// <summary>Not started: see <see cref="AdminFixture"/>.</summary>
+    /// <summary>The admin site, which this fixture does not start. <see cref="AdminFixture"/> does.</summary>
     public AdminSite Admin { get; }
 
-    /// <summary>Its sockets are real; its wheel turns when the test moves the clock.</summary>
+    /// <summary>The event loops. Their sockets are real, and their wheel turns when the test moves the clock.</summary>
     public EventLoops Loops { get; }
     public int Port => Options.Port;
     public Uri Url => new($"ws://127.0.0.1:{Port}{Options.Path}");
 
-    /// <param name="configure">Changes the defaults.</param>
-    /// <param name="logger">Puts something before the log.</param>
-    /// <param name="source">Where its requests come from.</param>
+    /// <param name="configure">Changes the default options.</param>
+    /// <param name="logger">Wraps the log in another logger.</param>
+    /// <param name="source">Where the requests of the server come from.</param>
     public static ServerFixture Start(
         Func<ServerOptions, ServerOptions>? configure = null, Func<ILogger, ILogger>? logger = null, RequestsFrom source = RequestsFrom.HttpPort)
     {
@@ -64,7 +64,7 @@ internal sealed class ServerFixture : IAsyncDisposable
             }
             catch (StartupException e) when (IsPortTaken(e))
             {
-                // Somebody was faster; another port.
+                // Another program was faster. The fixture tries another port.
             }
         }
     }
@@ -89,7 +89,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         return client;
     }
 
-    /// <summary>A request on a connection of its own.</summary>
+    /// <summary>Sends a request on a new connection.</summary>
     public async Task<HttpReply> RequestAsync(string request, bool hasBody = true)
     {
         using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(Port);
@@ -97,7 +97,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         return await peer.ReadReplyAsync(hasBody);
     }
 
-    /// <summary>The only connection. A client has its 101 a little before the server has it in the table.</summary>
+    /// <summary>Waits for the only connection. A client gets its 101 a little before the connection enters the table.</summary>
     public async Task<Connection> ConnectionAsync()
     {
         await Safety.UntilAsync(() => Table.Count == 1, "one connection");
@@ -112,10 +112,10 @@ internal sealed class ServerFixture : IAsyncDisposable
             Clock.Advance(TimingWheel.Tick);
     }
 
-    /// <summary>The line of a connection's end, when it comes.</summary>
+    /// <summary>Waits for the log line of a connection's end.</summary>
     public Task<LogEvent> EndedAsync(int count = 1) => Log.WithAsync(" ended: ", count);
 
-    /// <summary>Moves the clock on until a fact, however long the threads of the server need.</summary>
+    /// <summary>Moves the clock on until a fact is true, however long the threads of the server need.</summary>
     public async Task AdvanceUntilAsync(Func<bool> fact, string what, TimeSpan step) => await Safety.UntilAsync(
         () =>
         {
@@ -125,7 +125,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         },
         what);
 
-    /// <summary>Sees that the clients' ends were enough: no connection, no entry, no socket, no task is left.</summary>
+    /// <summary>Checks that nothing is left after the clients have ended: no connection, no entry in the wheel, no socket, no task.</summary>
     public async ValueTask DisposeAsync()
     {
         await Safety.UntilAsync(() => Table.Count == 0, "an empty table");
@@ -139,7 +139,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         await _logger.DisposeAsync();
     }
 
-    /// <summary>Sockets on the server's port that a process still holds, from the kernel's own table (Linux).</summary>
+    /// <summary>Reads from the kernel's own table which sockets on the server's port a process still holds (Linux only).</summary>
     private int OpenSockets()
     {
         string local = $":{Port.ToString("X4", CultureInfo.InvariantCulture)}";

@@ -9,16 +9,16 @@ internal sealed record ServerFrame(Opcode Opcode, bool Fin, byte[] Payload)
 {
     public string Text => Encoding.UTF8.GetString(Payload);
 
-    /// <summary>The number that a ping of ours carries.</summary>
+    /// <summary>The number that a ping of the server carries.</summary>
     public ulong Number => BinaryPrimitives.ReadUInt64BigEndian(Payload);
 
-    /// <summary>Code and reason of a Close frame: <c>1011 pong timeout</c>; <c>none</c> without a body.</summary>
+    /// <summary>The code and reason of a Close frame, for example <c>1011 pong timeout</c>; <c>none</c> for a frame without a body.</summary>
     public string Close => Payload.Length == 0
         ? "none"
         : $"{BinaryPrimitives.ReadUInt16BigEndian(Payload)} {Encoding.UTF8.GetString(Payload.AsSpan(2))}".TrimEnd();
 
     /// <summary>Reads a server's frame from the start of the bytes.</summary>
-    /// <returns>The bytes it takes; 0 if it is not whole.</returns>
+    /// <returns>The length of the frame in bytes; 0 if the frame is incomplete.</returns>
     public static int Parse(ReadOnlySpan<byte> bytes, out ServerFrame? frame)
     {
         frame = null;

@@ -3,7 +3,7 @@ using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Tests.Support;
 
-/// <summary>Frames as a server must send them. Written from RFC 6455 section 5.2 and not with the code under test.</summary>
+/// <summary>Makes frames as a server must send them, from RFC 6455 section 5.2 and without the code under test.</summary>
 internal static class ServerFrames
 {
     public static byte[] Frame(Opcode opcode, ReadOnlySpan<byte> payload)

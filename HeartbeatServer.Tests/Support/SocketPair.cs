@@ -12,7 +12,7 @@ internal static class SocketPair
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
         var peer = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        peer.Connect(listener.LocalEndPoint!); // the kernel's queue has room for it
+        peer.Connect(listener.LocalEndPoint!); // does not wait for the accept: the kernel's queue has room for the connection
         return (peer, listener.Accept());
     }
 }

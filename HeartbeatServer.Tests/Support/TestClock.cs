@@ -8,17 +8,20 @@ internal sealed class TestClock
 {
     public TestClock(TimeSpan? horizon = null) => Wheel = new TimingWheel(Time, horizon ?? TimeSpan.FromSeconds(10));
 
-    /// <summary>Begins near zero, as a machine's clock since its start: TimeProvider counts in doubles, which are exact to a tick for 28 years.</summary>
+    /// <summary>
+    /// The clock begins near zero, like that of a machine that has just started. TimeProvider counts in doubles, which are exact to a tick for 28
+    /// years.
+    /// </summary>
     public FakeTimeProvider Time { get; } = new(DateTimeOffset.MinValue + TimeSpan.FromDays(1));
 
     public TimingWheel Wheel { get; }
 
     public TimeSpan Now => Wheel.Now;
 
-    /// <summary>Moves time on, tick by tick: a wheel that is not called for longer takes that for a stall of its own, and rightly.</summary>
+    /// <summary>Moves the time on, tick by tick. If the wheel were not called for longer than a tick, it would see a stall of its own.</summary>
     public void Advance(TimeSpan time)
     {
-        // The thread of a wheel that was parked wakes up at once, not a tick later.
+        // When the first entry comes into an empty wheel, a loop calls the wheel at once, and not a tick later. This call does the same.
         Wheel.Advance();
         while (time > TimeSpan.Zero)
         {
@@ -30,10 +33,10 @@ internal sealed class TestClock
     }
 
     /// <inheritdoc cref="Advance(TimeSpan)"/>
-    /// <param name="milliseconds">Time to move on.</param>
+    /// <param name="milliseconds">How far to move the time on.</param>
     public void Advance(int milliseconds) => Advance(TimeSpan.FromMilliseconds(milliseconds));
 
-    /// <summary>Nobody is there for so long: a collection, a suspended machine.</summary>
+    /// <summary>Moves the time on without a tick, as during a garbage collection or while the machine is suspended.</summary>
     public void Stall(int milliseconds)
     {
         Time.Advance(TimeSpan.FromMilliseconds(milliseconds));

@@ -3,21 +3,21 @@ using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Tests.Support;
 
-/// <summary>What a reader made of a stream: its events in order, and the violation at the end, if there was one.</summary>
+/// <summary>What a reader has found in a stream: the events in order, and the violation at the end, if there was one.</summary>
 internal sealed class Transcript
 {
     private readonly List<string> _events = [];
 
-    /// <summary>In the form of <see cref="Event"/>.</summary>
+    /// <summary>The events, each in the form of <see cref="Event"/>.</summary>
     public IReadOnlyList<string> Events => _events;
 
-    /// <summary>The close code of the violation that ended it; 0 for none.</summary>
+    /// <summary>The close code of the violation that ended the stream; 0 if there was none.</summary>
     public int Violation { get; private set; }
 
-    /// <summary>The rule that was broken, with its section; empty for none.</summary>
+    /// <summary>The rule that was broken, with its section; empty if there was none.</summary>
     public string Rule { get; private set; } = "";
 
-    /// <summary>Bytes that were handed to the reader until its end.</summary>
+    /// <summary>How many bytes the reader got until it ended.</summary>
     public int BytesTaken { get; set; }
 
     /// <summary>An event as text: the opcode, the length and the payload in hexadecimal, or its hash if it is long.</summary>
@@ -31,6 +31,6 @@ internal sealed class Transcript
 
     public void End(int code, string rule = "") => (Violation, Rule) = (code, rule);
 
-    /// <summary>Events and close code: what must be the same for every split of the same bytes.</summary>
+    /// <summary>The events and the close code. They must be the same for every split of the same bytes.</summary>
     public override string ToString() => string.Join("\n", Violation == 0 ? _events : [.. _events, $"violation {Violation}"]);
 }

@@ -1,14 +1,14 @@
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
-/// Valid UTF-8 by arithmetic, not by a table: bytes begin a character if the code points that they may still become contain one that
-/// Unicode allows in a character of this length (RFC 3629 section 3).
+/// Checks UTF-8 by arithmetic, without a table. Bytes begin a character if they can still become a code point that Unicode allows in a character
+/// of this length (RFC 3629 section 3).
 /// </summary>
 internal static class Utf8Oracle
 {
-    /// <param name="text">Bytes from the start of a text.</param>
-    /// <param name="isComplete">Whether they end with a whole character.</param>
-    /// <returns>The position of the first byte that no valid text has in its place; -1 for none.</returns>
+    /// <param name="text">The first bytes of a text.</param>
+    /// <param name="isComplete">Whether the bytes end with a whole character.</param>
+    /// <returns>The position of the first byte that no valid text has at this place; -1 if there is none.</returns>
     public static int FirstBadByte(ReadOnlySpan<byte> text, out bool isComplete)
     {
         isComplete = true;
@@ -29,7 +29,7 @@ internal static class Utf8Oracle
 
     public static bool IsWhole(ReadOnlySpan<byte> text) => FirstBadByte(text, out bool isComplete) < 0 && isComplete;
 
-    /// <summary>How many bytes a character lacks, or null if it is none.</summary>
+    /// <summary>How many bytes a character still lacks; null if the bytes begin no character.</summary>
     private static int? Missing(ReadOnlySpan<byte> character)
     {
         byte lead = character[0];

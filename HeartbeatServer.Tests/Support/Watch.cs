@@ -1,13 +1,13 @@
 namespace HeartbeatServer.Tests.Support;
 
-/// <summary>Lets tests await a condition on something that says when it has changed.</summary>
+/// <summary>Lets tests await a condition on an object that announces its changes.</summary>
 internal sealed class Watch
 {
     private readonly Lock _gate = new();
     private readonly List<(Func<bool> Condition, TaskCompletionSource Met)> _waiting = [];
 
-    /// <param name="condition">Asked on every change, on the thread that changed.</param>
-    /// <param name="what">Its name, for the failure.</param>
+    /// <param name="condition">The condition. It is checked at every change, on the thread that makes the change.</param>
+    /// <param name="what">The name of the condition, for the failure.</param>
     public async Task UntilAsync(Func<bool> condition, string what)
     {
         var met = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -105,7 +105,7 @@ internal sealed class BeatWatchTests
         Assert.That(_log.Lines[0], Does.Contain("Likely reason: this loop was busy with its clients ("));
     }
 
-    /// <summary>What the thread used before the tick that was on time, or before the first tick, explains nothing.</summary>
+    /// <summary>Processor time that the thread used before the last tick that was on time, or before the first tick, explains no lateness.</summary>
     [Test]
     public void Only_what_the_thread_used_since_the_last_tick_counts([Values] bool isFirst)
     {

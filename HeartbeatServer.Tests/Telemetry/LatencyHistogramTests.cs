@@ -15,7 +15,9 @@ internal sealed class LatencyHistogramTests
         Assert.That(histogram.Max, Is.EqualTo(TimeSpan.Zero));
     }
 
-    /// <summary>Against the sorted values themselves: never below the true quantile, and at most an eighth (and a microsecond) above it.</summary>
+    /// <summary>
+    /// Compares with the sorted values. A quantile is never below the true one, and at most an eighth and a microsecond above it.
+    /// </summary>
     [Test]
     public void Quantiles_are_at_most_an_eighth_too_large()
     {

@@ -6,7 +6,7 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Telemetry;
 
-/// <summary>What comes out on the console, which is one for the whole process.</summary>
+/// <summary>Checks what the log writes to the console. The whole process shares one console.</summary>
 [NonParallelizable]
 public sealed class LogSetupTests
 {
@@ -62,7 +62,7 @@ public sealed class LogSetupTests
         Console.SetOut(output);
         try
         {
-            // Disposing of it waits for the queue.
+            // Dispose waits until the queue is empty.
             await using var setup = new LogSetup(level, json);
             var log = new ServerLog(setup.Logger);
             log.Connected(7, Remote, 1);

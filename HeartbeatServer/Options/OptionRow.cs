@@ -4,7 +4,7 @@ namespace HeartbeatServer.Options;
 internal delegate ServerOptions Change(ServerOptions options);
 
 /// <summary>One option of the <see cref="OptionTable"/>.</summary>
-/// <param name="Name">As on the command line: <c>--max-missed</c>.</param>
+/// <param name="Name">The name on the command line: <c>--max-missed</c>.</param>
 /// <param name="ValueName">What the help calls the value.</param>
 /// <param name="Help">What the option is for, without its default.</param>
 /// <param name="Write">The option's value as a text.</param>

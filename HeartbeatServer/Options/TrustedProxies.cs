@@ -36,9 +36,9 @@ internal sealed class TrustedProxies
     /// <param name="forwardedFor">The X-Forwarded-For header, or null.</param>
     /// <param name="forwarded">The Forwarded header, or null.</param>
     /// <returns>
-    /// The peer, unless it is a trusted proxy. An entry that is no address (garbage, <c>unknown</c>, an obfuscated name) ends the walk, and the last
-    /// known proxy counts as the client. If the two headers disagree, the peer counts: the client may have sent one of them itself. A header that says
-    /// nothing about the client does not disagree.
+    /// The peer, unless it is a trusted proxy. An entry that is no address (garbage, <c>unknown</c>, an obfuscated name) ends the walk, and the
+    /// last known proxy counts as the client. If the two headers disagree, the peer counts: the client may have sent one of them itself. A header
+    /// that says nothing about the client does not disagree.
     /// </returns>
     public ClientAddress ClientOf(IPAddress peer, string? forwardedFor, string? forwarded)
     {
@@ -104,7 +104,7 @@ internal sealed class TrustedProxies
     /// would write the element so: with two for=, with a part that is no pair, or with an escape. A proxy copies parts of an element from the
     /// request, the Host for example, and the client may have put a for= into such a part.
     /// </summary>
-    /// <param name="element">Of the Forwarded header.</param>
+    /// <param name="element">One element of the Forwarded header.</param>
     /// <param name="isNamed">False if the element has no for= for certain.</param>
     private static IPAddress? ForOf(ReadOnlySpan<char> element, out bool isNamed)
     {
@@ -136,7 +136,9 @@ internal sealed class TrustedProxies
         return AddressOf(node);
     }
 
-    /// <summary>Reads an address with or without a port: <c>192.0.2.1</c>, <c>192.0.2.1:4711</c>, <c>2001:db8::1</c>, <c>[2001:db8::1]:4711</c>.</summary>
+    /// <summary>
+    /// Reads an address with or without a port: <c>192.0.2.1</c>, <c>192.0.2.1:4711</c>, <c>2001:db8::1</c>, <c>[2001:db8::1]:4711</c>.
+    /// </summary>
     private static IPAddress? AddressOf(ReadOnlySpan<char> node)
     {
         if (node.IsEmpty || node.Contains('%'))

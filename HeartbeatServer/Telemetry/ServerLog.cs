@@ -220,7 +220,7 @@ internal sealed class ServerLog(ILogger logger)
     public void CuttingRest(int connections) => logger.Warning(
         "{Connections} connection(s) did not close in time and are cut", connections);
 
-    /// <param name="lateness">Of the beat.</param>
+    /// <param name="lateness">How late the beat is.</param>
     /// <param name="collector">How long the garbage collector paused the process meanwhile.</param>
     /// <param name="busy">How long the thread that beats ran meanwhile: it serves clients, too.</param>
     /// <param name="queued">Work items that wait in the thread pool.</param>
