@@ -1,4 +1,4 @@
-"""What pytest has to know to run the suite: its options, when a case has its turn, what it gets, and what is printed at the end."""
+"""Tells pytest how to run the suite: the options, when a case has its turn, what a case gets, and what is printed at the end."""
 
 import faulthandler
 import fcntl
@@ -19,7 +19,7 @@ from harness.lab import Lab
 from harness.paths import REPOSITORY
 
 GRACE = 40
-"""Seconds that a case may take to clean up after its limit."""
+"""Seconds that a case may take to clean up after its time limit."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +54,7 @@ def runs_alone(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Those that run alone come last."""
+    """Puts the cases that run alone at the end."""
     wanted = config.option.only.lower().replace(" ", "_")
     chosen = [item for item in items if wanted in item.nodeid.lower().replace(" ", "_")]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
@@ -88,15 +88,15 @@ def lab(door: str, record_property) -> Iterator[Lab]:
     before = set(threading.enumerate())
     with Lab(Path(os.environ["E2E_SERVER"]), Path(os.environ["E2E_SHARED"]), door, record_property) as lab:
         yield lab
-        print(lab.log_tail())  # pytest shows it of a case that failed
-    # What a case leaves behind would run beside the next one.
+        print(lab.log_tail())  # pytest shows this for a case that failed
+    # A process that a case leaves behind would run beside the next case.
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         expect_that("the threads of the case to have ended", not thread.is_alive(), thread)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """The memory of the server before, at the worst of, and after each hostile case, and what a healthy client felt of it."""
+    """Prints for each hostile case the server's memory before, at its largest and after, and how long healthy clients waited."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     figures = {report.nodeid: dict(report.user_properties)["figures"] for report in reports if dict(report.user_properties).get("figures")}
     if not figures:

@@ -14,7 +14,7 @@ STARTS = 20
 
 
 def start(executable: Path, *arguments: str) -> tuple[subprocess.Popen, float]:
-    """Starts it with an empty environment; the process, and the seconds until a client had its 101."""
+    """Starts it with an empty environment. Returns the process, and the seconds until a client has its 101."""
     port = free_port()
     begin = time.monotonic()
     process = subprocess.Popen(
@@ -33,7 +33,7 @@ def start(executable: Path, *arguments: str) -> tuple[subprocess.Popen, float]:
 
 
 def rss(process: subprocess.Popen) -> float:
-    """In MiB."""
+    """The memory of the process in MiB."""
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 

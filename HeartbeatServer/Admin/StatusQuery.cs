@@ -37,7 +37,9 @@ internal sealed class StatusQuery(NameValueCollection query)
 
     public int Limit => Value("limit", Syntax.Digits(1, MaxLimit), DefaultLimit);
 
-    /// <summary>The sequence number of the last end, or the time of the last sample, that the client already has. Only later ones are returned.</summary>
+    /// <summary>
+    /// The sequence number of the last end, or the time of the last sample, that the client already has. Only later ones are returned.
+    /// </summary>
     public long After => Value("after", Syntax.Digits(0, long.MaxValue), 0);
 
     public string Search => query["search"]?.Trim() ?? "";

@@ -35,7 +35,7 @@ class Admin:
         return json.loads(body)
 
     def figures(self) -> dict[str, float]:
-        """Every series of /metrics, by its name and labels."""
+        """The values of all series of /metrics, by their names and labels."""
         status, body = self.get("/metrics")
         expect("status of /metrics", status, 200)
         lines = (line.rpartition(" ") for line in body.splitlines() if not line.startswith("#"))
@@ -136,7 +136,7 @@ def test_a_page_of_thousands_of_connections_is_short_and_cheap(lab: Lab) -> None
                 expect_that("an answer of a page's length", len(body) < 50_000, len(body))
             cost = (server.cpu() - before) / looks
             swarm.close(60)
-        # Far more than it takes, on a machine that is busy: it must not grow with what is not on the page.
+        # The limit is far above the usual time, for a busy machine. The time must not grow with the connections that are not on the page.
         expect_that("at most 50 ms of CPU for an answer", cost < 0.05, f"{1000 * cost:.1f} ms")
         server.expect_empty()
 

@@ -32,12 +32,12 @@ INVALID = {
     "two bytes cut by ASCII": b"\xc3(", "three bytes cut by ASCII": b"\xe2\x82(", "four bytes cut by ASCII": b"\xf0\x9f\x98(",
     "a start after a start": b"\xc3\xc3",
 }
-"""Each is wrong whatever would follow."""
+"""Each of these texts is wrong, whatever would follow."""
 
 COMPLETED = {"of two": (b"\xc3", b"\xa9"), "of three, one": (b"\xe2", b"\x82\xac"), "of three, two": (b"\xe2\x82", b"\xac"),
              "of four, three": (b"\xf0\x9f\x98", b"\x80")}
 CUT_OFF = {name: start for name, (start, _) in COMPLETED.items()}
-"""Right so far, but not to the end of the message."""
+"""Each of these texts is right so far, but wrong at the end of the message."""
 
 
 def test_valid_utf8(lab: Lab) -> None:
@@ -71,7 +71,7 @@ def test_invalid_utf8(lab: Lab) -> None:
 
 
 def test_utf8_fails_as_soon_as_a_byte_is_wrong(lab: Lab) -> None:
-    """The Close comes while the frame or the message is still incomplete; and does not come while all is still possible."""
+    """The Close comes while the frame or the message is still incomplete. It does not come while the text can still become valid."""
     with lab.server("--ping", "0") as server, Table() as table:
         for name, text in INVALID.items():
             for before in (0, 20, 5000):
@@ -162,7 +162,7 @@ def test_messages_up_to_16_mib(lab: Lab) -> None:
                 with table.row(f"{most} in chops of {chop}"):
                     peer.send(*chops(sent, chop))
                     expect("echo", peer.receive(), ("binary", payload))
-            # A million small sends would only measure Python.
+            # A million small sends would only measure the speed of Python.
             with table.row("1 MiB in chops of 64"):
                 peer.send(*chops(frame("text", payload[:1 << 20]), 64))
                 expect("echo", peer.receive(), ("text", payload[:1 << 20]))

@@ -1,4 +1,4 @@
-"""The Dockerfile, built by buildah on stand-ins for its base images (harness/standins.sh), and its image run as it says that it wants to be run."""
+"""buildah builds the Dockerfile on stand-ins for its base images (harness/standins.sh). The cases run the image in the way that it declares."""
 
 import contextlib
 import json
@@ -27,14 +27,14 @@ def buildah(lab: Lab, *arguments: str | Path, timeout: int = 300) -> str:
 
 
 def store(lab: Lab) -> dict[str, str]:
-    """A storage of the case's own, without overlay mounts; and no namespaces, which a sandbox may not give."""
+    """Gives the case a storage of its own, without overlay mounts and without namespaces, which a sandbox may forbid."""
     settings = lab.scratch / "storage.conf"
     settings.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{lab.scratch}/images"\nrunroot = "{lab.scratch}/run"\n')
     return {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings), "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 
 
 class Image:
-    """The built image's root and what it says of itself."""
+    """The root folder of the built image, and its configuration."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -45,7 +45,7 @@ class Image:
         self.root = Path(buildah(lab, "mount", buildah(lab, "from", "--pull-never", "heartbeat-server")))
 
     def command(self, *program: str) -> list[str]:
-        """Runs a program in the image as its user, on a root that cannot be written to, without capabilities. /proc and /dev are as in a container."""
+        """Runs a program in the image as the image's user, without capabilities, on a read-only root. /proc and /dev are as in a container."""
         user = self.config["User"]
         uid, _, gid = user.partition(":")
         script = f'mount --bind "{self.root}" "{self.root}" && mount -o remount,ro,bind "{self.root}" && mount --rbind /proc "{self.root}/proc" && mount --rbind /dev "{self.root}/dev" && exec "$@"'
@@ -56,7 +56,7 @@ class Image:
         return {**dict(pair.split("=", 1) for pair in self.config["Env"]), **more}
 
     def health(self, port: int) -> tuple[int, str]:
-        """The image's own HEALTHCHECK, once."""
+        """Runs the image's own HEALTHCHECK once."""
         kind, *program = self.config["Healthcheck"]["Test"]
         expect("kind of the health check: no shell is there", kind, "CMD")
         done = subprocess.run(
@@ -122,7 +122,7 @@ def test_it_is_built_not_root_read_only_pings_tells_its_health_and_drains(lab: L
                 pass
             expect("goodbye", (item[0], item[1][:2]), ("close", close_body(1001)))
             expect_that("bad health while draining", built.health(port)[0] == 1, built.health(port))
-            # No answer to the Close: it is cut when the time is over.
+            # The client does not answer the Close, so the server cuts it when the time is over.
             process.wait(3 + 5)
         expect("exit code", process.returncode, 0)
         text = log.read_text()

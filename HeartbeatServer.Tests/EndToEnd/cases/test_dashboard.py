@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: whether a person who has only this page can tell how each client is, and why it left."""
+"""The dashboard in a real browser. A person who sees only this page must learn how each client is, and why it left."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ from harness.server import Server, free_port
 
 PING = ("--ping", "2s", "--timeout", "1s")
 SLOW = 1.3
-"""Seconds after which the slow client answers: more than --timeout, less than --ping."""
+"""Seconds after which the slow client answers. They are more than --timeout and less than --ping."""
 
 FLAPS = 4
 CROWD = 60
 
 
 def stays(server: Server, source: str, delay: float = 0.0) -> int:
-    """A client that answers each ping after a delay, until the server goes. Returns the number of its connection."""
+    """Runs a client that answers each ping after a delay, until the server ends. Returns the number of its connection."""
     peer = Peer(server.port, source=source, timeout=120)
 
     def run() -> None:
@@ -78,7 +78,7 @@ def test_healthy_slow_frozen_flapping_and_gone_are_told_apart(lab: Lab) -> None:
         slow = stays(server, "127.0.0.12", SLOW)
         flap(server, "127.0.0.2")
 
-        # While it is silent, and after its end.
+        # The page tells of the frozen client while it is silent, and after its end.
         shown.wait("a silent client", f"{chip(shown, frozen)}?.startsWith('silent, ')")
         shown.wait_for_text("#situation", f"1 client was frozen and is cut: #{frozen} ")
         shown.wait_for_text("#ends", "pong_timeout, peer_frozen")
@@ -156,7 +156,7 @@ def ended_details(shown: Page, ended: int) -> None:
     opened = f"[...document.querySelectorAll('#ends button')].find(each => each.textContent === '#{ended}').click()"
     shown.evaluate(opened)
     shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
-    # Opened again before the dialog has told that it closed.
+    # The dialog opens again before its close event has come.
     shown.evaluate(f"document.getElementById('details').close(); {opened}")
     shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
     shown.wait_for_text("#details", "3 ping(s) in a row without a sign of life")
@@ -164,7 +164,7 @@ def ended_details(shown: Page, ended: int) -> None:
 
 
 def test_a_crowd_that_leaves_at_once_and_a_request_that_is_refused(lab: Lab) -> None:
-    """Nobody of the crowd comes back: it does not flap, though each address left many times."""
+    """No client of the crowd comes back. So the page must not say that they flap, though each address has left many times."""
     port = free_port()
     with lab.server("--admin", str(port), "--ping", "0") as server, page(lab) as shown:
         shown.look(1400, "light")
@@ -185,7 +185,7 @@ def test_a_crowd_that_leaves_at_once_and_a_request_that_is_refused(lab: Lab) -> 
 
 
 def test_texts_and_patterns(lab: Lab) -> None:
-    """The pure modules of the page, by Node's test runner. A folder of their own says that they are modules."""
+    """Node's test runner tests the pure modules of the page. They are copied into a folder whose package.json says that they are modules."""
     folder = lab.scratch / "dashboard"
     shutil.copytree(DASHBOARD, folder)
     for test in (SUITE / "dashboard").glob("*.test.js"):

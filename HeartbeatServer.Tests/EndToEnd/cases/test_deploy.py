@@ -1,4 +1,4 @@
-"""The files that deploy the server, each read by the program that it is for."""
+"""The files that deploy the server. Each is read by the program for which it is written."""
 
 import contextlib
 import json
@@ -36,14 +36,14 @@ from harness.server import free_port
 
 
 def checked(what: str, *arguments: object) -> str:
-    """Runs a program that has to end with 0. Returns what it said."""
+    """Runs a program that must end with exit code 0. Returns what it prints."""
     done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=60)
     expect(f"exit code of {what}; it said: {(done.stdout + done.stderr)[-1500:]}", done.returncode, 0)
     return done.stdout + done.stderr
 
 
 def accepted_by_haproxy(config: Path, *before: str) -> None:
-    """`before`: the program, with its arguments, that starts haproxy."""
+    """Checks a configuration. `before`: the program, with its arguments, that starts haproxy."""
     said = checked("haproxy -c", *before, need("haproxy"), "-c", "-f", config)
     expect_that("no warning", "WARNING" not in said.upper(), said)
 
@@ -57,7 +57,7 @@ def test_haproxy_accepts_its_configuration(lab: Lab) -> None:
 def compose_proxy(lab: Lab, **addresses: str) -> Path:
     """The configuration of compose's proxy, on the certificate that compose.yaml tells people to make."""
     command = re.search(r"(?m)^#   (mkdir (?:.*\\\n)*.*)", COMPOSE.read_text())[1].replace("\n#", "\n")
-    # Under the strictest umask that people have.
+    # The command runs under the strictest usual umask.
     checked("the command in compose.yaml", "sh", "-c", f'cd "{lab.scratch}" && umask 077 && {command}')
     config = lab.scratch / "haproxy.cfg"
     config.write_text(derive(COMPOSE_HAPROXY, {"/certificates/": f"{lab.scratch}/certificates/", **addresses}))
@@ -69,7 +69,7 @@ def test_haproxy_accepts_the_configuration_of_compose_as_the_user_of_its_image(l
         pytest.skip("root is needed to become another user")
     # The name is one of compose's network.
     config = compose_proxy(lab, **{" server:8080": " 127.0.0.1:8080"})
-    # In the container the folder is a mount, which nothing stands in front of.
+    # In the container the folder is a mount, so no folder above it limits the access.
     lab.shared.chmod(0o755)
     lab.scratch.chmod(0o755)
     accepted_by_haproxy(config, need("setpriv"), "--reuid=99", "--regid=99", "--clear-groups")
@@ -82,7 +82,7 @@ def test_haproxy_of_compose_finds_a_server_that_starts_after_it(lab: Lab) -> Non
             "127.0.0.11:53": f"127.0.0.1:{names}", " server:8080": f" server.invalid:{server.port}",
             "bind :8443": f"bind 127.0.0.1:{port}", "maxconn 20000": "maxconn 1000"})
         trusted = ssl.create_default_context(cafile=lab.scratch / "certificates/heartbeat.pem")
-        # The machine's own resolver need not be waited for, which does not know the name either.
+        # The machine's own resolver does not know the name either, and the case need not wait for it.
         lab.start(haproxy(config), env={"RES_OPTIONS": "attempts:1 timeout:1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def status() -> int | None:
@@ -97,7 +97,7 @@ def test_haproxy_of_compose_finds_a_server_that_starts_after_it(lab: Lab) -> Non
 
 @contextlib.contextmanager
 def name_server() -> Iterator[tuple[int, threading.Event]]:
-    """A name server, by its port. No name exists until they are known, and then each of them is 127.0.0.1."""
+    """Runs a name server. Gives its port and an event. No name exists until the event is set. From then on each name is 127.0.0.1."""
     known = threading.Event()
 
     def answer() -> None:
@@ -105,7 +105,7 @@ def name_server() -> Iterator[tuple[int, threading.Event]]:
             query, client = names.recvfrom(512)
             if not query:
                 return
-            end = query.index(b"\0", 12) + 5  # of the question: the name, its type and its class
+            end = query.index(b"\0", 12) + 5  # the end of the question, which has the name, its type and its class
             is_address = known.is_set() and query[end - 4:end - 2] == b"\0\1"
             head = query[:2] + (b"\x81\x80" if known.is_set() else b"\x81\x83") + b"\0\1" + (b"\0\1" if is_address else b"\0\0") + bytes(4)
             names.sendto(head + query[12:end] + (b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1" if is_address else b""), client)
@@ -162,7 +162,7 @@ def test_the_schemas_of_kubernetes_accept_the_manifest(lab: Lab) -> None:
     said = checked("the check", *check, KUBERNETES)
     kinds = ["Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"]
     expect("what was checked", re.findall(r"ok (\w+)", said), kinds)
-    # And the check does tell right from wrong.
+    # The check must also refuse a wrong file.
     wrong = lab.scratch / "wrong.yaml"
     wrong.write_text((KUBERNETES).read_text().replace("periodSeconds: 2\n", "periodSeconds: often\n"))
     expect("exit code for a wrong one", subprocess.run([*map(str, check), str(wrong)], capture_output=True).returncode, 1)
@@ -203,7 +203,7 @@ def test_the_options_and_probes_of_kubernetes_on_a_server_that_serves_drains_and
         expect("a server that serves", [probe(name) for name in names], [200, 200, 200])
         os.kill(server.pid, signal.SIGSTOP)
         threads = list(Path(f"/proc/{server.pid}/task").glob("*/stat"))
-        # The signal stops one thread after the other: another could still answer.
+        # The signal stops one thread after the other, so a thread that still runs could answer.
         eventually("every thread to be stopped", lambda: all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads))
         expect("liveness of a process that hangs", probe("livenessProbe"), None)
         os.kill(server.pid, signal.SIGCONT)
@@ -217,7 +217,7 @@ def test_the_options_and_probes_of_kubernetes_on_a_server_that_serves_drains_and
 def test_haproxy_accepts_the_ingress_of_kubernetes_and_has_a_slot_for_every_pod(lab: Lab) -> None:
     kinds = {document["kind"]: document for document in parsed(KUBERNETES)}
     annotations = kinds["Ingress"]["metadata"]["annotations"]
-    # Its controller puts them into a backend.
+    # The ingress controller puts these lines into a backend.
     config = lab.scratch / "haproxy.cfg"
     config.write_text(
         "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\nfrontend web\n bind 127.0.0.1:80\n default_backend heartbeat\n"
@@ -236,6 +236,6 @@ def test_compose_prometheus_and_the_alerts(lab: Lab) -> None:
     expect("services", sorted(services), ["prometheus", "proxy", "server"])
     expect("ports that the server publishes", services["server"].get("ports", []), [])
     mounted = [mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])]
-    files = [path for path in mounted if path.startswith(".") and path != "./certificates"]  # which people make themselves
+    files = [path for path in mounted if path.startswith(".") and path != "./certificates"]  # users make the certificates themselves
     expect("files that are mounted and not there", [path for path in files if not (COMPOSE.parent / path).exists()], [])
     expect("number of files that are mounted", len(files), 3)

@@ -1,4 +1,4 @@
-"""A client that is alive is not cut, however slow it or its line is, and whatever happens to the server itself."""
+"""The server does not cut a client that is alive, however slow the client or its line is, and whatever happens to the server itself."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def test_on_a_slow_line_a_client_gets_its_whole_echo(lab: Lab) -> None:
 
 
 def test_after_an_outage_that_healed_everybody_is_there(lab: Lab) -> None:
-    """TCP's own backoff is shorter than the server's patience (Linux 6.15)."""
+    """TCP retransmits again before the server's patience is over, because its backoff has a limit (Linux 6.15)."""
     if tuple(int(part) for part in os.uname().release.split(".")[:2]) < (6, 15):
         pytest.skip("the kernel has no limit for the time between two retransmissions: Linux 6.15 has")
     with other_host() as host, lab.server("--ping", "5s", "--log-level", "debug", host=HERE) as server:
@@ -97,7 +97,7 @@ def test_with_no_pings_a_host_that_is_gone_is_found_all_the_same(lab: Lab) -> No
 
 
 def hold_half_open(port: int, seconds: float, rate: int) -> None:
-    """Connects again and again, sends nothing, and keeps each connection."""
+    """Connects again and again, sends nothing, and keeps each connection open."""
     held = []
     start = time.monotonic()
     while (passed := time.monotonic() - start) < seconds:

@@ -16,11 +16,11 @@ from harness.lab import WATCHING, Lab, elsewhere
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
 
 WRITE_TIMEOUT = 10.0
-"""Seconds after which the server gives up a client that does not read."""
+"""Seconds after which the server ends a client that does not read."""
 
 
 def stuff(port: int, clients: int, seconds: float, bytes_a_second: int, payload: int) -> None:
-    """Clients that send messages for their echoes, and read next to nothing of them, until the server ends them."""
+    """Runs clients that send messages and read almost nothing of the echoes, until the server ends them."""
     def one(seed: int) -> None:
         message = frame("binary", random.Random(seed).randbytes(payload))
         with Peer(port, receive_buffer=4096) as peer:
@@ -79,7 +79,7 @@ def test_200_headers_of_16_mib_and_nothing_else(lab: Lab) -> None:
 
 
 def crumbs(port: int, seconds: float) -> None:
-    """Empty fragments without end: no limit of a size is ever reached."""
+    """Clients send empty fragments without end, which never reach a limit of a size."""
     with Peer(port) as peer:
         peer.send(frame("text", b"", fin=False))
         many = frame("continuation", b"", fin=False) * 10_000
@@ -96,7 +96,7 @@ def test_fragments_of_a_byte_and_of_none_for_ever(lab: Lab) -> None:
         with Peer(server.port, timeout=20) as peer:
             peer.send(frame("binary", b"x", fin=False))
             many = frame("continuation", b"x", fin=False) * 65536
-            for _ in range(16):  # a MiB, which is allowed, and one byte
+            for _ in range(16):  # together a MiB, which is allowed, and one byte more
                 peer.send(many)
             item = peer.data()
             expect("answer to one byte too many", (item[0], item[1][:2]), ("close", close_body(1009)))
@@ -107,7 +107,7 @@ def test_fragments_of_a_byte_and_of_none_for_ever(lab: Lab) -> None:
 
 
 def flood(port: int, pings: int) -> None:
-    """Pings as fast as they go, with every pong read and in order."""
+    """A client sends pings as fast as it can, and reads every pong. They come in order."""
     with Peer(port, timeout=30) as peer:
         batch = 1000
         for first in range(0, pings, batch):
@@ -137,13 +137,13 @@ def deaf_flood(port: int, seconds: float) -> None:
 
 
 def vanish_without_fin(peer: Peer) -> None:
-    """Takes the socket away without a packet, as when a machine loses its power. Needs CAP_NET_ADMIN."""
+    """Closes the socket without sending a packet, as when a machine loses its power. This needs CAP_NET_ADMIN."""
     peer.socket.setsockopt(socket.IPPROTO_TCP, 19, 1)  # TCP_REPAIR
     peer.socket.close()
 
 
 def deafen(peer: Peer) -> None:
-    """Drops every packet that comes to the socket, before TCP sees it: a path that swallows packets."""
+    """Drops every packet that comes to the socket before TCP sees it, like a path that swallows packets."""
     code = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
     program = struct.pack("HL", 1, ctypes.addressof(code))
     peer.socket.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
@@ -176,7 +176,7 @@ def test_gone_without_fin_mute_deaf_or_never_closing(lab: Lab) -> None:
         with table.row("goodbye to the mute"):
             items = mute[0].transcript()
             expect("last frame", items[-2], ("close", close_body(1011, "pong timeout")))
-        # They closed, or have to, and hold their end of the TCP connection open.
+        # These clients have closed, or have to, but hold their end of the TCP connection open.
         holding = []
         for what, sent, answer, cause in (
                 ("closed", frame("close", close_body(1000)), ("close", close_body(1000)), "client_closed"),
@@ -213,7 +213,7 @@ def test_2000_resets_at_once(lab: Lab) -> None:
 
 
 def fuzz(port: int, seconds: float, seed: int) -> int:
-    """Random and mutated bytes, in random pieces, with random ends. Returns how many connections it made."""
+    """Sends random and mutated bytes, in random pieces, with random ends. Returns how many connections it has made."""
     chance = random.Random(seed)
     start = time.monotonic()
     connections = 0
@@ -268,7 +268,7 @@ def test_seeded_fuzzer_for_20_seconds(lab: Lab) -> None:
 @pytest.mark.alone
 @pytest.mark.door
 def test_sigterm_in_the_middle_of_a_storm(lab: Lab) -> None:
-    """Whoever got its 101 gets a Close 1001 too; the others a 503 or no connection at all. And the log has an end for each."""
+    """Each client that got a 101 also gets a Close 1001. The others get a 503 or no connection. The log has an end for each connection."""
     outcomes: list[str] = []
     stop = threading.Event()
 

@@ -15,7 +15,7 @@ from harness.lab import Lab, elsewhere, on_both_doors
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
 
 TIMEOUT = 2.0
-"""Seconds of --handshake-timeout here."""
+"""--handshake-timeout in these cases, in seconds."""
 
 SLACK = 1.5
 
@@ -67,7 +67,7 @@ def garbage(port: int) -> dict[str, bytes]:
 
 @pytest.mark.door
 def test_garbage_and_unfinished_requests(lab: Lab) -> None:
-    """Each is answered with 4xx, 501 or 505 or not at all, never with 101, and the connection ends in time."""
+    """The server answers each request with 4xx, 501 or 505 or not at all, and never with 101. The connection ends in time."""
     with lab.hostile("--handshake-timeout", "2s") as server, Table() as table:
         start = time.monotonic()
         waiting = []
@@ -88,7 +88,7 @@ def test_garbage_and_unfinished_requests(lab: Lab) -> None:
 @pytest.mark.door
 def test_slow_loris_one_byte_a_second(lab: Lab) -> None:
     with lab.hostile("--handshake-timeout", "2s") as server, ThreadPoolExecutor(50) as pool:
-        # An upgraded connection is none of the sweep's business, however quiet it is.
+        # The timeout of requests does not concern an upgraded connection, however quiet it is.
         quiet = Peer(server.port)
         lives = list(pool.map(drip, [server.port] * 50))
         expect_that(f"each to live for {TIMEOUT}s, and a second more at most", TIMEOUT - 0.1 <= min(lives) and max(lives) <= TIMEOUT + 1, lives)
@@ -98,7 +98,7 @@ def test_slow_loris_one_byte_a_second(lab: Lab) -> None:
 
 
 def drip(port: int) -> float:
-    """Sends a request at one byte a second. Returns how long the server put up with it."""
+    """Sends a request at one byte a second. Returns after how many seconds the server ended it."""
     start = time.monotonic()
     with Peer(port, upgrade=False, timeout=1) as peer, contextlib.suppress(BrokenPipeError, ConnectionResetError):
         for byte in upgrade_request(port)[:10]:
@@ -190,7 +190,7 @@ def test_bytes_behind_the_upgrade_request(lab: Lab) -> None:
 
 
 def pour(port: int, start: bytes, more: bytes, clients: int, seconds: float) -> int:
-    """Clients that send without end; each that is cut off comes again. Returns how many were."""
+    """Runs clients that send without end, and come again when they are cut off. Returns how often they were cut off."""
     cut = 0
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as sockets:
         def connect() -> None:
@@ -239,7 +239,10 @@ def test_100_clients_with_endless(lab: Lab, kind: str) -> None:
 @pytest.mark.alone
 @pytest.mark.door
 def test_requests_that_http_listener_would_answer_itself(lab: Lab) -> None:
-    """411 and 501: HttpListener would close the socket, and hand the request out all the same. Each gets one answer, ours, and nothing of it stays."""
+    """HttpListener would answer these requests with 411 or 501 itself, close the socket, and return the request all the same.
+
+    Each request must get one answer, that of the server, and leave nothing behind.
+    """
     padding = b"X: " + b"x" * 7_000 + b"\r\n"
     post = b"POST /ws HTTP/1.1\r\nHost: localhost\r\n" + 2 * padding
     requests = {

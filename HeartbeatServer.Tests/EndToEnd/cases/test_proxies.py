@@ -21,7 +21,7 @@ from harness.proxies import certificate, derive, haproxy, nginx
 from harness.server import free_port
 
 IDLE = 3
-"""Seconds of the proxies' idle timeouts here."""
+"""The idle timeouts of the proxies in these cases, in seconds."""
 
 NGINX = {
     "listen 80;": "listen 127.0.0.1:{port};", "listen 443 ssl;": "listen 127.0.0.1:{tls_port} ssl;", "/etc/ssl/certs/heartbeat.pem": "{pem}",
@@ -48,7 +48,7 @@ FILES = {
 PROXIES = {"nginx": ONE_SERVER_NGINX, "haproxy": ONE_SERVER_HAPROXY}
 
 CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_reset", "network")}
-"""What the server sees of it: nginx sends FIN, haproxy RST. docs/troubleshooting.md tells people so."""
+"""What the server sees when a proxy cuts a client: nginx sends FIN, haproxy sends RST. docs/troubleshooting.md says so."""
 
 every_proxy = pytest.mark.parametrize("kind", PROXIES)
 with_and_without_tls = pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
@@ -59,7 +59,7 @@ class Proxy:
     port: int
     tls_port: int
     tls: ssl.SSLContext
-    """Trusts the proxy's certificate."""
+    """Makes a TLS context that trusts the proxy's certificate."""
     pem: Path
 
 
@@ -93,7 +93,7 @@ def peer_through(proxy: Proxy, secure: bool) -> Peer:
 @every_proxy
 @with_and_without_tls
 def test_with_pings_a_silent_client_stays(lab: Lab, kind: str, secure: bool) -> None:
-    """A client that says nothing but its pongs outlives the idle timeout many times."""
+    """A client that sends only pongs stays connected for many times the idle timeout."""
     with lab.server("--ping", "1s") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, secure) as peer:
         deadline = time.monotonic() + 20
         pings = 0
@@ -110,7 +110,7 @@ def test_with_pings_a_silent_client_stays(lab: Lab, kind: str, secure: bool) -> 
 @every_proxy
 @with_and_without_tls
 def test_without_pings_a_silent_client_is_cut(lab: Lab, kind: str, secure: bool) -> None:
-    """Without pings the proxy cuts the silent client, and the server says that it was not the server."""
+    """Without pings the proxy cuts the silent client, and the server's log says that the server did not do so."""
     with lab.server("--ping", "0") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, secure) as peer:
         seconds = peer.seconds_until_end(IDLE + 5)
         expect_that(f"the proxy to cut after {IDLE}s", IDLE - 0.5 <= seconds <= IDLE + 3, seconds)
@@ -171,7 +171,7 @@ def test_drained_with_1001(lab: Lab, kind: str) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_a_client_cannot_hide_its_address(lab: Lab, file: Path) -> None:
-    """Behind a trusted proxy the log and the limits are about the client, whatever it says itself."""
+    """Behind a trusted proxy the log and the limits go by the client's address, whatever the client itself sends in its headers."""
     with lab.server("--trust-proxy", "127.0.0.1", "--max-connections-per-ip", "1") as server, proxy_to(lab, file, server.port) as proxy:
 
         def connect(source: str, *headers: str) -> tuple[Peer, int]:

@@ -1,4 +1,4 @@
-"""Clients that others wrote: npm ws, Node, python-websockets, wsproto, gorilla and Chromium."""
+"""Clients that others have written: npm ws, Node, python-websockets, wsproto, gorilla and Chromium."""
 
 import pytest
 

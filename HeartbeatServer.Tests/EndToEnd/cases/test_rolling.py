@@ -21,21 +21,21 @@ from harness.server import Server, free_port
 CLIENTS = 3000
 SERVERS = 3
 SHARE = (0.28, 0.39)
-"""Bounds of a server's share of the connections, a third of which would be even. Only new connections can be spread: those that stay where they are do
-not move, and the server that was restarted last is empty at first, as its clients have come back elsewhere while it was away. So half of the clients
-come anew before the shares are judged, which is enough to fill it."""
+"""Bounds of a server's share of the connections. An even share would be a third. haproxy can spread only new connections, because an open one stays at
+its server. The server that was restarted last is empty at first, because its clients have connected elsewhere meanwhile. So half of the clients
+connect anew before the case judges the shares, which is enough to fill this server."""
 
 SLOW_START = 10
-"""Seconds, of haproxy's configuration."""
+"""slowstart of haproxy's configuration, in seconds."""
 
 
 class Crowd:
-    """Clients of one process, each a task: connect, answer pings, and come back after a Close with backoff."""
+    """The clients of one process. Each is a task that connects, answers pings, and comes back after a Close with backoff."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.upgraded = Counter()
-        """Upgrades by the attempt that they succeeded with: 1, 2, ..."""
+        """How many upgrades succeeded at the first attempt, the second, and so on."""
         self.failed: list[str] = []
         """Attempts that failed."""
         self.ends: Counter[str] = Counter()
@@ -43,7 +43,7 @@ class Crowd:
         self.done = False
         self.tasks: list[asyncio.Task] = []
         self.shares: list[int] = []
-        """Connections of each server when all was over."""
+        """The connections of each server at the end of the case."""
 
     async def run(self, number: int) -> None:
         pause = random.Random(number)
@@ -55,7 +55,7 @@ class Crowd:
                     break
                 except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as e:
                     self.failed.append(f"attempt {attempt}: {e!r}")
-                    # Full jitter: from nothing to 100 ms, doubled with each attempt.
+                    # The pause is random, and at least 50 ms. It is at most 200 ms at first, and twice as long with each attempt.
                     await asyncio.sleep(pause.uniform(0.05, 0.1 * 2**attempt))
             else:
                 self.ends["gave up"] += 1
@@ -82,7 +82,7 @@ class Crowd:
             raise
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        """How it ended: "Close 1001", or what the client felt instead."""
+        """Returns how the connection ended: "Close 1001", or the error that the client got instead."""
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 while True:
@@ -102,7 +102,7 @@ class Crowd:
 
 
 def proxy(lab: Lab, ports: list[int]) -> int:
-    """Starts haproxy; its port."""
+    """Starts haproxy, and returns its port."""
     port, config = free_port(), lab.scratch / "haproxy.cfg"
     config.write_text(derive(SEVERAL_SERVERS_HAPROXY, {
         "bind :80": f"bind 127.0.0.1:{port}", "bind :443": f"bind 127.0.0.1:{free_port()}", "/etc/haproxy/heartbeat.pem": certificate(lab.scratch).both,
@@ -149,12 +149,12 @@ async def roll(lab: Lab, servers: list[Server], port: int) -> Crowd:
         await until("the new server to be healthy", lambda new=new: healthy(new.port), 10)
         note(f"server {place + 1} is healthy again")
         await until("all clients to be back", lambda: crowd.connected == CLIENTS, 30)
-        # rise 2 at an interval of 1 s, and a part of the ramp of slowstart.
+        # haproxy needs two good checks at an interval of 1 s (rise 2), and a part of the ramp of slowstart.
         await asyncio.sleep(4)
         note("all are back")
     await asyncio.sleep(SLOW_START)
     for task in random.Random(1).sample(crowd.tasks, CLIENTS // 2):
-        task.cancel()  # it says Close 1000, and comes again
+        task.cancel()  # the client sends Close 1000, and another one comes
     await asyncio.sleep(2)
     await until("all clients to be back", lambda: crowd.connected == CLIENTS, 30)
     await until("all of them at the servers", lambda: sum(map(now, servers)) == CLIENTS, 10)
@@ -168,19 +168,19 @@ async def roll(lab: Lab, servers: list[Server], port: int) -> Crowd:
 
 
 def now(server: Server) -> int:
-    """Connections that it has, by its log."""
+    """How many connections the server has, according to its log."""
     return len(server.lines(" connected, ")) - len(server.ends())
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(150)
 def test_three_servers_behind_haproxy_restarted_and_3000_clients(lab: Lab) -> None:
-    """What it prints tells how the restart went: pytest shows it of a case that failed, and with -rP of one that passed."""
+    """The case prints how the restart went. pytest shows this for a case that failed, and with -rP for one that passed."""
     servers = [lab.server("--ping", "2s", "--drain", "8s") for _ in range(SERVERS)]
     for server in servers:
         server.wait_until_it_listens()
     port = proxy(lab, [server.port for server in servers])
-    time.sleep(2.5)  # haproxy's first checks
+    time.sleep(2.5)  # haproxy makes its first checks
     crowd = asyncio.run(roll(lab, servers, port))
     print(f"upgrades by attempt {dict(sorted(crowd.upgraded.items()))}; failed attempts {Counter(crowd.failed).most_common(4)}")
     print(f"ends the clients saw {dict(crowd.ends)}; connections at the servers at the end {crowd.shares}")

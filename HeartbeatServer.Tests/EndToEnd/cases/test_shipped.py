@@ -1,4 +1,4 @@
-"""The published file alone: in an empty folder, without an environment, without .NET on the machine as far as it can see."""
+"""The published file alone: in an empty folder, without environment variables, and without a .NET that it could find."""
 
 import os
 import re
@@ -18,7 +18,7 @@ FIRST_PAGE = b"\x7fELF"
 
 
 def alone(lab: Lab) -> str:
-    """Path of a copy of the executable, alone in a folder."""
+    """The path of a copy of the executable that is alone in a folder."""
     if (lab.executable.parent / "HeartbeatServer.dll").exists():
         pytest.skip("a build, not a published file: ./build.sh publish, and --server dist/RID/HeartbeatServer")
     folder = lab.scratch / "empty"
@@ -31,7 +31,7 @@ def alone(lab: Lab) -> str:
 
 def test_it_runs_alone_in_a_folder_with_an_empty_environment(lab: Lab) -> None:
     file, port = alone(lab), free_port()
-    # "env -i": no PATH, so no dotnet on it; no DOTNET_ROOT, no HOME.
+    # Like "env -i": without PATH the program cannot find dotnet, and there is no DOTNET_ROOT and no HOME.
     process = lab.start(
         ["/usr/bin/env", "-i", file, "--host", "127.0.0.1", "--port", str(port), "--ping", "1s"], cwd=os.path.dirname(file),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -68,7 +68,7 @@ def test_a_publish_that_fails_leaves_the_last_good_file_and_build_sh_works_throu
     need("dotnet")
     link = lab.scratch / "build"
     link.symlink_to(REPOSITORY / "build.sh")
-    # No platform that there is, so that no file of anybody is at stake.
+    # The platform does not exist, so the case cannot overwrite anybody's files.
     folder = REPOSITORY / "dist/none-x64"
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""More connections at once than anybody asked for, and more than there are descriptors."""
+"""Very many connections at once: more than usual, and more than there are descriptors."""
 
 import contextlib
 import multiprocessing
@@ -16,7 +16,7 @@ from harness.server import die_together, free_port
 
 
 def failed_cookies() -> int:
-    """Connections that the kernel has reset in this network, because it did not know a SYN cookie of its own again (RFC 4987)."""
+    """How many connections the kernel has reset in this network because it did not recognise one of its own SYN cookies (RFC 4987)."""
     with open("/proc/net/netstat", encoding="ascii") as netstat:
         names, values = [line.split() for line in netstat if line.startswith("TcpExt:")]
     return int(values[names.index("SyncookiesFailed")])
@@ -25,7 +25,7 @@ def failed_cookies() -> int:
 @pytest.mark.alone
 @pytest.mark.timeout(90)
 def test_10000_connections_as_fast_as_they_come(lab: Lab) -> None:
-    """More than the kernel lets wait (net.core.somaxconn): it then sends SYN cookies, and of those that come back it may fail to know one."""
+    """More clients come than the kernel lets wait (net.core.somaxconn). It then sends SYN cookies, and may fail to recognise one that returns."""
     count = 10_000
     with lab.hostile(stall=5) as server, Swarm(server.port) as swarm:
         before, ended = len(server.lines(" connected, ")), len(server.ends())
@@ -44,7 +44,7 @@ def test_10000_connections_as_fast_as_they_come(lab: Lab) -> None:
 
 
 LIMIT = 256
-"""Descriptors of the server here."""
+"""The limit of the server's descriptors in these cases."""
 
 
 @pytest.mark.alone
@@ -57,10 +57,10 @@ def test_at_the_descriptor_limit(lab: Lab) -> None:
         while (peer := knock(server.port)) is not None:
             peers.append(stack.enter_context(peer))
             expect_that(f"the limit of {LIMIT} to be reached", len(peers) < LIMIT and time.monotonic() < deadline, len(peers))
-        # The runtime has some of its own: a dozen, or with its libraries in files some 60.
+        # The runtime itself needs a dozen descriptors, or some 60 with its libraries in files.
         expect_that(f"room for most of {LIMIT}", len(peers) >= LIMIT - 100, len(peers))
 
-        # Those outside keep knocking, and it costs nothing: the kernel lets them wait.
+        # The clients outside keep knocking. That costs the server nothing, because they wait in the kernel.
         waiting = [stack.enter_context(socket.socket()) for _ in range(100)]
         for outside in waiting:
             outside.setblocking(False)
@@ -88,10 +88,10 @@ def test_at_the_descriptor_limit(lab: Lab) -> None:
 @pytest.mark.door
 @pytest.mark.parametrize("limit", [256, 1024])
 def test_a_flood_past_the_limit_of_descriptors(lab: Lab, limit: int) -> None:
-    """Twice as many as there is room for, at once, at a server that has served nobody yet: whatever it loads or opens late, it needs now."""
+    """Twice as many clients as there is room for come at once, to a server that has served nobody yet. What it loads or opens late, it needs now."""
     for _ in range(3):
         with lab.server("--ping", "0", descriptors=limit) as server:
-            with Swarm(server.port) as swarm, contextlib.suppress(Failure):  # most get no answer, and that is right
+            with Swarm(server.port) as swarm, contextlib.suppress(Failure):  # most clients rightly get no answer
                 swarm.upgrade(2 * limit, 2)
             eventually("room again, in a server that lives", lambda: knock(server.port)).goodbye()
             healthy(server)

@@ -1,4 +1,4 @@
-"""Who is to blame for a pong timeout: a program that does not answer, or a path that does not deliver. With real TCP on both sides."""
+"""Who is to blame for a pong timeout: a program that does not answer, or a path that does not deliver. Both sides have real TCP."""
 
 import os
 import signal

@@ -22,12 +22,12 @@ class Client:
 
     def send(self, event) -> None:
         with self.lock:
-            # After our Close nothing may follow, not even a pong.
+            # After its own Close the client may send nothing, not even a pong.
             if self.connection.state not in (ConnectionState.LOCAL_CLOSING, ConnectionState.CLOSED):
                 self.socket.sendall(self.connection.send(event))
 
     def messages(self):
-        """Whole messages, until the connection is closed; pings are answered."""
+        """Gives whole messages until the connection is closed, and answers pings."""
         parts = []
         while data := self.socket.recv(65536):
             with self.lock:

@@ -17,7 +17,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def frames(buffer: bytearray):
-    """The whole frames of a server at the start of the buffer, which they leave."""
+    """Takes the whole frames of the server from the start of the buffer."""
     while len(buffer) >= 2:
         length = buffer[1]
         width = {126: 2, 127: 8}.get(length, 0)
@@ -47,7 +47,7 @@ def main() -> None:
     start = time.monotonic()
     taken = 0
     while True:
-        # As many bytes as the rate allows by now, and no more.
+        # The client reads as many bytes as the rate allows by now, and no more.
         due = int((time.monotonic() - start) * rate) - taken
         if due <= 0:
             time.sleep(0.01)

@@ -27,7 +27,7 @@ KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, "")}
 
 
 def high_pipe() -> tuple[int, int]:
-    """A pipe whose descriptors are out of the way of those that the browser wants."""
+    """Makes a pipe with high descriptors, because the browser needs the low ones."""
     low = os.pipe()
     high = tuple(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in low)
     for descriptor in low:
@@ -36,14 +36,14 @@ def high_pipe() -> tuple[int, int]:
 
 
 class Page:
-    """A page of a browser of its own. What it says on its console is in `console`, what it asks for in `requests`."""
+    """A page in a browser of its own. `console` has what the page writes to its console, and `requests` what it asks for."""
 
     def __init__(self, lab: Lab) -> None:
         self.console: list[dict] = []
         self.requests: list[str] = []
         from_us, self._to = high_pipe()
         self._from, to_us = high_pipe()
-        # The browser reads descriptor 3 and writes descriptor 4.
+        # The browser reads commands from descriptor 3, and writes answers to descriptor 4.
         lab.start(
             ["bash", "-c", f'exec "$@" 3<&{from_us} 4>&{to_us}', "bash", need("chromium"), *FLAGS, f"--user-data-dir={lab.scratch / 'profile'}"],
             pass_fds=(from_us, to_us), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -72,14 +72,14 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression of the page."""
+        """Returns the value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         if "exceptionDetails" in answer:
             raise Failure(f"{expression}: {answer['exceptionDetails'].get('exception', {}).get('description')}")
         return answer["result"].get("value")
 
     def text(self, selector: str) -> str:
-        """What a reader sees of the first element that matches; "" if there is none."""
+        """The visible text of the first element that matches; "" if there is none."""
         return self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
 
     def wait(self, what: str, expression: str, timeout: float = 20.0) -> Any:
@@ -106,7 +106,7 @@ class Page:
         raise Failure(f"expected Tab to come to {text!r}: it did not")
 
     def look(self, width: int, scheme: str) -> None:
-        """The window as wide as this, in pixels; scheme: light or dark."""
+        """Sets the width of the window in pixels, and the colour scheme: light or dark."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 

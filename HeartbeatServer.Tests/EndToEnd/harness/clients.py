@@ -1,4 +1,4 @@
-"""Real clients: each is a program in clients/ that is called with URL and MODE, and prints what happens to it, a line each.
+"""Real clients. Each is a program in clients/ that is called with URL and MODE, and prints a line for each thing that happens.
 
 mode echo: "open", echoes of all sizes, "echoed", then waits for pings and closes with 3001 "see you later", "closed CODE REASON".
 mode wait: "open", then waits until it is closed, "closed CODE REASON".
@@ -52,7 +52,7 @@ def gorilla(lab: Lab) -> list[str | Path]:
 
 
 def build_gorilla(folder: Path) -> None:
-    """Compiled once, before the cases. Debian's Go packages are a GOPATH."""
+    """Compiles the Go client once, before the cases. Debian's Go packages are a GOPATH."""
     if shutil.which("go") and GORILLA.exists():
         subprocess.run(
             ["go", "build", "-o", folder / "gorilla", "."], cwd=CLIENTS / "gorilla", check=True,
@@ -76,7 +76,7 @@ PROGRAMS: dict[str, Callable[[Lab], list[str | Path]]] = {
 
 @dataclasses.dataclass
 class Running:
-    """A client that was started."""
+    """A client that is running."""
 
     process: subprocess.Popen
 
@@ -87,7 +87,7 @@ class Running:
         expect("line of the client", self.line().rstrip(), wanted)
 
     def vanish(self) -> None:
-        """As when the power goes, as far as a process can: SIGKILL to it and to all that it started."""
+        """Ends the client as if it had lost its power, as far as a process can: the client and all that it has started get SIGKILL."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -97,7 +97,7 @@ def start(lab: Lab, client: str, url: str, mode: str, **environment: str) -> Run
 
 
 def waiting_client(lab: Lab, server: Server, host: str, *before: str) -> Running:
-    """A client that answers pings and says nothing else. `before`: the program, with its arguments, that starts the client."""
+    """Starts a client that only answers pings. `before`: the program, with its arguments, that starts the client."""
     program = [*before, sys.executable, CLIENTS / "py_wsproto.py", f"ws://{host}:{server.port}/ws", "wait"]
     client = Running(lab.start(program, stdout=subprocess.PIPE))
     client.expect_line("open")

@@ -1,4 +1,4 @@
-"""Very many clients at once, and one that asks whether there is room."""
+"""Very many clients at once, and a single client that asks whether there is room."""
 
 import select
 import socket
@@ -8,13 +8,13 @@ from .expect import Failure
 from .peer import Peer, close_body, frame, upgrade_request
 
 ADDRESSES = 8
-"""Of the loopback network: one has ports for some 28,000 connections, and those that have ended keep theirs for a minute."""
+"""Addresses of the loopback network. One address has ports for some 28,000 connections, and a port stays in use for a minute after its connection."""
 
 IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class Swarm:
-    """Very many clients, all of which connect at once, on one epoll."""
+    """Very many clients that all connect at once, on one epoll instance."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -31,7 +31,7 @@ class Swarm:
         self._epoll.close()
 
     def upgrade(self, count: int, timeout: float) -> None:
-        """Connects them all, then serves whichever is ready: request out, 101 in."""
+        """Connects all clients, and then serves each one that is ready: it sends the request and reads the 101."""
         for number in range(count):
             client = socket.socket()
             client.setblocking(False)
@@ -43,7 +43,7 @@ class Swarm:
         self._serve(upgrade_request(self._port), b"HTTP/1.1 101", timeout, "upgraded")
 
     def close(self, timeout: float) -> None:
-        """The closing handshake of them all."""
+        """Does the closing handshake with all clients."""
         for number in self.clients:
             self._epoll.modify(number, select.EPOLLOUT)
         self._serve(frame("close", close_body(1000)), b"\x88\x02\x03\xe8", timeout, "closed")
@@ -61,7 +61,7 @@ class Swarm:
                         received = self.clients[number].recv(4096)
                         if answer in received:
                             self._epoll.modify(number, 0)
-                        elif not received.startswith(b"\x89"):  # a ping may come before our Close has
+                        elif not received.startswith(b"\x89"):  # a ping may come before the server has read our Close
                             self.failures.append(f"answer {received[:60]!r}")
                         else:
                             continue
@@ -76,7 +76,7 @@ class Swarm:
 
 
 def knock(port: int) -> Peer | None:
-    """A client, or None if there is no room, or nobody."""
+    """Connects a client. Returns None if there is no room, or no server."""
     try:
         return Peer(port, timeout=1)
     except (OSError, Failure):

@@ -1,4 +1,4 @@
-"""Tables of RFC 6455: what is sent over the socket, and exactly what has to come back, frame by frame, to the end of the connection.
+"""Tables of cases for RFC 6455: what the client sends, and exactly what has to come back, frame by frame, until the end of the connection.
 
 A row is (name, chunks that are sent, frames that must come). Where the last frame is a Close, the connection must end with it; where not, it
 must still be alive.
@@ -14,7 +14,7 @@ Row = tuple[str, list[bytes], list[Item]]
 
 
 def closed(code: int) -> Item:
-    """A Close that the server began: the code, and some reason that is the server's business."""
+    """A Close that the server has begun, with this code and any reason."""
     return ("closed with", code)
 
 
@@ -50,7 +50,7 @@ def check(peer: Peer, chunks: list[bytes], wanted: list[Item]) -> None:
 
 
 def told(item: Item, wanted: Item) -> Item:
-    """A Close with a reason for people, as closed() says it. The reason has to be UTF-8, and there."""
+    """Checks a Close frame in the form of closed(). Its reason must be there, and must be UTF-8."""
     if wanted[0] == "closed with" and item[0] == "close" and len(item[1]) > 2:
         item[1][2:].decode()
         return closed(int.from_bytes(item[1][:2], "big"))

@@ -1,4 +1,4 @@
-"""What a case expects, and what a person reads when something else came."""
+"""Checks what a case expects, and explains to a person what came instead."""
 
 import contextlib
 import time
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class Failure(AssertionError):
-    """Something came out otherwise than it had to."""
+    """Something was not as the case expects."""
 
 
 def short(value: Any, most: int = 160) -> str:
-    """A value for a person: long payloads are cut in the middle."""
+    """A value as text for a person. Long payloads are cut in the middle."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most // 2]} ... {text[-most // 2:]} ({len(text)} characters)"
 
@@ -40,7 +40,7 @@ def eventually(what: str, look: Callable[[], Any], timeout: float = 5.0, every: 
 
 
 class Table:
-    """Rows of which each has its turn, whatever became of the others. Leaving the table fails the case with all rows that failed."""
+    """A table of rows, each of which runs even if others have failed. Leaving the table fails the case with all rows that failed."""
 
     def __enter__(self) -> "Table":
         self._failures: list[str] = []

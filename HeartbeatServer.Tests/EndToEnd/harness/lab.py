@@ -1,4 +1,4 @@
-"""What a case gets: servers, programs and a scratch folder. All of them are gone when the case ends."""
+"""What a case gets: servers, programs and a scratch folder. All of them are removed when the case ends."""
 
 import contextlib
 import dataclasses
@@ -28,16 +28,16 @@ MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
 
 MOST_AT_WORST = 512.0
-"""MiB that the server may grow by while a hostile case lasts, where the case does not say less. Thousands of requests a second leave garbage."""
+"""MiB by which the server may grow during a hostile case, if the case sets no lower limit. Thousands of requests a second leave garbage."""
 
 TRIM, WORTH_TRIMMING = 6.0, 16.0
-"""A server that has grown by more than so many MiB gives back what it does not need any more. It has done so after so many seconds."""
+"""TRIM seconds after a burst, a server that has grown by more than WORTH_TRIMMING MiB has given back what it does not need any more."""
 
 LONGEST_STALL = 1.0
 """Seconds that a healthy client may wait for an echo while a hostile case lasts, on a machine that is busy with the case itself."""
 
 WATCHING = 4
-"""Healthy clients beside a hostile case. They are more than the server has threads that wait for sockets: one thread may be stalled, the others not."""
+"""How many healthy clients there are beside a hostile case. They are more than the server's event loops, so a single stalled loop is noticed, too."""
 
 
 class Lab:
@@ -84,9 +84,9 @@ class Lab:
     @contextlib.contextmanager
     def hostile(
         self, *arguments: str, descriptors: int | None = None, at_worst: float = MOST_AT_WORST, stall: float = LONGEST_STALL) -> Iterator[Server]:
-        """A server that something is done to, while healthy clients are there too. Afterwards it has its descriptors and memory back.
+        """Starts a server that the case attacks while healthy clients are connected. Afterwards it must have its descriptors and memory back.
 
-        at_worst: MiB that it may grow by meanwhile. stall: seconds that a healthy client may wait for an echo.
+        at_worst: MiB by which it may grow meanwhile. stall: seconds that a healthy client may wait for an echo.
         """
         with self.server(*arguments, descriptors=descriptors) as server:
             warm_up(server)
@@ -115,7 +115,7 @@ class Seen:
 
 @contextlib.contextmanager
 def watched(server: Server) -> Iterator[Seen]:
-    """Samples the memory of the server, and lets healthy clients ask for echoes, until it is left."""
+    """A context manager that samples the memory of the server, and lets healthy clients ask for echoes."""
     seen = Seen()
     over = threading.Event()
 
@@ -142,13 +142,13 @@ def watched(server: Server) -> Iterator[Seen]:
 
 
 def elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function in a process of its own, so that it does not slow this one, which watches, down."""
+    """Calls a function in a process of its own, so that it does not slow down this process, which watches."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), die_together) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def warm_up(server: Server) -> None:
-    """Code is compiled, pools are filled: what the first clients cost is not put down to the case."""
+    """Serves the first clients, so that code is compiled and pools are filled. Their cost must not count as that of the case."""
     for _ in range(3):
         peers = [Peer(server.port) for _ in range(40)]
         for peer in peers:
@@ -161,7 +161,7 @@ def warm_up(server: Server) -> None:
 
 
 def healthy(server: Server) -> None:
-    """A client like any other connects, is echoed, and says goodbye."""
+    """Checks that an ordinary client can connect, get an echo, and close."""
     with Peer(server.port) as peer:
         for payload in (b"", b"still there?", bytes(70_000)):
             peer.send(frame("binary", payload))
@@ -170,7 +170,7 @@ def healthy(server: Server) -> None:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """Kills a program of ours and what it started."""
+    """Kills a program that the case has started, and all that the program has started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -12,34 +12,34 @@ from .lab import need
 
 _SLOT = os.getpid() % (1 << 14)
 HERE, THERE = (f"198.18.{_SLOT >> 6}.{(_SLOT & 63) * 4 + host}" for host in (1, 2))
-"""Two hosts of our own, and of this run alone; the network is the one that RFC 2544 sets aside for tests."""
+"""The addresses of two hosts that belong to this run alone, in the network that RFC 2544 reserves for tests."""
 
 
 @dataclasses.dataclass
 class OtherHost:
     name: str
-    """Of the namespace. The cable's ends are {name}a, here, and {name}b, there."""
+    """The name of the namespace. The cable has the end {name}a on this host, and {name}b on the other."""
 
     def run(self, *arguments: str) -> None:
         subprocess.run(arguments, check=True, capture_output=True, timeout=10)
 
     def inside(self) -> list[str]:
-        """What to put before a command so that it runs on the other host."""
+        """The words before a command with which it runs on the other host."""
         return [need("ip"), "netns", "exec", self.name]
 
     def cut(self) -> None:
-        """No packet passes any more, either way."""
+        """Cuts the cable: no packet passes any more, in either direction."""
         self.run(need("ip"), "-n", self.name, "link", "set", f"{self.name}b", "down")
 
     def lose_everything(self, lose: bool) -> None:
-        """The other host takes no packet, without a word, and later it does."""
+        """Lets the other host drop all packets silently, or take them again."""
         if lose:
             self.run(*self.inside(), need("nft"), "add table inet lost; add chain inet lost packets { type filter hook input priority 0; policy drop; }")
         else:
             self.run(*self.inside(), need("nft"), "delete table inet lost")
 
     def slow_down(self, rate: str) -> None:
-        """The line from here to there, as slow as a telephone: 64kbit, say."""
+        """Makes the line from this host to the other as slow as a telephone, for example 64kbit."""
         self.run(need("tc"), "qdisc", "add", "dev", f"{self.name}a", "root", "tbf", "rate", rate, "burst", "4kb", "limit", "30kb")
 
 
@@ -60,7 +60,7 @@ def other_host() -> Iterator[OtherHost]:
         host.run(ip, "-n", name, "link", "set", f"{name}b", "up")
         yield host
     finally:
-        # Both: as long as the client lives in it, the other host and its end of the cable stay.
+        # Both are deleted, because the other host and its end of the cable stay as long as a client runs there.
         with contextlib.suppress(subprocess.CalledProcessError):
             host.run(ip, "link", "del", f"{name}a")
         host.run(ip, "netns", "del", name)

@@ -1,4 +1,4 @@
-"""Where the files of the repository are that the suite runs, checks or reads."""
+"""The paths of the repository's files that the suite runs, checks or reads."""
 
 from pathlib import Path
 

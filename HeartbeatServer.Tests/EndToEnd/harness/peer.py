@@ -1,4 +1,4 @@
-"""A WebSocket client that does what it is told, right or wrong, and sees every byte that comes."""
+"""A WebSocket client that sends what the case says, right or wrong, and sees every byte that comes."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ EOF = ("eof",)
 RESET = ("reset",)
 
 Item = tuple
-"""What came: (opcode name, payload), EOF or RESET."""
+"""What the client has received: (name of the opcode, payload), EOF or RESET."""
 
 
 def close_body(code: int, reason: str = "") -> bytes:
@@ -36,9 +36,9 @@ def mask(payload: bytes, key: bytes) -> bytes:
 def frame(
     opcode: str | int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True, key: bytes = b"\x12\x9a\x00\xff",
     length: int | None = None, width: int | None = None) -> bytes:
-    """A frame as a client sends it.
+    """Makes a frame as a client sends it.
 
-    length: what the header claims, if not the truth. width: bytes of the extended length (0, 2, 8), if not the fewest.
+    length: the length that the header claims, if it is not the true one. width: bytes of the extended length (0, 2, 8), if they are not the fewest.
     """
     number = OPCODES.get(opcode, opcode)
     claimed = len(payload) if length is None else length
@@ -97,7 +97,7 @@ class Peer:
             self.socket.sendall(chunk)
 
     def response(self) -> tuple[int | None, dict[str, str]]:
-        """Status and headers of an HTTP response; (None, {}) if the connection ended without one."""
+        """Reads the status and headers of an HTTP response; (None, {}) if the connection ended without one."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if not self._fill():
                 expect("bytes of a response before the end", bytes(self._buffer), b"")
@@ -110,7 +110,7 @@ class Peer:
         return int(head[0].split(" ")[1]), headers
 
     def receive(self) -> Item:
-        """The next frame, or the end of the connection."""
+        """Reads the next frame, or the end of the connection."""
         try:
             if not self._have(2):
                 return self._ended()
@@ -127,20 +127,20 @@ class Peer:
         return NAMES.get(first & 0x0F, f"opcode {first & 0x0F}"), self._take(length)
 
     def data(self) -> Item:
-        """The next frame that is no ping; pings are answered."""
+        """Reads the next frame that is not a ping. It answers pings."""
         while (item := self.receive())[0] == "ping":
             self.send(frame("pong", item[1]))
         return item
 
     def transcript(self) -> list[Item]:
-        """Everything up to the end of the connection."""
+        """Reads everything up to the end of the connection."""
         items = [self.receive()]
         while items[-1] not in (EOF, RESET):
             items.append(self.receive())
         return items
 
     def silence(self, seconds: float) -> None:
-        """Nothing comes, neither a byte nor the end."""
+        """Checks that nothing comes, neither a byte nor the end."""
         before = self.socket.gettimeout()
         self.socket.settimeout(seconds)
         try:
@@ -152,19 +152,19 @@ class Peer:
             self.socket.settimeout(before)
 
     def goodbye(self, code: int = 1000) -> None:
-        """The closing handshake, begun by us; pings and data that are still under way are passed over."""
+        """Begins the closing handshake, and ignores pings and data that are still on their way."""
         self.send(frame("close", close_body(code)))
         items = [item for item in self.transcript() if item[0] not in ("ping", "text", "binary")]
         expect("answer to our Close", items, [("close", close_body(code)), EOF])
         self.socket.close()
 
     def reset(self) -> None:
-        """Ends with RST."""
+        """Ends the connection with RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def seconds_until_end(self, most: float) -> float:
-        """How long the server keeps the connection; everything that comes is dropped."""
+        """Returns how long the server keeps the connection. It drops everything that comes."""
         start = time.monotonic()
         while (left := start + most - time.monotonic()) > 0:
             self.socket.settimeout(left)

@@ -1,4 +1,4 @@
-"""What runs the configurations of proxies that we ship: certificates, and other addresses in place of those in the files."""
+"""Prepares the shipped configurations of proxies for a case: makes certificates, and replaces the addresses in the files."""
 
 import re
 import subprocess
@@ -15,11 +15,11 @@ class Certificate(NamedTuple):
     pem: Path
     key: Path
     both: Path
-    """The two in one file, as haproxy reads them."""
+    """The certificate and its key in one file, as haproxy reads them."""
 
 
 def certificate(folder: Path) -> Certificate:
-    """A self-signed certificate for localhost."""
+    """Makes a self-signed certificate for localhost."""
     made = Certificate(folder / "heartbeat.pem", folder / "heartbeat.key", folder / "both.pem")
     subprocess.run(
         [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", "/CN=localhost",
@@ -30,7 +30,7 @@ def certificate(folder: Path) -> Certificate:
 
 
 def derive(file: Path, replaced: Mapping[str, object]) -> str:
-    """The shipped file with other values. Each old value has to be there, once and outside of comments: else it is not the shipped file that runs."""
+    """Replaces values of the shipped file. Each old value must stand there once, outside of comments. Else the case fails, as the file has changed."""
     text = file.read_text()
     for old, new in replaced.items():
         text, found = re.subn(rf"(?m)^([^#\n]*){re.escape(old)}", lambda match, new=new: f"{match[1]}{new}", text)

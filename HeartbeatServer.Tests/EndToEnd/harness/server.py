@@ -1,4 +1,4 @@
-"""The server under test, as a process: started, watched, stopped. Its JSON log is what cases judge by."""
+"""Starts, watches and stops the server under test as a process. Cases judge by its JSON log."""
 
 import contextlib
 import ctypes
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def die_together(descriptors: int | None = None) -> None:
-    """In a child before it becomes its program: it ends when the case's process ends, however that ends. With a limit of descriptors."""
+    """Prepares a child process before it becomes its program. The child gets a limit of descriptors, and ends when the case's process ends."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if descriptors is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -66,19 +66,19 @@ class Server:
             raise Failure(f"the server did not start: {short(self.log, 500)}")
 
     def kill(self) -> None:
-        """At once. Harmless if it has ended."""
+        """Ends the server at once. Does nothing if it has ended already."""
         self._process.kill()
         self._process.wait()
         self._reader.join(5)
 
     def terminate(self) -> None:
-        """SIGTERM, once: a second one would cut the drain short."""
+        """Sends SIGTERM, but only once, because a second one would cut the drain short."""
         if not self._terminated:
             self._terminated = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """SIGTERM, if there was none, and what must be true of every end of the server."""
+        """Sends SIGTERM, if that was not done, and checks what must be true of every end of the server."""
         expect("exit code of the server before SIGTERM", None if self._terminated else self._process.poll(), None)
         self.terminate()
         try:
@@ -92,19 +92,19 @@ class Server:
         expect("errors in the server's log", [f"{line['@m']} {line.get('@x', '')[:300]}" for line in errors], [])
 
     def lines(self, text: str) -> list[Line]:
-        """Log lines whose message has the text."""
+        """The log lines whose message contains the text."""
         return [line for line in list(self.log) if text in line["@m"]]
 
     def ends(self) -> list[Line]:
-        """The lines of ended connections."""
+        """The log lines of ended connections."""
         return [line for line in list(self.log) if "Cause" in line]
 
     def number_of(self, local: tuple[str, int]) -> int:
-        """The number of the last connection that a client made from this address: a port can have been another client's before."""
+        """The number of the last connection from this address. An earlier client may have had the same port."""
         return eventually(f"{local} in the log", lambda: self.lines(f" {local[0]}:{local[1]} connected, "))[-1]["Connection"]
 
     def end_of(self, local: tuple[str, int], timeout: float = 5.0) -> Line:
-        """The end line of the last connection that a client made from this address."""
+        """Waits for the line of the end of the last connection from this address."""
         number = self.number_of(local)
         return eventually(f"an end in the log of #{number}", lambda: [end for end in self.ends() if end["Connection"] == number], timeout)[0]
 
@@ -116,18 +116,18 @@ class Server:
         return self.ends()
 
     def expect_empty(self, timeout: float = 10.0) -> None:
-        """Every connection that came has ended: exactly one end each."""
+        """Checks that every connection has ended, and has exactly one end in the log."""
         eventually(
             "as many ends as connections in the log",
             lambda: len(self.ends()) == len([line for line in list(self.log) if "Connections" in line and "Connection" in line]), timeout)
 
     def rss(self) -> float:
-        """Resident memory, in MiB."""
+        """The resident memory in MiB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
 
     def descriptors(self) -> int:
-        """Open descriptors that are not files: the runtime maps its libraries when it first needs them."""
+        """The number of open descriptors without those of files, because the runtime opens its libraries when it first needs them."""
         count = 0
         for entry in os.scandir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
@@ -140,7 +140,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def cpu_share(self, seconds: float) -> float:
-        """Share of one processor that it uses over the next seconds."""
+        """Measures for some seconds which share of one processor the server uses."""
         before, start = self.cpu(), time.monotonic()
         time.sleep(seconds)
         return (self.cpu() - before) / (time.monotonic() - start)
