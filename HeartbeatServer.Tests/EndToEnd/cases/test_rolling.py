@@ -21,8 +21,8 @@ from harness.server import Server, free_port
 CLIENTS = 3000
 SERVERS = 3
 SHARE = (0.28, 0.39)
-"""Bounds of a server's share of the connections. An even share would be a third. haproxy can spread only new connections, because an open one stays at
-its server. The server that was restarted last is empty at first, because its clients have connected elsewhere meanwhile. So half of the clients
+"""Bounds of a server's share of the connections. An even share would be a third. haproxy can spread only new connections, because an open one stays
+at its server. The server that was restarted last is empty at first, because its clients have connected elsewhere meanwhile. So half of the clients
 connect anew before the case judges the shares, which is enough to fill this server."""
 
 SLOW_START = 10

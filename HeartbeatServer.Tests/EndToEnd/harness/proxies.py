@@ -30,7 +30,7 @@ def certificate(folder: Path) -> Certificate:
 
 
 def derive(file: Path, replaced: Mapping[str, object]) -> str:
-    """Replaces values of the shipped file. Each old value must stand there once, outside of comments. Else the case fails, as the file has changed."""
+    """Replaces values of the shipped file. Each old value must stand there once, outside comments. Else the case fails, because the file has changed."""
     text = file.read_text()
     for old, new in replaced.items():
         text, found = re.subn(rf"(?m)^([^#\n]*){re.escape(old)}", lambda match, new=new: f"{match[1]}{new}", text)
