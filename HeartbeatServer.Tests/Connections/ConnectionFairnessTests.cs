@@ -93,6 +93,24 @@ public sealed class ConnectionFairnessTests
     }
 
     [Test]
+    public async Task Without_pings_too_a_path_whose_kernel_is_silent_is_no_slow_consumer()
+    {
+        await using var rig = new ConnectionRig(pingMs: 0);
+        rig.Pipe.HoldWrites();
+        rig.Pipe.Send(Reply);
+        await rig.Pipe.UntilWritingAsync();
+        for (int second = 0; second < 30; second++)
+        {
+            rig.Pipe.Kernel = new TcpInfo { Unacknowledged = 5, NotSent = 60_000, SinceAck = TimeSpan.FromSeconds(second) };
+            rig.Clock.Advance(1000);
+        }
+        rig.Clock.Advance(1000);
+
+        Disconnect end = await rig.Running.InTime();
+        Assert.That((end.Cause, end.Verdict), Is.EqualTo((DisconnectCause.PongTimeout, PathVerdict.PathDead)));
+    }
+
+    [Test]
     public async Task Our_own_stall_is_no_time_of_a_client_that_is_to_read()
     {
         await using var rig = new ConnectionRig(pingMs: 0);
@@ -108,6 +126,18 @@ public sealed class ConnectionFairnessTests
         rig.Clock.Advance(300);
 
         Assert.That(await rig.CauseAsync(), Is.EqualTo(DisconnectCause.SlowConsumer));
+    }
+
+    [Test]
+    public async Task A_FIN_that_is_due_after_the_Close_frame_of_a_drain_leaves_at_once()
+    {
+        await using var rig = new ConnectionRig(pingMs: 0);
+        rig.Connection.Close(new Disconnect(DisconnectCause.ServerShutdown, "drain"), CloseCode.GoingAway, "server shutdown");
+        Assert.That(rig.Pipe.IsHalfClosed, Is.False);
+
+        rig.Pipe.Send([0xFF, 0xFF]);
+
+        Assert.That(rig.Pipe.IsHalfClosed, Is.True);
     }
 
     [Test]
