@@ -96,7 +96,7 @@ public sealed class FrameHeaderTests
     [TestCase("8900", 2, "not masked", "5.1")]
     [TestCase("8800", 2, "not masked", "5.1")]
     [TestCase("880203E9", 4, "unmasked Close 1001: a proxy that stops, not the client", "5.1")]
-    [TestCase("880803E8", 4, "unmasked Close 1000: a proxy that stops, not the client", "5.1")]
+    [TestCase("880803E8", 4, "unmasked Close 1000: from a proxy that stops, or from a client that does not mask", "5.1")]
     [TestCase("88FE", 2, "Close frame with a payload of more than 125 bytes", "5.5")]
     [TestCase("89FE", 2, "Ping frame with a payload of more than 125 bytes", "5.5")]
     [TestCase("8AFF", 2, "Pong frame with a payload of more than 125 bytes", "5.5")]

@@ -54,11 +54,7 @@ internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKe
             bool hasCode = opcode == Opcode.Close && shortLength >= sizeof(ushort);
             if (hasCode && source.Length < 2 + sizeof(ushort))
                 return false;
-            throw Broken(
-                hasCode
-                    ? $"unmasked Close {BinaryPrimitives.ReadUInt16BigEndian(source[2..])}: a proxy that stops, not the client"
-                    : "frame from a client is not masked",
-                "5.1");
+            throw Broken(hasCode ? UnmaskedClose(BinaryPrimitives.ReadUInt16BigEndian(source[2..])) : "frame from a client is not masked", "5.1");
         }
 
         int lengthEnd = shortLength switch { 126 => 4, 127 => 10, _ => 2 };
@@ -85,6 +81,10 @@ internal readonly record struct FrameHeader(bool Fin, Opcode Opcode, uint MaskKe
         header = new FrameHeader(fin, opcode, BinaryPrimitives.ReadUInt32LittleEndian(source[lengthEnd..]), (long)length, size);
         return true;
     }
+
+    private static string UnmaskedClose(ushort code) => code == CloseCode.GoingAway
+        ? $"unmasked Close {code}: a proxy that stops, not the client"
+        : $"unmasked Close {code}: from a proxy that stops, or from a client that does not mask";
 
     private static WebSocketProtocolException Broken(string rule, string section) => new(CloseCode.ProtocolError, rule, section);
 }
