@@ -1,8 +1,6 @@
-using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
-using System.Numerics;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
@@ -35,6 +33,7 @@ internal sealed class Connection : WheelEntry
     private readonly Outbox _outbox = new();
     private readonly Heartbeat _heartbeat;
     private readonly ConnectionWriter _writer;
+    private readonly LivenessJudge _judge;
     private Deadline _endBy = new(Heartbeat.Never);
     private long _bytesIn;
 
@@ -73,7 +72,8 @@ internal sealed class Connection : WheelEntry
         Opened = wheel.Now;
         _heartbeat = new Heartbeat(context.Timings, Opened, phase);
         _writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context);
-        _reader = new MessageReader(context.MaxMessage, new BudgetedPool(this));
+        _judge = new LivenessJudge(this, transport, _outbox, _heartbeat, _writer, context);
+        _reader = new MessageReader(context.MaxMessage, new BudgetedPool(this, context.Buffers));
     }
 
     public long Id { get; }
@@ -221,7 +221,7 @@ internal sealed class Connection : WheelEntry
         Disconnect? end;
         lock (_outbox)
         {
-            end = EndOverdue(now, stall) ?? WriteOverdue(now, stall) ?? Judge(now, stall, out strikes);
+            end = EndOverdue(now, stall) ?? _judge.Check(now, stall, out strikes);
             if (end is null)
                 next = _writer.TakeOwed();
             due = NextDue();
@@ -246,104 +246,6 @@ internal sealed class Connection : WheelEntry
 
     /// <summary>Returns the end if the client has not closed an ended connection in time; else null.</summary>
     private Disconnect? EndOverdue(TimeSpan now, TimeSpan stall) => _endBy.IsOver(now, stall) ? _end ?? ByNetwork() : null;
-
-    /// <summary>
-    /// Looks, when a look is due, whether the client takes the bytes that wait for it. What the client's kernel acknowledges counts as taken.
-    /// Where our kernel cannot be asked, the write itself has to complete in time. Returns the end of a client that takes too little; else null.
-    /// </summary>
-    private Disconnect? WriteOverdue(TimeSpan now, TimeSpan stall)
-    {
-        if (now < _outbox.LookDue || _writer.Progress is not { } progress)
-            return null;
-        progress.Forgive(stall);
-        TcpInfo? tcp = _transport.Tcp;
-        bool isPending = tcp is { } info && progress.Look(info, now);
-        if (!isPending && !_outbox.IsWaiting)
-        {
-            _outbox.LookAt(Heartbeat.Never);
-            return null;
-        }
-        if (DeadPath(tcp) is { } dead)
-            return dead;
-        if (progress.LastMove + _context.WriteTimeout <= now)
-        {
-            // A slow client's kernel still answers our kernel's probes. A kernel that is silent as well is no client that reads too slowly.
-            return tcp is { } path && path.IsSilent(_context.WriteTimeout / 2)
-                ? Disconnect.ByDeadPath(path.SinceAck, tcp, IsBehindProxy)
-                : Disconnect.BySlowness(_context.WriteTimeout);
-        }
-        _outbox.LookAt(NextLook(now, progress, tcp));
-        return null;
-    }
-
-    /// <summary>When to look again. It is never later than the moment at which a client that still takes nothing is cut.</summary>
-    private TimeSpan NextLook(TimeSpan now, SendProgress progress, TcpInfo? tcp)
-    {
-        TimeSpan next = now + _context.LookEvery;
-        TimeSpan slow = progress.LastMove + _context.WriteTimeout;
-        TimeSpan dead = tcp?.WhenSilent(now, _context.Timings.Patience) ?? Heartbeat.Never;
-        next = slow < next ? slow : next;
-        return dead < next ? dead : next;
-    }
-
-    /// <summary>Does what the heartbeat wants: it owes the client a ping, or it counts a missing pong as a strike.</summary>
-    /// <param name="now">The present time.</param>
-    /// <param name="stall">How late the wheel itself is.</param>
-    /// <param name="strikes">How many strikes there are in a row, if this call has added one; else 0.</param>
-    /// <returns>The end, if the client is dead; else null.</returns>
-    private Disconnect? Judge(TimeSpan now, TimeSpan stall, out int strikes)
-    {
-        strikes = 0;
-        HeartbeatStep step;
-        while (!_outbox.IsClosed && (step = _heartbeat.Advance(now, stall)) != HeartbeatStep.None)
-        {
-            if (step == HeartbeatStep.Ping)
-            {
-                _outbox.OwePing();
-                // This ping cannot leave now, so it gets no deadline. The kernel can still tell that the path is dead.
-                if (_outbox.IsWaiting && LookAtPath(now, _transport.Tcp) is { } dead)
-                    return dead;
-            }
-            else if (CouldBeHeard())
-            {
-                TcpInfo? tcp = _transport.Tcp;
-                if (DeadPath(tcp) is { } dead)
-                    return dead;
-                if (tcp is { } info && (_writer.Progress ??= new SendProgress()).Judge(info, now, _context.Timings.Ping) == Silence.Queued)
-                {
-                    // The client may take nothing of the bytes before the ping. The looks that begin here find such a client.
-                    LookSooner(NextLook(now, _writer.Progress, tcp));
-                    continue;
-                }
-                strikes = _heartbeat.Strike();
-                _context.Metrics.CountStrike();
-                if (_heartbeat.IsDead)
-                    return Disconnect.ByTimeout(strikes, _context.Timings, tcp, IsBehindProxy);
-            }
-        }
-        return null;
-    }
-
-    /// <summary>Returns the end if the path is dead already. If it is not, the next look comes no later than the moment at which it may be.</summary>
-    private Disconnect? LookAtPath(TimeSpan now, TcpInfo? tcp)
-    {
-        if (_writer.Progress is { } progress)
-            LookSooner(NextLook(now, progress, tcp));
-        return DeadPath(tcp);
-    }
-
-    private void LookSooner(TimeSpan look) => _outbox.LookAt(look < _outbox.LookDue ? look : _outbox.LookDue);
-
-    /// <summary>Returns the end if the peer's kernel has been silent for longer than a dead peer may stay unnoticed; else null.</summary>
-    private Disconnect? DeadPath(TcpInfo? tcp) => tcp is { } info && info.IsSilent(_context.Timings.Patience)
-        ? Disconnect.ByDeadPath(info.SinceAck, tcp, IsBehindProxy)
-        : null;
-
-    /// <summary>
-    /// Whether a pong would have been read if it had come. That is not so while bytes of the client wait in the kernel, nor while the read loop
-    /// waits for a client that does not read.
-    /// </summary>
-    private bool CouldBeHeard() => !_outbox.IsWaiting && _transport.UnreadBytes == 0;
 
     private TimeSpan NextDue()
     {
@@ -604,35 +506,4 @@ internal sealed class Connection : WheelEntry
 
     private static Disconnect ByBug(Exception bug) =>
         new(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug);
-
-    /// <summary>The arrays in which the messages of this connection are assembled: they count in the budget of all.</summary>
-    private sealed class BudgetedPool(Connection connection) : ArrayPool<byte>
-    {
-        private BufferBudget Budget => connection._context.Buffers;
-
-        /// <exception cref="OutOfMemoryException">The process has no memory, or all connections together hold too much and this one has to go.</exception>
-        public override byte[] Rent(int minimumLength)
-        {
-            // As the shared pool has them; beyond that it makes one of the length that is asked for.
-            int reserved = minimumLength > 1 << 30 ? minimumLength : (int)BitOperations.RoundUpToPowerOf2((uint)minimumLength);
-            if (!Budget.TryReserve(connection, reserved))
-                throw new InsufficientMemoryException();
-            byte[]? array = null;
-            try
-            {
-                return array = Shared.Rent(minimumLength);
-            }
-            finally
-            {
-                // What was reserved too much, or too little.
-                Budget.Release(reserved - (array?.Length ?? 0));
-            }
-        }
-
-        public override void Return(byte[] array, bool clearArray = false)
-        {
-            Shared.Return(array, clearArray);
-            Budget.Release(array.Length);
-        }
-    }
 }

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using HeartbeatServer.Connections;
+using HeartbeatServer.Engine;
 using HeartbeatServer.Protocol;
 
 namespace Micro;
