@@ -88,6 +88,22 @@ public sealed class ServerDrainTests(RequestsFrom source)
     }
 
     [Test]
+    public async Task Our_own_stall_is_no_time_of_a_client_that_is_to_answer()
+    {
+        using ScriptedPeer peer = (await ConnectAsync(1))[0];
+        Task drain = DrainAsync();
+        await peer.ReadFrameAsync();
+
+        _server.Clock.Time.Advance(TimeSpan.FromSeconds(20));
+        _server.Clock.Advance(11_000);
+        Assert.That(drain.IsCompleted, Is.False);
+        await peer.SendAsync(ClientFrames.Close(1001));
+        await drain.InTime();
+
+        Assert.That(_server.Log.Containing("did not close in time"), Is.Empty);
+    }
+
+    [Test]
     public async Task A_second_signal_cuts_at_once()
     {
         ScriptedPeer[] peers = await ConnectAsync(2);
