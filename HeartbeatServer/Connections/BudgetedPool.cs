@@ -11,7 +11,7 @@ internal sealed class BudgetedPool(Connection connection, BufferBudget budget) :
     /// <exception cref="OutOfMemoryException">The process has no memory, or all connections together hold too much and this one has to go.</exception>
     public override byte[] Rent(int minimumLength)
     {
-        // As the shared pool has them; beyond that it makes one of the length that is asked for.
+        // The shared pool rounds a length up to a power of two. Beyond 1 GiB it makes an array of exactly the length.
         int reserved = minimumLength > 1 << 30 ? minimumLength : (int)BitOperations.RoundUpToPowerOf2((uint)minimumLength);
         if (!budget.TryReserve(connection, reserved))
             throw new InsufficientMemoryException();
@@ -22,7 +22,7 @@ internal sealed class BudgetedPool(Connection connection, BufferBudget budget) :
         }
         finally
         {
-            // What was reserved too much, or too little.
+            // The pool may have given a longer array, or none. The reservation becomes what was really given.
             budget.Release(reserved - (array?.Length ?? 0));
         }
     }

@@ -330,7 +330,7 @@ internal sealed class Connection : WheelEntry
         }
     }
 
-    /// <summary>There is no memory for the message that is coming in: gives back what it has so far, and says goodbye.</summary>
+    /// <summary>Gives back the memory of the message that is coming in, because there is not enough for it, and says goodbye.</summary>
     private void GiveUpMessage()
     {
         End(Disconnect.ByLackOfMemory()); // unless the budget has set the cause

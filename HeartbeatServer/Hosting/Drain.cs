@@ -17,7 +17,7 @@ internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider
     /// <summary>The Close frames of so much time leave together.</summary>
     private static readonly TimeSpan PaceStep = TimeSpan.FromMilliseconds(20);
 
-    /// <summary>A timer that is later than this was held up together with the process.</summary>
+    /// <summary>If a timer comes later than this, the process itself was held up.</summary>
     private static readonly TimeSpan StallTolerance = TimeSpan.FromMilliseconds(100);
 
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -57,7 +57,7 @@ internal sealed class Server : IAsyncDisposable
     /// <exception cref="StartupException">The port could not be bound.</exception>
     public void Start()
     {
-        // The first hash loads the system's library for it: now, and not when there is no descriptor left to load it with.
+        // The first hash loads a library of the system, which needs a descriptor. Later there may be none left, so one is made now.
         Handshake.Response("dGhlIHNhbXBsZSBub25jZQ==", protocol: null);
         try
         {
@@ -68,7 +68,7 @@ internal sealed class Server : IAsyncDisposable
             throw new StartupException(BindError.Describe(_options.Address, isAdmin: false, e), e);
         }
         int possible = new OpenFiles().MaxConnections;
-        // Without epoll HttpListener accepts whoever comes: one too many is refused.
+        // Without epoll HttpListener accepts everybody, so the server itself refuses those for whom there is no descriptor.
         if (!_loops.HasEpoll && _admission.LimitTo(possible))
             _connectionLimit = "The limit of open files (ulimit -n)";
         _requests.Start(possible);
@@ -192,7 +192,7 @@ internal sealed class Server : IAsyncDisposable
         return true;
     }
 
-    /// <summary>Lives a connection to its end. Whatever goes wrong, it leaves the table: a drain waits for all who are there.</summary>
+    /// <summary>Serves a connection to its end. Whatever goes wrong, the connection leaves the table. Otherwise a drain would wait for it.</summary>
     private async Task ServeAsync(Connection connection, IPAddress address)
     {
         Disconnect? end = null;

@@ -22,7 +22,7 @@ internal sealed class PlainRequests(
     ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, TimeProvider time, Action<RefusalReason>? turnedAway, ServerLog log)
     : RequestSource(handle, time, turnedAway, log)
 {
-    /// <summary>How long the loop waits after a failure, which may be there still.</summary>
+    /// <summary>How long the loop waits after a failure. Its reason may last, and a loop without a pause would use a whole core.</summary>
     private static readonly TimeSpan PauseFor = TimeSpan.FromMilliseconds(100);
 
     private readonly TimeProvider _time = time;
