@@ -41,6 +41,9 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         _token = epoll.Enter(this);
     }
 
+    /// <summary>Whether the event loop serves the other ready sockets first.</summary>
+    public bool IsLowPriority { get; set; }
+
     public Priority Priority => IsLowPriority ? Priority.Low : _isBusy ? Priority.Busy : Priority.Normal;
 
     protected override SocketError ReceiveError => _receiveError;
@@ -87,7 +90,12 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         return TryReceive();
     }
 
-    public override void WhenReadable(Action ready)
+    /// <summary>
+    /// Calls <paramref name="ready"/> once, when there are bytes to read or the connection has ended. The call comes on the thread that serves this
+    /// socket, unless another thread has closed the socket.
+    /// </summary>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
+    public void WhenReadable(Action ready)
     {
         (_buffer, _turn) = (default, 0);
         _read.Reset();

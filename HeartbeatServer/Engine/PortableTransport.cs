@@ -15,17 +15,6 @@ internal sealed class PortableTransport : SocketTransport
     {
     }
 
-    public override void WhenReadable(Action ready)
-    {
-        _ = WaitAsync();
-
-        async Task WaitAsync()
-        {
-            await _receiver.Receive(Socket, Memory<byte>.Empty);
-            ready();
-        }
-    }
-
     public override void CancelRead() => Abort();
 
     protected override SocketError ReceiveError => _receiver.Error;

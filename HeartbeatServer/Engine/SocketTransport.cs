@@ -79,18 +79,8 @@ internal abstract class SocketTransport : Transport
 
     public Socket Socket { get; }
 
-    /// <summary>Whether the event loop serves the other ready sockets first.</summary>
-    public bool IsLowPriority { get; set; }
-
     /// <summary>Gives back bytes that were read too early. The next reads get them first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;
-
-    /// <summary>
-    /// Calls <paramref name="ready"/> once, when there are bytes to read or the connection has ended. The call comes on the thread that serves this
-    /// socket, unless another thread has closed the socket.
-    /// </summary>
-    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
-    public abstract void WhenReadable(Action ready);
 
     /// <summary>Stops watching a socket that somebody else is going to close. No read or write may be in progress.</summary>
     public virtual void StopWaiting()
