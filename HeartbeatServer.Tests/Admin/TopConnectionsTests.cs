@@ -109,7 +109,7 @@ public sealed class TopConnectionsTests
         return new ConnectionFigures { Strikes = strikes, RoundTrips = times };
     }
 
-    private Connection Make(long id) => new(
+    private EchoConnection Make(long id) => new EchoConnection(
         id,
         new IPEndPoint(IPAddress.Loopback, 1),
         new PipeStream(),

@@ -24,7 +24,7 @@ internal sealed class ConnectionRig : IAsyncDisposable
         table ??= new ConnectionTable();
         var timings = new HeartbeatTimings(TimeSpan.FromMilliseconds(pingMs), TimeSpan.FromMilliseconds(timeoutMs), maxMissed);
         _logger = Log.Logger();
-        Connection = new Connection(
+        Connection = new EchoConnection(
             id,
             new IPEndPoint(IPAddress.Parse("192.0.2.1"), 50123),
             Pipe,

@@ -176,7 +176,7 @@ internal sealed class Server : IAsyncDisposable
         Connection connection;
         try
         {
-            connection = new Connection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
+            connection = new EchoConnection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
             {
                 IsBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address),
                 OffersNotSpoken = protocol is null ? offers.Length : 0,

@@ -1,0 +1,198 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Connections;
+
+/// <summary>A connection whose messages the server answers: it sends them back, or takes them and discards them.</summary>
+/// <remarks>
+/// The read loop waits for its own writes before it reads on. So the server does not read from a client that does not read. An idle connection has
+/// one receive in progress, into its own small buffer or into that of the last burst.
+/// </remarks>
+[SuppressMessage("Design", "CA1001", Justification = "Release disposes: the base class calls it at the end of its life.")]
+internal sealed class EchoConnection : Connection
+{
+    // Only the read loop uses these fields.
+    private readonly MessageReader _reader;
+    private ReceiveBuffer _received = new();
+    private ReplyBatch _replies;
+
+    /// <summary>Whether the receive in progress goes into the message.</summary>
+    private bool _intoMessage;
+
+    /// <summary>The bytes of the receive buffer that count in the budget of all connections while the replies in it wait.</summary>
+    private volatile int _unsent;
+
+    /// <inheritdoc/>
+    public EchoConnection(long id, EndPoint remote, Transport transport, ConnectionContext context, double phase, TimingWheel wheel)
+        : base(id, remote, transport, context, phase, wheel) =>
+        _reader = new MessageReader(context.MaxMessage, new BudgetedPool(this, context.Buffers));
+
+    protected override long HeldBytes => _reader.HeldBytes + _unsent;
+
+    protected override void Release()
+    {
+        _reader.Dispose();
+        _received.Dispose();
+    }
+
+    /// <summary>Where the next receive goes: a long payload straight into the message, everything else into the receive buffer.</summary>
+    protected override Memory<byte> ReceiveTarget()
+    {
+        _intoMessage = !Discards
+            && _received.Start == _received.End
+            && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
+        try
+        {
+            if (_intoMessage)
+                return _reader.PayloadTarget(Transport.UnreadBytes);
+        }
+        catch (OutOfMemoryException)
+        {
+            GiveUpMessage();
+            _intoMessage = false;
+        }
+        return _received.Prepare(_reader.FrameRemaining > 0);
+    }
+
+    protected override async ValueTask<bool> OnReceivedAsync(int count)
+    {
+        if (count == Transport.Cancelled)
+        {
+            GiveUpMessage();
+            return true;
+        }
+        if (count == 0)
+        {
+            End(ByNetwork());
+            return false;
+        }
+        OnBytes(count);
+        if (Discards)
+        {
+            _received.Start = _received.End;
+            return true;
+        }
+
+        try
+        {
+            if (!_intoMessage)
+                _received.Received(count);
+            else if (_reader.TryAccept(count, out Inbound message))
+                await HandleAsync(message);
+
+            while (_reader.TryRead(_received.Array, ref _received.Start, _received.End, out Inbound inbound))
+            {
+                if (!await HandleAsync(inbound))
+                    return false;
+            }
+            await FlushAsync();
+            TellRecovery();
+            return true;
+        }
+        catch (WebSocketProtocolException violation)
+        {
+            End(Disconnect.ByViolation(violation));
+            // The client still gets the replies to the frames before the violation.
+            await FlushAsync();
+            _reader.Dispose();
+            SayGoodbye(violation.CloseCode, violation.Rule);
+            _received.Start = _received.End;
+            return true;
+        }
+        catch (OutOfMemoryException)
+        {
+            await FlushAsync();
+            GiveUpMessage();
+            return true;
+        }
+    }
+
+    /// <summary>Gives back the memory of the message that is coming in, because there is not enough for it, and says goodbye.</summary>
+    private void GiveUpMessage()
+    {
+        End(Disconnect.ByLackOfMemory()); // unless the budget has set the cause
+        _reader.Dispose();
+        SayGoodbye(CloseCode.TryAgainLater, "try again later");
+        _received.Start = _received.End;
+    }
+
+    /// <summary>Answers one message or control frame.</summary>
+    /// <returns>False after a Close frame: the connection is over.</returns>
+    private async ValueTask<bool> HandleAsync(Inbound inbound)
+    {
+        switch (inbound.Opcode)
+        {
+            case Opcode.Ping:
+                await ReplyAsync(inbound, Opcode.Pong);
+                return true;
+
+            case Opcode.Pong:
+                OnPong(inbound.Payload);
+                return true;
+
+            case Opcode.Close:
+                // If the server closed first, this frame is the client's answer. Otherwise the client gets its code back (RFC 6455 section 5.5.1).
+                ushort code = inbound.Code;
+                End(Disconnect.ByClient(code, inbound.Reason));
+                await FlushAsync();
+                Writer.SendClose(code, "");
+                await Writer.UntilIdleAsync();
+                return false;
+
+            default:
+                MessagesIn++;
+                if (Context.Echo && !IsClosed)
+                {
+                    MessagesOut++;
+                    await ReplyAsync(inbound, inbound.Opcode);
+                }
+                return true;
+        }
+    }
+
+    /// <summary>
+    /// Sends a payload back without copying it. A payload in the receive buffer joins the batch of replies. Any other leaves as a frame of its own.
+    /// </summary>
+    private async ValueTask ReplyAsync(Inbound inbound, Opcode opcode)
+    {
+        if (inbound.Buffer == _received.Array)
+        {
+            _replies.Add(inbound.Buffer, opcode, inbound.Offset, inbound.Count);
+            return;
+        }
+        await FlushAsync();
+        int header = FrameWriter.HeaderSize(inbound.Count);
+        int start = inbound.Offset - header;
+        FrameWriter.WriteHeader(inbound.Buffer.AsSpan(start), opcode, inbound.Count);
+        await Writer.WriteAsync(inbound.Buffer.AsMemory(start, header + inbound.Count));
+    }
+
+    private ValueTask FlushAsync()
+    {
+        if (_replies.IsEmpty)
+            return default;
+        ReadOnlyMemory<byte> frames = _received.Array.AsMemory(_replies.Start, _replies.End - _replies.Start);
+        _replies.Clear();
+        ValueTask write = Writer.WriteAsync(frames);
+        return write.IsCompleted ? write : WaitAsync(write, _received.Array.Length);
+    }
+
+    /// <summary>Waits for a write out of the receive buffer, whose bytes count in the budget of all connections meanwhile.</summary>
+    private async ValueTask WaitAsync(ValueTask write, int held)
+    {
+        _unsent = held;
+        Context.Buffers.Add(held);
+        try
+        {
+            await write;
+        }
+        finally
+        {
+            _unsent = 0;
+            Context.Buffers.Release(held);
+        }
+    }
+}
