@@ -1,12 +1,13 @@
 using System.Diagnostics;
 using System.Reflection;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Relay;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests;
 
 /// <summary>
-/// Checks on the compiled code which room may use which: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← Hosting ← Admin ←
+/// Checks on the compiled code which room may use which: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← Relay ← Hosting ← Admin ←
 /// Program, with Options beside Telemetry.
 /// </summary>
 [TestFixture]
@@ -18,11 +19,14 @@ public sealed class ArchitectureTests
     private static readonly string[][] Rooms =
     [
         [$"{Root}.Framing"], [$"{Root}.Protocol"], [$"{Root}.Telemetry", $"{Root}.Options"], [$"{Root}.Engine"],
-        [$"{Root}.Connections", $"{Root}.Http"], [$"{Root}.Hosting"], [$"{Root}.Admin"], [Root],
+        [$"{Root}.Connections", $"{Root}.Http"], [$"{Root}.Relay"], [$"{Root}.Hosting"], [$"{Root}.Admin"], [Root],
     ];
 
     /// <summary>These rooms may not name Options. They take values of the command line as arguments.</summary>
-    private static readonly string[] WithoutOptions = [$"{Root}.Engine", $"{Root}.Connections"];
+    private static readonly string[] WithoutOptions = [$"{Root}.Engine", $"{Root}.Connections", $"{Root}.Relay"];
+
+    /// <summary>The types of Relay that do no I/O. They are held to the rules of the pure rooms.</summary>
+    private static readonly Type[] PureInRelay = [typeof(FrameScanner), typeof(ControlFrame)];
 
     /// <summary>Types that give bytes, the time or the state of the system. The pure rooms get all of this as arguments.</summary>
     private static readonly string[] ImpureNamespaces =
@@ -61,7 +65,7 @@ public sealed class ArchitectureTests
     }
 
     [Test]
-    public void Engine_and_Connections_do_not_know_the_command_line()
+    public void Engine_Connections_and_Relay_do_not_know_the_command_line()
     {
         string[] wrong =
         [
@@ -76,12 +80,27 @@ public sealed class ArchitectureTests
     }
 
     [Test]
-    public void Framing_and_Protocol_know_no_stream_task_socket_logger_or_clock()
+    public void Only_Hosting_and_Program_know_Relay()
     {
         string[] wrong =
         [
             .. from type in Types
-               where type.Namespace is $"{Root}.Framing" or $"{Root}.Protocol"
+               where type.Namespace is not ($"{Root}.Relay" or $"{Root}.Hosting" or Root)
+               from named in CodeReferences.Of(type).OfType<Type>()
+               where named.Namespace == $"{Root}.Relay"
+               select $"{type} names {named}",
+        ];
+
+        Assert.That(wrong, Is.Empty);
+    }
+
+    [Test]
+    public void What_is_pure_knows_no_stream_task_socket_logger_or_clock()
+    {
+        string[] wrong =
+        [
+            .. from type in Types
+               where type.Namespace is $"{Root}.Framing" or $"{Root}.Protocol" || PureInRelay.Contains(Outermost(type))
                from named in CodeReferences.Of(type).OfType<Type>()
                where ImpureTypes.Contains(named) || ImpureNamespaces.Any(space => IsIn(named, space))
                select $"{type} names {named}",

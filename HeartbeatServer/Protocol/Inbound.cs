@@ -1,5 +1,3 @@
-using System.Buffers.Binary;
-using System.Text;
 using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Protocol;
@@ -17,8 +15,8 @@ internal readonly record struct Inbound(Opcode Opcode, byte[] Buffer, int Offset
     public ReadOnlySpan<byte> Payload => Buffer.AsSpan(Offset, Count);
 
     /// <summary>The code of a Close frame; <see cref="CloseCode.NoStatus"/> for a frame without a body (RFC 6455 section 7.1.5).</summary>
-    public ushort Code => Count == 0 ? CloseCode.NoStatus : BinaryPrimitives.ReadUInt16BigEndian(Payload);
+    public ushort Code => CloseBody.Code(Payload);
 
     /// <summary>The reason of a Close frame (RFC 6455 section 7.1.6); may be empty.</summary>
-    public string Reason => Count <= sizeof(ushort) ? "" : Encoding.UTF8.GetString(Payload[sizeof(ushort)..]);
+    public string Reason => CloseBody.Reason(Payload);
 }

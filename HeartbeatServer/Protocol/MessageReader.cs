@@ -1,6 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
-using System.Text;
 using HeartbeatServer.Framing;
 
 namespace HeartbeatServer.Protocol;
@@ -75,11 +73,13 @@ internal sealed class MessageReader(int maxMessage, ArrayPool<byte>? pool = null
                         return false;
                     inbound = Take(buffer, header, payload, header.Opcode, ref start);
                     if (header.Opcode == Opcode.Close)
-                        CheckClose(inbound.Payload);
+                        CloseBody.Check(inbound.Payload);
                     return true;
                 }
 
-                CheckOrder(header);
+                header.CheckOrder(_message != Opcode.Continuation, _assembled, maxMessage);
+                if (_message == Opcode.Continuation)
+                    _message = header.Opcode;
                 // A text or binary frame with FIN is a whole message.
                 if (whole && header.Fin && header.Opcode != Opcode.Continuation)
                 {
@@ -166,47 +166,12 @@ internal sealed class MessageReader(int maxMessage, ArrayPool<byte>? pool = null
         return true;
     }
 
-    private void CheckOrder(in FrameHeader header)
-    {
-        // 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message."
-        if (_message != Opcode.Continuation && header.Opcode != Opcode.Continuation)
-            throw new WebSocketProtocolException(CloseCode.ProtocolError, $"{header.Opcode} frame inside a fragmented message", "5.4");
-        if (_message == Opcode.Continuation && header.Opcode == Opcode.Continuation)
-            throw new WebSocketProtocolException(CloseCode.ProtocolError, "Continuation frame without a message to continue", "5.4");
-        // 10.4: implementations should protect themselves with limits on the size of a frame and of a message.
-        if (header.PayloadLength > maxMessage - _assembled)
-            throw new WebSocketProtocolException(CloseCode.MessageTooBig, $"message longer than {maxMessage} bytes", "10.4");
-        if (_message == Opcode.Continuation)
-            _message = header.Opcode;
-    }
-
     private void CheckText(Opcode message, ReadOnlySpan<byte> bytes, bool last)
     {
         // 8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in fact, a valid UTF-8
         // stream, that endpoint MUST _Fail the WebSocket Connection_."
         if (message == Opcode.Text && (!_utf8.Append(bytes) || (last && !_utf8.IsComplete)))
             throw new WebSocketProtocolException(CloseCode.InvalidPayload, "text is not valid UTF-8", "8.1");
-    }
-
-    private static void CheckClose(ReadOnlySpan<byte> payload)
-    {
-        // 5.5.1: "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer".
-        if (payload.Length == 1)
-            throw new WebSocketProtocolException(CloseCode.ProtocolError, "Close frame with half a code", "5.5.1");
-        if (payload.Length < sizeof(ushort))
-            return;
-        ushort code = BinaryPrimitives.ReadUInt16BigEndian(payload);
-        if (!CloseCode.MayBeSent(code))
-        {
-            string reason = Encoding.UTF8.GetString(payload[sizeof(ushort)..]);
-            throw new WebSocketProtocolException(
-                CloseCode.ProtocolError,
-                $"Close code {code} must not be sent",
-                "7.4",
-                reason.Length == 0 ? "" : $", its reason is {Disconnect.Quoted(reason)}");
-        }
-        if (!System.Text.Unicode.Utf8.IsValid(payload[sizeof(ushort)..]))
-            throw new WebSocketProtocolException(CloseCode.InvalidPayload, "reason of a Close frame is not valid UTF-8", "5.5.1");
     }
 
     /// <summary>Makes room for this many more bytes of payload. Before the payload there is room for a server's header.</summary>
