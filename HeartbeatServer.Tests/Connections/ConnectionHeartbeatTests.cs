@@ -293,7 +293,7 @@ public sealed class ConnectionHeartbeatTests
         rig.Clock.Advance(1000);
 
         Assert.That(rig.Connection.Figures().Missed, Is.Zero);
-        Assert.That(rig.Clock.Wheel.MaxLateness, Is.GreaterThan(TimeSpan.FromMilliseconds(700)));
+        Assert.That(rig.Clock.Wheel.MaxLateness, Is.GreaterThan(TimeSpan.FromMilliseconds(500)));
         Assert.That(rig.Running.IsCompleted, Is.False);
     }
 

@@ -252,13 +252,13 @@ public sealed class TimingWheelTests
 
         _clock.Stall(400);
         Assert.That(entry.Calls, Has.Count.EqualTo(1));
-        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.FromMilliseconds(392)), "from the first tick that was missed");
-        Assert.That(_wheel.Lateness, Is.EqualTo(entry.Stall));
+        Assert.That(_wheel.Lateness, Is.EqualTo(TimeSpan.FromMilliseconds(320)), "from the tick that was planned");
+        Assert.That(entry.Stall, Is.EqualTo(_wheel.Lateness + TimingWheel.Tick), "the deadlines of that tick are in it");
 
         _clock.Advance(200);
         Assert.That(later.Stall, Is.EqualTo(TimeSpan.Zero), "the wheel is on time again");
         Assert.That(_wheel.Lateness, Is.LessThan(TimingWheel.Tick));
-        Assert.That(_wheel.MaxLateness, Is.EqualTo(TimeSpan.FromMilliseconds(392)));
+        Assert.That(_wheel.MaxLateness, Is.EqualTo(TimeSpan.FromMilliseconds(320)));
     }
 
     [Test]
@@ -309,6 +309,213 @@ public sealed class TimingWheelTests
         Assert.That(entry.Calls, Has.Count.EqualTo(1));
         Assert.That(entry.Stall, Is.EqualTo(TimeSpan.Zero));
         Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
+    }
+
+    [Test]
+    public void The_wheel_sleeps_until_the_next_slot_that_is_not_empty()
+    {
+        Assert.That(_wheel.UntilTick, Is.Null);
+        _wheel.Schedule(new Entry(), In(240));
+        _wheel.Schedule(new Entry(), In(80));
+        Assert.That(_wheel.UntilTick, Is.EqualTo(TimeSpan.FromMilliseconds(80)));
+
+        _clock.Sleep(80);
+        Assert.That(_wheel.UntilTick, Is.EqualTo(TimeSpan.FromMilliseconds(160)));
+        _clock.Sleep(160);
+        Assert.That(_wheel.UntilTick, Is.Null);
+    }
+
+    [Test]
+    public void A_wheel_with_entries_wakes_up_every_32_ticks()
+    {
+        var entry = new Entry { Called = entry => entry.NextDue = In(10_000) };
+        _wheel.Schedule(entry, In(80));
+        int ticks = 0;
+
+        while (entry.Calls.Count < 2)
+        {
+            _clock.Sleep((int)_wheel.UntilTick!.Value.TotalMilliseconds);
+            ticks++;
+        }
+
+        Assert.That(ticks, Is.EqualTo(1 + Math.Ceiling(10_000.0 / 256)));
+        Assert.That(_wheel.MaxLateness, Is.EqualTo(TimeSpan.Zero));
+    }
+
+    [Test]
+    public void To_sleep_is_not_to_be_late()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(200));
+        _clock.Sleep(100);
+        Assert.That(_wheel.StallAt(_clock.Now), Is.EqualTo(TimeSpan.Zero));
+
+        _clock.Sleep(101);
+
+        Assert.That(entry.Calls, Is.EqualTo(new[] { _clock.Now }));
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(_wheel.Lateness, Is.EqualTo(TimeSpan.FromMilliseconds(1)));
+    }
+
+    [Test]
+    public void After_a_sleep_and_a_stall_only_the_stall_is_told()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(200));
+
+        _clock.Time.Advance(TimeSpan.FromMilliseconds(300));
+        TimeSpan stall = TimeSpan.FromMilliseconds(100) + TimingWheel.Tick;
+        Assert.That(_wheel.StallAt(_clock.Now), Is.EqualTo(stall));
+        Assert.That(_wheel.UntilTick, Is.EqualTo(TimeSpan.FromMilliseconds(-100)));
+        _wheel.Advance();
+
+        Assert.That(entry.Stall, Is.EqualTo(stall));
+        Assert.That(_wheel.StallAt(_clock.Now), Is.EqualTo(stall), "a pong that is read right after it");
+        _clock.Time.Advance(TimingWheel.Tick + TimeSpan.FromMilliseconds(1));
+        Assert.That(_wheel.StallAt(_clock.Now), Is.EqualTo(TimeSpan.Zero));
+    }
+
+    [Test]
+    public void The_stall_covers_a_deadline_of_the_planned_tick_wherever_it_lies()
+    {
+        for (int offset = 0; offset < 8; offset++)
+        {
+            _clock.Advance(1);
+            TimeSpan due = In(80);
+            var entry = new Entry();
+            _wheel.Schedule(entry, due);
+
+            _clock.Stall(400);
+
+            Assert.That(due, Is.GreaterThan(_clock.Now - entry.Stall));
+            Assert.That(due, Is.LessThanOrEqualTo(_clock.Now));
+        }
+    }
+
+    [Test]
+    public void An_entry_before_the_planned_tick_wakes_the_sleeper()
+    {
+        int woken = 0;
+        _wheel.Wanted = () => woken++;
+        _wheel.Schedule(new Entry(), In(240));
+        Assert.That(woken, Is.EqualTo(1));
+
+        _wheel.Schedule(new Entry(), In(900));
+        _wheel.Schedule(new Entry(), In(240));
+        Assert.That(woken, Is.EqualTo(1), "the wheel wakes up before these anyway");
+
+        _clock.Sleep(104);
+        var sooner = new Entry();
+        _wheel.Schedule(sooner, In(80));
+        Assert.That(woken, Is.EqualTo(2));
+        Assert.That(_wheel.UntilTick, Is.EqualTo(TimeSpan.FromMilliseconds(80)));
+        _clock.Sleep(80);
+        Assert.That(sooner.Calls, Has.Count.EqualTo(1));
+        Assert.That(sooner.Stall, Is.EqualTo(TimeSpan.Zero));
+    }
+
+    [Test]
+    public void An_overdue_entry_wakes_the_sleeper_at_once_and_is_no_stall()
+    {
+        _wheel.Schedule(new Entry(), In(240));
+        _clock.Sleep(204);
+        var overdue = new Entry();
+
+        _wheel.Schedule(overdue, In(-300));
+        _wheel.Advance();
+
+        Assert.That(overdue.Calls, Is.EqualTo(new[] { _clock.Now }));
+        Assert.That(overdue.Stall, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(_wheel.MaxLateness, Is.LessThan(TimingWheel.Tick));
+    }
+
+    [Test]
+    public void An_entry_that_comes_during_a_stall_does_not_hide_it()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(80));
+        _clock.Time.Advance(TimeSpan.FromMilliseconds(480));
+
+        _wheel.Schedule(new Entry(), In(-300));
+        _wheel.Advance();
+
+        Assert.That(_wheel.Lateness, Is.EqualTo(TimeSpan.FromMilliseconds(400)));
+        Assert.That(entry.Stall, Is.EqualTo(TimeSpan.FromMilliseconds(408)));
+    }
+
+    [Test]
+    public void A_call_that_schedules_others_wakes_nobody()
+    {
+        int woken = 0;
+        var other = new Entry();
+        _wheel.Schedule(new Entry { Called = _ => _wheel.Schedule(other, In(8)) }, In(80));
+        _wheel.Wanted = () => woken++;
+
+        _clock.Sleep(80);
+
+        Assert.That(woken, Is.Zero, "the wheel is awake, and plans its next tick after the calls");
+        Assert.That(_wheel.UntilTick, Is.EqualTo(TimeSpan.FromMilliseconds(8)));
+        _clock.Sleep(8);
+        Assert.That(other.Calls, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void A_postponed_entry_is_called_at_the_later_time_only()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(80));
+        TimeSpan later = In(400);
+
+        _wheel.Postpone(entry, later);
+        _wheel.Postpone(entry, later - TimeSpan.FromMilliseconds(1));
+        _clock.Advance(800);
+
+        Assert.That(entry.Calls, Is.EqualTo(new[] { later }));
+        Assert.That(_wheel.Count, Is.Zero);
+    }
+
+    [Test]
+    public void A_postponed_entry_can_be_called_sooner_again()
+    {
+        var entry = new Entry();
+        TimeSpan sooner = In(160);
+        _wheel.Schedule(entry, In(80));
+        _wheel.Postpone(entry, In(400));
+
+        _wheel.Schedule(entry, sooner);
+        _clock.Advance(800);
+
+        Assert.That(entry.Calls, Is.EqualTo(new[] { sooner }));
+    }
+
+    [Test]
+    public void An_entry_postponed_for_ever_does_not_wait_any_more()
+    {
+        var entry = new Entry();
+        _wheel.Schedule(entry, In(80));
+
+        _wheel.Postpone(entry, TimeSpan.MaxValue);
+
+        Assert.That(_wheel.Count, Is.Zero);
+        _clock.Advance(160);
+        Assert.That(entry.Calls, Is.Empty);
+    }
+
+    [Test]
+    public void An_entry_that_does_not_wait_is_not_postponed()
+    {
+        var loose = new Entry();
+        var removed = new Entry();
+        _wheel.Schedule(removed, In(80));
+        _wheel.Remove(removed);
+
+        _wheel.Postpone(loose, In(80));
+        _wheel.Postpone(removed, In(80));
+
+        Assert.That(_wheel.Count, Is.Zero);
+        Assert.That(_wheel.UntilTick, Is.Not.Null, "the planned tick stays, finds nothing, and is the last one");
+        _clock.Sleep(80);
+        Assert.That(_wheel.UntilTick, Is.Null);
     }
 
     private TimeSpan In(int milliseconds) => _clock.Now + TimeSpan.FromMilliseconds(milliseconds);

@@ -18,7 +18,7 @@ internal sealed class TestClock
 
     public TimeSpan Now => Wheel.Now;
 
-    /// <summary>Moves the time on, tick by tick. If the wheel were not called for longer than a tick, it would see a stall of its own.</summary>
+    /// <summary>Moves the time on, tick by tick. If the wheel were not called for longer than a tick, it might see a stall of its own.</summary>
     public void Advance(TimeSpan time)
     {
         // When the first entry comes into an empty wheel, a loop calls the wheel at once, and not a tick later. This call does the same.
@@ -35,6 +35,9 @@ internal sealed class TestClock
     /// <inheritdoc cref="Advance(TimeSpan)"/>
     /// <param name="milliseconds">How far to move the time on.</param>
     public void Advance(int milliseconds) => Advance(TimeSpan.FromMilliseconds(milliseconds));
+
+    /// <summary>Moves the time on, and calls the wheel only at the end, as a loop does that has slept until the planned tick.</summary>
+    public void Sleep(int milliseconds) => Stall(milliseconds);
 
     /// <summary>Moves the time on without a tick, as during a garbage collection or while the machine is suspended.</summary>
     public void Stall(int milliseconds)

@@ -28,6 +28,11 @@ internal abstract class WheelEntry
 /// One hashed timing wheel (Varghese and Lauck 1987, scheme 6) for all connections of an event loop. A tick visits one slot, so its cost depends
 /// only on the entries in this slot. The wheel is as long as the longest regular period, so entries do not wait for a second round.
 /// </summary>
+/// <remarks>
+/// The wheel plans its next tick: the first one whose slot is not empty. Its thread may sleep until then. So a sleep is no stall, and the wheel is
+/// late only when it comes after the planned tick. A wheel with entries does not sleep for longer than <see cref="LongestSleep"/>, because it knows
+/// only by its ticks since when it was away.
+/// </remarks>
 internal sealed class TimingWheel
 {
     /// <summary>The time of one step of the wheel.</summary>
@@ -38,13 +43,22 @@ internal sealed class TimingWheel
 
     private const int MaxSlots = 1 << 16;
 
+    /// <summary>The most ticks from one planned tick to the next: 256 ms. A stall is measured to that, and an idle connection costs 4 wake-ups a second.</summary>
+    private const int LongestSleep = 32;
+
+    /// <summary>The planned tick of a wheel without entries.</summary>
+    private const long NoTick = long.MaxValue;
+
     private readonly TimeProvider _time;
     private readonly Action<TimeSpan>? _onTick;
     private readonly WheelEntry?[] _slots;
     private readonly List<WheelEntry> _due = [];
     private readonly Lock _gate = new();
     private readonly Lock _turn = new();
+
+    // All slots of the ticks between the last tick and the planned one are empty.
     private long _lastTick;
+    private long _plannedTick = NoTick;
     private TimeSpan _stall;
     private TimeSpan _stallEnd;
 
@@ -71,7 +85,7 @@ internal sealed class TimingWheel
     /// <summary>The largest <see cref="Lateness"/> since the start.</summary>
     public TimeSpan MaxLateness { get; private set; }
 
-    /// <summary>Called when the first entry comes into an empty wheel. From then on somebody has to call <see cref="Advance"/>.</summary>
+    /// <summary>Called when an entry is due before the planned tick. <see cref="UntilTick"/> is shorter from then on.</summary>
     public Action? Wanted { get; set; }
 
     /// <summary>
@@ -80,36 +94,48 @@ internal sealed class TimingWheel
     /// </summary>
     public Action<Exception>? Failed { get; set; }
 
-    /// <summary>The time until <see cref="Advance"/> has a slot to visit; zero or less if the wheel is late; null if there is no entry.</summary>
-    public TimeSpan? UntilTick => Count == 0 ? null : ((_lastTick + 1) * Tick) - Now;
+    /// <summary>The time until the planned tick, at which <see cref="Advance"/> is to be called; zero or less if the wheel is late; null if there is none.</summary>
+    public TimeSpan? UntilTick => Volatile.Read(ref _plannedTick) is var tick and not NoTick ? (tick * Tick) - Now : null;
 
     /// <summary>
     /// Calls the entry at the first tick after <paramref name="due"/>. An entry that is already scheduled for an earlier time keeps that time.
     /// </summary>
     public void Schedule(WheelEntry entry, TimeSpan due)
     {
-        bool isFirst;
+        bool isSooner;
         lock (_gate)
         {
             if (entry.Slot == WheelEntry.Removed || due == TimeSpan.MaxValue || (entry.Slot >= 0 && entry.Due <= due))
                 return;
             Unlink(entry);
-            isFirst = Count == 0;
-            if (isFirst)
-                _lastTick = Math.Max(_lastTick, TickOf(Now) - 1); // an empty wheel cannot be late
-            // The first tick that is not before the due time. It is never a past tick, because the wheel visits that slot only in its next round.
-            long tick = Math.Max((due.Ticks + Tick.Ticks - 1) / Tick.Ticks, _lastTick + 1);
-            entry.Slot = SlotOf(tick);
-            entry.Due = due;
-            ref WheelEntry? first = ref _slots[entry.Slot];
-            entry.Next = first;
-            if (first is not null)
-                first.Previous = entry;
-            first = entry;
-            Count++;
+            long tick = TickFor(due);
+            isSooner = tick < _plannedTick;
+            if (isSooner)
+            {
+                long present = TickOf(Now);
+                tick = Math.Min(Math.Max(tick, present), _plannedTick); // a wheel that sleeps has missed no tick until now
+                _plannedTick = Math.Min(tick, present + LongestSleep);
+            }
+            Link(entry, due, tick);
         }
-        if (isFirst)
+        if (isSooner)
             Wanted?.Invoke();
+    }
+
+    /// <summary>
+    /// Moves an entry that waits to a later time. An entry that does not wait, or waits for a later time already, stays as it is. The caller makes
+    /// sure that nothing else wants the entry to be called before <paramref name="due"/>.
+    /// </summary>
+    public void Postpone(WheelEntry entry, TimeSpan due)
+    {
+        lock (_gate)
+        {
+            if (entry.Slot < 0 || due <= entry.Due)
+                return;
+            Unlink(entry);
+            if (due != TimeSpan.MaxValue)
+                Link(entry, due, TickFor(due));
+        }
     }
 
     /// <summary>Takes the entry out for good. A call of the entry that is in progress goes on.</summary>
@@ -132,26 +158,20 @@ internal sealed class TimingWheel
     private void Visit(TimeSpan now)
     {
         long tick = TickOf(now);
-        lock (_gate)
-        {
-            if (Count == 0)
-                _lastTick = Math.Max(_lastTick, tick); // an empty wheel has missed no tick
-            if (tick <= _lastTick)
-                return;
-        }
+        long planned = Volatile.Read(ref _plannedTick);
+        if (tick < planned)
+            return;
 
-        TimeSpan meant = (_lastTick + 1) * Tick;
-        Lateness = now - meant;
+        Lateness = now - (planned * Tick);
         MaxLateness = Lateness > MaxLateness ? Lateness : MaxLateness;
         _onTick?.Invoke(Lateness);
-        // Timers are always a little late. More than a tick means that this thread was held up.
-        TimeSpan stall = Lateness > Tick ? Lateness : TimeSpan.Zero;
+        TimeSpan stall = StallSince(planned, now);
         (_stall, _stallEnd) = (stall, now);
 
         lock (_gate)
         {
             // After a stall longer than the wheel every slot is visited once.
-            for (long t = Math.Max(_lastTick + 1, tick - _slots.Length + 1); t <= tick; t++)
+            for (long t = Math.Max(_plannedTick, tick - _slots.Length + 1); t <= tick; t++)
                 CollectDue(_slots[SlotOf(t)], now);
             _lastTick = tick;
         }
@@ -162,6 +182,8 @@ internal sealed class TimingWheel
                 Schedule(entry, Call(entry, now, stall));
         }
         _due.Clear();
+        lock (_gate)
+            _plannedTick = NextTick();
     }
 
     private TimeSpan Call(WheelEntry entry, TimeSpan now, TimeSpan stall)
@@ -182,8 +204,32 @@ internal sealed class TimingWheel
     /// <summary>How late the wheel is at this moment, or was until at most a tick ago; zero if it is on time.</summary>
     public TimeSpan StallAt(TimeSpan now)
     {
-        TimeSpan away = now - ((_lastTick + 1) * Tick);
-        return away > Tick ? away : now - _stallEnd <= Tick ? _stall : TimeSpan.Zero;
+        long planned = Math.Max(Volatile.Read(ref _plannedTick), _lastTick + 1);
+        TimeSpan stall = planned == NoTick ? TimeSpan.Zero : StallSince(planned, now);
+        return stall > TimeSpan.Zero ? stall : now - _stallEnd <= Tick ? _stall : TimeSpan.Zero;
+    }
+
+    /// <summary>How long the wheel was away, if it comes now and not at the planned tick.</summary>
+    private static TimeSpan StallSince(long planned, TimeSpan now)
+    {
+        // Timers are always a little late. More than a tick means that this thread was held up. Nobody knows since when. But the deadlines that the
+        // planned tick was to judge are over since the tick before, and they fall into the stall.
+        TimeSpan lateness = now - (planned * Tick);
+        return lateness > Tick ? lateness + Tick : TimeSpan.Zero;
+    }
+
+    /// <summary>The first tick that is not before the due time. It is never a past tick, because the wheel visits that slot only in its next round.</summary>
+    private long TickFor(TimeSpan due) => Math.Max((due.Ticks + Tick.Ticks - 1) / Tick.Ticks, _lastTick + 1);
+
+    /// <summary>The first tick after the last one whose slot is not empty, if the wheel may sleep until then.</summary>
+    private long NextTick()
+    {
+        if (Count == 0)
+            return NoTick;
+        long tick = _lastTick + 1;
+        while (_slots[SlotOf(tick)] is null && tick < _lastTick + LongestSleep)
+            tick++;
+        return tick;
     }
 
     private static long TickOf(TimeSpan time) => time.Ticks / Tick.Ticks;
@@ -202,6 +248,17 @@ internal sealed class TimingWheel
             }
             entry = next;
         }
+    }
+
+    private void Link(WheelEntry entry, TimeSpan due, long tick)
+    {
+        (entry.Slot, entry.Due) = (SlotOf(tick), due);
+        ref WheelEntry? first = ref _slots[entry.Slot];
+        entry.Next = first;
+        if (first is not null)
+            first.Previous = entry;
+        first = entry;
+        Count++;
     }
 
     private void Unlink(WheelEntry entry)
