@@ -102,7 +102,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void Beats_that_a_stall_swallowed_are_skipped_and_not_made_up_for()
     {
-        var heartbeat = new Heartbeat(Usual, At(0), 0.3);
+        var heartbeat = new Heartbeat(Usual, At(0), At(3));
 
         // The pings of 3, 13, 23, 33 and 43 s fall into the stall.
         Assert.That(heartbeat.Advance(At(47), At(46)), Is.EqualTo(HeartbeatStep.Ping));
@@ -129,7 +129,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void Without_pings_nothing_is_ever_due()
     {
-        var heartbeat = new Heartbeat(Timings(0, 0.5), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(0, 0.5), At(0), Heartbeat.Never);
 
         Assert.That(heartbeat.NextDue, Is.EqualTo(Heartbeat.Never));
         Assert.That(heartbeat.Advance(At(1e9), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
@@ -163,7 +163,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void With_a_timeout_as_long_as_the_beat_a_ping_written_a_little_late_is_judged_all_the_same()
     {
-        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), At(3));
         heartbeat.Advance(At(3), TimeSpan.Zero);
         heartbeat.PingWritten(At(3.001));
 
@@ -179,7 +179,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void Life_between_two_pings_answers_the_first_and_not_the_second()
     {
-        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), At(3));
         heartbeat.Advance(At(3), TimeSpan.Zero);
         heartbeat.PingWritten(At(3.001));
         heartbeat.BytesReceived(At(12));
@@ -193,7 +193,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void Life_after_two_pings_and_before_both_deadlines_answers_both()
     {
-        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), At(3));
         heartbeat.Advance(At(3), TimeSpan.Zero);
         heartbeat.PingWritten(At(5));
         heartbeat.Advance(At(13), TimeSpan.Zero);
@@ -207,7 +207,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void The_pong_of_the_second_of_two_pings_leaves_nothing_to_judge()
     {
-        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), At(3));
         heartbeat.Advance(At(3), TimeSpan.Zero);
         heartbeat.PingWritten(At(5));
         heartbeat.Advance(At(13), TimeSpan.Zero);
@@ -228,7 +228,7 @@ public sealed class HeartbeatEdgeTests
     [Test]
     public void A_stall_over_two_deadlines_moves_both()
     {
-        var heartbeat = new Heartbeat(Timings(10, 10), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 10), At(0), At(3));
         heartbeat.Advance(At(3), TimeSpan.Zero);
         heartbeat.PingWritten(At(12));
         heartbeat.Advance(At(13), TimeSpan.Zero);
@@ -246,7 +246,7 @@ public sealed class HeartbeatEdgeTests
     /// <summary>A heartbeat whose first ping was written at 3 s.</summary>
     private static Heartbeat Pinged(HeartbeatTimings timings)
     {
-        var heartbeat = new Heartbeat(timings, At(0), timings.Ping == TimeSpan.Zero ? 0 : At(3) / timings.Ping);
+        var heartbeat = new Heartbeat(timings, At(0), timings.Ping == TimeSpan.Zero ? Heartbeat.Never : At(3));
         Assert.That(heartbeat.Advance(At(3), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
         heartbeat.PingWritten(At(3));
         return heartbeat;

@@ -9,17 +9,17 @@ public sealed class HeartbeatTests
 {
     private static readonly HeartbeatTimings Usual = Timings(10, 0.5, 3);
 
-    [TestCase(0.0, 0.0)]
-    [TestCase(0.25, 2.5)]
-    [TestCase(0.999, 9.99)]
-    public void The_first_ping_is_due_after_its_phase_of_a_beat(double phase, double due)
+    [TestCase(100.0)]
+    [TestCase(102.5)]
+    [TestCase(109.99)]
+    public void The_first_ping_is_due_at_its_time(double due)
     {
-        var heartbeat = new Heartbeat(Usual, At(100), phase);
+        var heartbeat = new Heartbeat(Usual, At(100), At(due));
 
-        Assert.That(heartbeat.NextDue, Is.EqualTo(At(100 + due)));
-        Assert.That(heartbeat.Advance(At(100 + due - 0.001), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
-        Assert.That(heartbeat.Advance(At(100 + due), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
-        Assert.That(heartbeat.Advance(At(100 + due), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(due)));
+        Assert.That(heartbeat.Advance(At(due - 0.001), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
+        Assert.That(heartbeat.Advance(At(due), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+        Assert.That(heartbeat.Advance(At(due), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None));
     }
 
     [Test]
@@ -95,7 +95,7 @@ public sealed class HeartbeatTests
     [TestCase(10)]
     public void Max_missed_strikes_in_a_row_are_death(int maxMissed)
     {
-        var heartbeat = new Heartbeat(Timings(10, 0.5, maxMissed), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 0.5, maxMissed), At(0), At(3));
         for (int strike = 1; strike <= maxMissed; strike++)
         {
             Assert.That(heartbeat.IsDead, Is.False);
@@ -112,7 +112,7 @@ public sealed class HeartbeatTests
         // The bound holds for any moment of death, and if each ping and each judgement is up to a tick late.
         for (double death = 13.0005; death < 23.5; death += 0.497)
         {
-            var heartbeat = new Heartbeat(Timings(10, timeout, maxMissed), At(0), 0.3);
+            var heartbeat = new Heartbeat(Timings(10, timeout, maxMissed), At(0), At(3));
             double found = Run(heartbeat, death, late);
             Assert.That(found, Is.InRange(death, death + 10 * maxMissed + timeout + late + 0.001), $"died at {death}");
         }
@@ -159,7 +159,7 @@ public sealed class HeartbeatTests
     [Test]
     public void The_last_sign_of_life_is_remembered()
     {
-        var heartbeat = new Heartbeat(Usual, At(100), 0.3);
+        var heartbeat = new Heartbeat(Usual, At(100), At(103));
         Assert.That(heartbeat.LastReceived, Is.EqualTo(At(100)));
 
         heartbeat.BytesReceived(At(101));
@@ -230,7 +230,7 @@ public sealed class HeartbeatTests
     [Test]
     public void A_pong_of_a_ping_long_ago_yields_none()
     {
-        var heartbeat = new Heartbeat(Timings(10, 0.5, 100), At(0), 0.3);
+        var heartbeat = new Heartbeat(Timings(10, 0.5, 100), At(0), At(3));
         for (int beat = 0; beat < 20; beat++)
             Miss(heartbeat, 3 + 10 * beat);
 
@@ -327,7 +327,7 @@ public sealed class HeartbeatTests
         Assert.That(heartbeat.Pings, Is.Zero);
     }
 
-    private static Heartbeat New() => new(Usual, At(0), 0.3);
+    private static Heartbeat New() => new(Usual, At(0), At(3));
 
     private static HeartbeatTimings Timings(double ping, double timeout, int maxMissed) => new(At(ping), At(timeout), maxMissed);
 

@@ -50,13 +50,13 @@ internal abstract class Connection : WheelEntry
     /// <param name="remote">The client's address as this machine sees it.</param>
     /// <param name="transport">The bytes after the 101 response, both ways. The connection owns the transport.</param>
     /// <param name="context">What all connections of the server share.</param>
-    /// <param name="phase">0 to 1: which part of the ping period passes before the first ping.</param>
+    /// <param name="phase">0 to 1: which part of the ping period passes before the first ping, at least.</param>
     /// <param name="wheel">Drives the heartbeat and the deadlines.</param>
     protected Connection(long id, EndPoint remote, Transport transport, ConnectionContext context, double phase, TimingWheel wheel)
     {
         (Id, Remote, Transport, Context, _wheel) = (id, remote, transport, context, wheel);
         Opened = wheel.Now;
-        _heartbeat = new Heartbeat(context.Timings, Opened, phase);
+        _heartbeat = new Heartbeat(context.Timings, Opened, context.Timings.FirstPing(Opened, phase, wheel.Count));
         Writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context);
         _judge = new LivenessJudge(this, transport, _outbox, _heartbeat, Writer, context);
     }
@@ -291,6 +291,9 @@ internal abstract class Connection : WheelEntry
         {
             TimeSpan now = _heartbeat.LastReceived;
             roundTrip = _heartbeat.PongReceived(payload, now, _wheel.StallAt(now), out isLate);
+            // The deadline is void. Under the lock nobody else can make the connection due earlier meanwhile.
+            if (roundTrip is not null)
+                _wheel.Postpone(this, NextDue());
         }
         if (roundTrip is { } time)
             Context.Metrics.CountRoundTrip(time);

@@ -48,14 +48,11 @@ internal sealed class Heartbeat
 
     /// <param name="timings">The timings that the user has set.</param>
     /// <param name="now">When the connection opened.</param>
-    /// <param name="phase">
-    /// 0 to 1: which part of the time between two pings passes before the first ping. The caller chooses a random number, so that clients which
-    /// connect together are not pinged together.
-    /// </param>
-    public Heartbeat(HeartbeatTimings timings, TimeSpan now, double phase)
+    /// <param name="firstPing">When the first ping is due: <see cref="HeartbeatTimings.FirstPing"/>.</param>
+    public Heartbeat(HeartbeatTimings timings, TimeSpan now, TimeSpan firstPing)
     {
         _timings = timings;
-        _nextBeat = timings.Ping == TimeSpan.Zero ? Never : now + timings.Ping * phase;
+        _nextBeat = firstPing;
         LastReceived = now;
         _sent.Forget();
     }

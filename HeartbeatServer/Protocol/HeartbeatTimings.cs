@@ -13,6 +13,12 @@ internal readonly record struct HeartbeatTimings(TimeSpan Ping, TimeSpan Timeout
     /// </summary>
     public static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(8);
 
+    /// <summary>The longest time between two cohorts. A ping that is halved a few times, until it is no longer than this, is 48 to 96 ms.</summary>
+    private static readonly TimeSpan CohortSpacing = TimeSpan.FromMilliseconds(96);
+
+    /// <summary>So many connections in a cohort are enough. With more of them there are more cohorts, so that no burst of pings is long.</summary>
+    private const int CohortSize = 128;
+
     /// <summary>How many times a kernel retransmits before it gives a connection up: the default of <c>tcp_retries2</c>.</summary>
     private const int Retransmissions = 15;
 
@@ -42,6 +48,31 @@ internal readonly record struct HeartbeatTimings(TimeSpan Ping, TimeSpan Timeout
                 cap += TimeSpan.FromSeconds(1);
             return cap;
         }
+    }
+
+    /// <summary>
+    /// When the first ping of a connection leaves. Connections are pinged in cohorts: pings and pongs that come one after the other find code and
+    /// kernel in the caches, and cost a third less than single ones. Each connection stays in its cohort, because the time between two pings is a
+    /// whole number of cohorts. If the number of connections grows, new cohorts come between the others.
+    /// </summary>
+    /// <param name="now">When the connection opened.</param>
+    /// <param name="phase">
+    /// 0 to 1: which part of the time between two pings passes before the first ping, at least. The caller chooses a random number, so that clients
+    /// which connect together are not pinged together.
+    /// </param>
+    /// <param name="connections">How many connections the same thread pings.</param>
+    /// <returns>The time of the first cohort after the phase; <see cref="Heartbeat.Never"/> if there are no pings.</returns>
+    public TimeSpan FirstPing(TimeSpan now, double phase, int connections)
+    {
+        if (Ping == TimeSpan.Zero)
+            return Heartbeat.Never;
+        TimeSpan spacing = Ping;
+        for (long cohorts = 1; spacing / 2 >= Shortest && (spacing > CohortSpacing || connections > cohorts * CohortSize); cohorts *= 2)
+            spacing /= 2;
+        TimeSpan earliest = now + (Ping * phase);
+        long inPeriod = earliest.Ticks % Ping.Ticks;
+        long cohort = (inPeriod + spacing.Ticks - 1) / spacing.Ticks;
+        return earliest - TimeSpan.FromTicks(inPeriod) + (cohort * spacing);
     }
 
     /// <summary>

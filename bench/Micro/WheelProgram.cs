@@ -36,7 +36,7 @@ internal static class WheelProgram
         var beats = new Beat[size];
         for (int i = 0; i < size; i++)
         {
-            beats[i] = new Beat(wheel.Now, random.NextDouble(), pinged);
+            beats[i] = new Beat(wheel.Now, random.NextDouble(), i, pinged);
             wheel.Schedule(beats[i], beats[i].NextDue);
         }
         long bytes = GC.GetTotalMemory(forceFullCollection: true) - before - (long)size * IntPtr.Size;
@@ -71,13 +71,13 @@ internal static class WheelProgram
     }
 
     /// <summary>What a connection does when it is due, less the socket, the lock and the log.</summary>
-    private sealed class Beat(TimeSpan now, double phase, List<Beat> pinged) : WheelEntry
+    private sealed class Beat(TimeSpan now, double phase, int connections, List<Beat> pinged) : WheelEntry
     {
         public static int Visits;
 
         private static readonly byte[] Payload = new byte[sizeof(ulong)];
 
-        private readonly Heartbeat _heartbeat = new(Timings, now, phase);
+        private readonly Heartbeat _heartbeat = new(Timings, now, Timings.FirstPing(now, phase, connections));
 
         public TimeSpan NextDue => _heartbeat.NextDue;
 
