@@ -28,7 +28,9 @@ public sealed class HttpReplyTests
     [TestCase(400, "Bad Request")]
     [TestCase(408, "Request Timeout")]
     [TestCase(431, "Request Header Fields Too Large")]
+    [TestCase(502, "Bad Gateway")]
     [TestCase(503, "Service Unavailable")]
+    [TestCase(504, "Gateway Timeout")]
     public void Every_status_that_is_sent_so_has_its_phrase(int status, string phrase) =>
         Assert.That(Encoding.ASCII.GetString(new HttpReply(status).ToBytes()), Does.StartWith($"HTTP/1.1 {status} {phrase}\r\n"));
 

@@ -25,7 +25,7 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         {
             405 => [("Allow", "GET")],
             426 => [("Upgrade", "websocket"), ("Sec-WebSocket-Version", Handshake.Version)],
-            429 or 503 => [("Retry-After", "1")],
+            429 or 502 or 503 or 504 => [("Retry-After", "1")],
             _ => [],
         },
     };
@@ -51,7 +51,9 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         400 => "Bad Request",
         408 => "Request Timeout",
         431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "",
     };

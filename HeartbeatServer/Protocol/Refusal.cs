@@ -29,6 +29,20 @@ internal enum RefusalReason
     ConnectionLimit,
     /// <summary>503: the server is shutting down.</summary>
     Draining,
+    /// <summary>502: no connection to the application could be made, or it was reset before the answer.</summary>
+    UpstreamUnreachable,
+    /// <summary>502: what the application answered is no answer that can be passed on.</summary>
+    UpstreamBadAnswer,
+    /// <summary>502: the request has come through this relay before.</summary>
+    UpstreamLoop,
+    /// <summary>504: the application has not answered within <c>--upstream-timeout</c>.</summary>
+    UpstreamTimeout,
+    /// <summary>503: too many requests wait for the application's answer already.</summary>
+    UpstreamQueue,
+    /// <summary>The application answered with another status than 101. Its answer goes to the client.</summary>
+    UpstreamRefused,
+    /// <summary>The client went before the application had answered. It gets no answer.</summary>
+    ClientGone,
 }
 
 internal static class RefusalReasons
@@ -50,10 +64,19 @@ internal static class RefusalReasons
         RefusalReason.Tls => "tls",
         RefusalReason.ProxyProtocol => "proxy_protocol",
         RefusalReason.ConnectionLimit => "connection_limit",
+        RefusalReason.UpstreamUnreachable => "upstream_unreachable",
+        RefusalReason.UpstreamBadAnswer => "upstream_bad_answer",
+        RefusalReason.UpstreamLoop => "upstream_loop",
+        RefusalReason.UpstreamTimeout => "upstream_timeout",
+        RefusalReason.UpstreamQueue => "upstream_queue",
+        RefusalReason.UpstreamRefused => "upstream_refused",
+        RefusalReason.ClientGone => "client_gone",
         _ => "draining",
     };
 
-    /// <summary>The HTTP status code of a reason.</summary>
+    /// <summary>
+    /// The HTTP status code of a reason. Nobody sees that of <see cref="RefusalReason.ClientGone"/> but the log: it is the code that nginx logs for this.
+    /// </summary>
     public static int Status(this RefusalReason reason) => reason switch
     {
         RefusalReason.BadRequest or RefusalReason.Tls or RefusalReason.ProxyProtocol => 400,
@@ -64,6 +87,9 @@ internal static class RefusalReasons
         RefusalReason.UpgradeRequired => 426,
         RefusalReason.IpLimit => 429,
         RefusalReason.HeaderTooLarge => 431,
+        RefusalReason.ClientGone => 499,
+        RefusalReason.UpstreamUnreachable or RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamLoop or RefusalReason.UpstreamRefused => 502,
+        RefusalReason.UpstreamTimeout => 504,
         RefusalReason.HttpVersion => 505,
         _ => 503,
     };
@@ -74,6 +100,6 @@ internal static class RefusalReasons
 /// <param name="Text">The reason for a person, in one line.</param>
 internal readonly record struct Refusal(RefusalReason Reason, string Text)
 {
-    /// <summary>The HTTP status code of the answer.</summary>
-    public int Status => Reason.Status();
+    /// <summary>The HTTP status code of the answer: that of the reason, unless the answer is the application's own.</summary>
+    public int Status { get; init; } = Reason.Status();
 }

@@ -12,10 +12,6 @@ internal sealed class RequestHead
     /// <summary>Before the request line (RFC 9112 section 2.2: at least one is to be ignored).</summary>
     private const int MostEmptyLines = 8;
 
-    /// <summary>All control characters but the tab.</summary>
-    private static readonly SearchValues<byte> Controls =
-        SearchValues.Create([.. Enumerable.Range(0, 32).Append(127).Where(c => c != '\t').Select(c => (byte)c)]);
-
     /// <summary>The characters of a token (RFC 9110 section 5.6.2).</summary>
     private static readonly SearchValues<char> TokenCharacters =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
@@ -31,9 +27,8 @@ internal sealed class RequestHead
     private static readonly string[] Singletons =
         ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin", "Content-Length", "Transfer-Encoding"];
 
-    private readonly List<(string Name, string Value)> _fields = [];
-
-    private RequestHead(string method, string target, int minorVersion) => (Method, Target, MinorVersion) = (method, target, minorVersion);
+    private RequestHead(string method, string target, int minorVersion, FieldLines? fields = null) =>
+        (Method, Target, MinorVersion, Fields) = (method, target, minorVersion, fields ?? new FieldLines());
 
     /// <summary>The method as it was sent. The case of its letters matters (RFC 9110 section 9.1).</summary>
     public string Method { get; }
@@ -59,26 +54,14 @@ internal sealed class RequestHead
     public string Host { get; private set; } = "";
 
     /// <summary>The names and values of the fields, in the order in which they came, without white space around the values.</summary>
-    public IReadOnlyList<(string Name, string Value)> Fields => _fields;
+    public FieldLines Fields { get; }
 
     /// <summary>Whether the head announces a body.</summary>
     public bool HasBody => this["Transfer-Encoding"] is not null || this["Content-Length"] is not (null or "0");
 
     /// <summary>The values of all lines of a field, joined with commas (RFC 9110 section 5.3); null if the head has no such field.</summary>
     /// <param name="name">The name of the field. The case of its letters does not matter.</param>
-    public string? this[string name]
-    {
-        get
-        {
-            string? joined = null;
-            foreach ((string each, string value) in _fields)
-            {
-                if (each.Equals(name, StringComparison.OrdinalIgnoreCase))
-                    joined = joined is null ? value : $"{joined}, {value}";
-            }
-            return joined;
-        }
-    }
+    public string? this[string name] => Fields[name];
 
     /// <summary>The parts of the head that decide whether the request may be upgraded.</summary>
     public UpgradeRequest Upgrade => new(
@@ -103,34 +86,12 @@ internal sealed class RequestHead
         int start = EmptyLines(bytes);
         if (start > MostEmptyLines * 2)
             refusal = Bad("empty lines in the place of a request line");
-        // A line end may have come in two pieces.
-        int i = seen;
-        while (i > start && bytes[i - 1] is (byte)'\r' or (byte)'\n')
-            i--;
-        for (i = Math.Max(i, start); refusal is null; i += 2)
-        {
-            int next = bytes[i..].IndexOfAny(Controls);
-            if (next < 0)
-                return 0;
-            i += next;
-            bool isLast = i + 1 == bytes.Length;
-            if (bytes[i] == '\r' && (isLast || bytes[i + 1] == '\n'))
-            {
-                if (bytes[i..].StartsWith("\r\n\r\n"u8))
-                    return i + 4; // the bytes behind it do not belong to the head, and may be anything
-                if (isLast)
-                    return 0;
-                continue;
-            }
-            // A line ends with CR and LF together (RFC 9112 section 2.2). The tab is the only other control character that is allowed (RFC 9110 section 5.5).
-            refusal = Bad(bytes[i] switch
-            {
-                (byte)'\r' => "a CR without LF in the head of the request",
-                (byte)'\n' => "an LF without CR in the head of the request",
-                _ => "a control character in the head of the request",
-            });
-        }
-        return 0;
+        if (refusal is not null)
+            return 0;
+        int end = FieldLines.FindEnd(bytes, start, seen, out string? fault);
+        if (fault is not null)
+            refusal = Bad($"{fault} in the head of the request");
+        return end;
     }
 
     /// <summary>Reads a whole head; null if it breaks a rule.</summary>
@@ -145,8 +106,11 @@ internal sealed class RequestHead
             return null;
         foreach (string line in lines.AsSpan(1))
         {
-            if ((refusal = request.AddField(line)) is not null)
+            if (!request.Fields.TryAdd(line))
+            {
+                refusal = Bad("a line of the head is no field: a name, a colon right behind it, and a value");
                 return null;
+            }
         }
         refusal = request.CheckFields() ?? request.CheckTarget();
         return refusal is null ? request : null;
@@ -161,8 +125,7 @@ internal sealed class RequestHead
     public static RequestHead? Of(
         string method, string target, int minorVersion, IEnumerable<(string Name, string Value)> fields, out Refusal? refusal)
     {
-        var request = new RequestHead(method, target, minorVersion);
-        request._fields.AddRange(fields);
+        var request = new RequestHead(method, target, minorVersion, new FieldLines(fields));
         refusal = target.Length == 0 ? Bad("the target is missing") : request.CheckFields() ?? request.CheckTarget();
         return refusal is null ? request : null;
     }
@@ -218,21 +181,11 @@ internal sealed class RequestHead
         return refusal is null ? new RequestHead(method, target, version[7] - '0') : null;
     }
 
-    /// <summary>Reads a field line. It may not have a space before the colon, nor continue the line before (RFC 9112 section 5).</summary>
-    private Refusal? AddField(string line)
-    {
-        int colon = line.IndexOf(':', StringComparison.Ordinal);
-        if (colon <= 0 || !IsToken(line.AsSpan(0, colon)))
-            return Bad("a line of the head is no field: a name, a colon right behind it, and a value");
-        _fields.Add((line[..colon], line[(colon + 1)..].Trim(' ', '\t')));
-        return null;
-    }
-
     private Refusal? CheckFields()
     {
         foreach (string name in Singletons)
         {
-            if (_fields.Count(field => field.Name.Equals(name, StringComparison.OrdinalIgnoreCase)) > 1)
+            if (Fields.LinesOf(name) > 1)
                 return Bad($"{name} stands in the head more than once");
         }
         string? length = this["Content-Length"];

@@ -22,6 +22,13 @@ const REASONS = {
     tls: { ours: true, why: () => "TLS on the plain port: a proxy has to end it" },
     proxy_protocol: { ours: true, why: () => "a PROXY protocol header: have the proxy send X-Forwarded-For instead" },
     draining: { why: () => "this server was stopping" },
+    upstream_unreachable: { ours: true, why: () => "no connection to the application: is it running, and is --upstream right?" },
+    upstream_bad_answer: { ours: true, why: () => "the application did not answer as a WebSocket server does; the log says what is wrong" },
+    upstream_loop: { ours: true, why: () => "--upstream leads back to this server" },
+    upstream_timeout: { ours: true, why: options => `the application did not answer within --upstream-timeout ${options["upstream-timeout"]}` },
+    upstream_queue: { ours: true, why: () => "too many requests wait for the application: it answers too slowly" },
+    upstream_refused: { why: () => "the application itself answered with an error or a redirect; its log knows why" },
+    client_gone: { why: () => "the client went before the application had answered" },
 };
 
 /** The finding about refusals, if there were some of late. now: Unix ms. */

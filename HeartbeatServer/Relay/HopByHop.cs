@@ -1,0 +1,40 @@
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>
+/// Knows the fields of a head that are for one connection alone, and that a relay does not pass on (RFC 9110 section 7.6.1): those with a fixed name, and
+/// those that the Connection field names.
+/// </summary>
+internal sealed class HopByHop
+{
+    private static readonly string[] Fixed =
+        ["Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy", "HTTP2-Settings"];
+
+    private readonly string[] _named;
+
+    private HopByHop(string[] named) => _named = named;
+
+    /// <summary>Reads the Connection field of a head.</summary>
+    /// <param name="head">The fields of the head.</param>
+    /// <param name="isProtected">Whether the Connection field may not name a field, because the other side needs it. The name has <c>-</c> for <c>_</c>.</param>
+    /// <param name="fault">The first field that it names nevertheless; null if there is none.</param>
+    /// <returns>Null if there is a fault.</returns>
+    public static HopByHop? Of(FieldLines head, Func<string, bool> isProtected, out string? fault)
+    {
+        string[] named = (head["Connection"] ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        fault = Array.Find(named, name => isProtected(Dashed(name)));
+        return fault is null ? new HopByHop(named) : null;
+    }
+
+    /// <summary>Whether a field is for one connection alone.</summary>
+    public bool Has(string name) =>
+        IsAmong(Fixed, name) || IsAmong(_named, name) || Dashed(name).StartsWith("Proxy-", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>
+    /// A name as many applications see it. They read fields as variables of a gateway (RFC 3875 section 4.1.18), in which <c>-</c> and <c>_</c> are the same.
+    /// </summary>
+    public static string Dashed(string name) => name.Replace('_', '-');
+
+    private static bool IsAmong(string[] names, string name) => Array.Exists(names, each => each.Equals(name, StringComparison.OrdinalIgnoreCase));
+}

@@ -1,0 +1,138 @@
+using System.Text;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>
+/// Writes the request for the application from that of the client. Method, target and all end-to-end fields stay as the client sent them, in their order.
+/// What belongs to one connection is taken out, and what a proxy has to say of itself is put in.
+/// </summary>
+internal static class UpstreamRequest
+{
+    private const string ForwardedFor = "X-Forwarded-For";
+    private const string ForwardedProto = "X-Forwarded-Proto";
+    private const string ForwardedHost = "X-Forwarded-Host";
+    private const string Forwarded = "Forwarded";
+    private const string Via = "Via";
+    private const string Extensions = "Sec-WebSocket-Extensions";
+
+    /// <summary>The fields that are written anew, or left out: Expect as RFC 9110 section 10.1.1 has it, Content-Length because it is 0.</summary>
+    private static readonly string[] Own = [ForwardedFor, ForwardedProto, ForwardedHost, Forwarded, Via, "Expect", "Content-Length"];
+
+    /// <summary>Writes the head of the request.</summary>
+    /// <param name="head">The head that has come from the client. It has passed <see cref="Handshake.Check"/>.</param>
+    /// <param name="instance">The name of this relay: a token that no other relay has.</param>
+    /// <param name="peer">The address of the other end of the TCP connection, without a port.</param>
+    /// <param name="isTrusted">Whether the peer is a proxy that is trusted to name the client.</param>
+    /// <param name="refusal">Why the request cannot go on: 400 for a Connection field that hides what the application needs, 502 for a loop.</param>
+    /// <returns>The bytes up to and with the empty line; null if the request is refused.</returns>
+    public static byte[]? Write(RequestHead head, string instance, string peer, bool isTrusted, out Refusal? refusal)
+    {
+        refusal = null;
+        if (HopByHop.Of(head.Fields, IsProtected, out string? hidden) is not { } hopByHop)
+            refusal = new Refusal(RefusalReason.BadRequest, $"the Connection field names {hidden}, which the application needs");
+        else if (HasPassed(head[Via], Pseudonym(instance)))
+            refusal = new Refusal(RefusalReason.UpstreamLoop, "a loop: this relay has passed the request on before, says the Via field");
+        else if (WriteFields(head, hopByHop, isTrusted) is not { } text)
+            refusal = new Refusal(RefusalReason.BadRequest, $"{Extensions} must be a list of extensions");
+        else
+            return Encoding.Latin1.GetBytes(Finish(text, head, hopByHop, instance, WithoutZone(peer), isTrusted));
+        return null;
+    }
+
+    /// <summary>Whether a request offers permessage-deflate, which is the only extension that goes on to the application.</summary>
+    public static bool OffersDeflate(RequestHead head) => Extension.ReadList(head[Extensions] ?? "")?.Exists(IsDeflate) ?? false;
+
+    private static bool IsDeflate(Extension extension) => extension.Name == Extension.Deflate;
+
+    private static string Pseudonym(string instance) => $"heartbeat-{instance}";
+
+    /// <summary>Whether a Connection field may not name this field. A client could hide from the application what a proxy before it has set or checked.</summary>
+    private static bool IsProtected(string name) =>
+        IsForwarding(name)
+        || name.StartsWith("Sec-WebSocket-", StringComparison.OrdinalIgnoreCase)
+        || name.ToUpperInvariant() is "HOST" or "ORIGIN" or "COOKIE" or "AUTHORIZATION";
+
+    /// <summary>Whether a field tells of the client behind a proxy. Only a proxy that is trusted may say so.</summary>
+    private static bool IsForwarding(string dashed) =>
+        dashed.StartsWith("X-Forwarded-", StringComparison.OrdinalIgnoreCase) || dashed.ToUpperInvariant() is "FORWARDED" or "X-REAL-IP";
+
+    /// <summary>Whether a Via field (RFC 9110 section 7.6.3) names a proxy: a version, white space, the name, and perhaps a comment.</summary>
+    private static bool HasPassed(string? via, string proxy) => (via ?? "").Split(',').Any(
+        element => element.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries) is [_, var name, ..]
+            && name.Equals(proxy, StringComparison.OrdinalIgnoreCase));
+
+    /// <returns>Null if the extensions are no list.</returns>
+    private static StringBuilder? WriteFields(RequestHead head, HopByHop hopByHop, bool isTrusted)
+    {
+        StringBuilder text = new StringBuilder().Append(null, $"{head.Method} {head.Target} HTTP/1.1\r\n");
+        foreach ((string name, string value) in head.Fields)
+        {
+            string? passed = value;
+            if (hopByHop.Has(name) || IsOwn(name) || !MayForward(name, isTrusted))
+                continue;
+            if (name.Equals("Host", StringComparison.OrdinalIgnoreCase))
+                passed = head.Host;
+            else if (name.Equals(Extensions, StringComparison.OrdinalIgnoreCase) && !TryKeepDeflate(value, out passed))
+                return null;
+            if (passed is not null)
+                text.Append(null, $"{name}: {passed}\r\n");
+        }
+        return text;
+    }
+
+    private static bool IsOwn(string name) => Array.Exists(Own, own => own.Equals(name, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>
+    /// Whether a field may go on as far as it tells of the client behind a proxy. A proxy writes these fields with <c>-</c>. If one comes with <c>_</c>, the
+    /// client has written it, past the proxy.
+    /// </summary>
+    private static bool MayForward(string name, bool isTrusted)
+    {
+        string dashed = HopByHop.Dashed(name);
+        return !IsForwarding(dashed) || (isTrusted && dashed == name);
+    }
+
+    /// <summary>Takes all extensions but permessage-deflate out of a line.</summary>
+    /// <param name="line">The value of the line.</param>
+    /// <param name="kept">The line with what is left; null if nothing is.</param>
+    /// <returns>False if the line is no list of extensions.</returns>
+    private static bool TryKeepDeflate(string line, out string? kept)
+    {
+        kept = null;
+        if (Extension.ReadList(line) is not { } offers)
+            return false;
+        if (offers.Count > 0 && offers.TrueForAll(IsDeflate))
+            kept = line;
+        else if (offers.Exists(IsDeflate))
+            kept = string.Join(", ", offers.Where(IsDeflate).Select(offer => offer.Text));
+        return true;
+    }
+
+    /// <summary>Adds what a proxy says of itself and of the client, one line each, and the fields of the new connection.</summary>
+    private static string Finish(StringBuilder text, RequestHead head, HopByHop hopByHop, string instance, string peer, bool isTrusted)
+    {
+        string? Trusted(string name) => isTrusted ? head[name] : null;
+
+        Add(ForwardedFor, Joined(Trusted(ForwardedFor), peer));
+        Add(ForwardedProto, Trusted(ForwardedProto) ?? "http");
+        Add(ForwardedHost, Trusted(ForwardedHost) ?? head.Host);
+        if (Trusted(Forwarded) is { } forwarded)
+            Add(Forwarded, Joined(forwarded, peer.Contains(':', StringComparison.Ordinal) ? $"for=\"[{peer}]\"" : $"for={peer}"));
+        Add(Via, Joined(hopByHop.Has(Via) ? null : head[Via], $"1.1 {Pseudonym(instance)}"));
+        Add("Connection", "Upgrade");
+        Add("Upgrade", "websocket");
+        return text.Append("\r\n").ToString();
+
+        void Add(string name, string value)
+        {
+            if (value.Length > 0)
+                text.Append(null, $"{name}: {value}\r\n");
+        }
+
+        static string Joined(string? before, string last) => string.IsNullOrEmpty(before) ? last : $"{before}, {last}";
+    }
+
+    /// <summary>The zone of an address (<c>fe80::1%2</c>) means something only on this machine.</summary>
+    private static string WithoutZone(string address) => address.Split('%')[0];
+}
