@@ -65,7 +65,9 @@ internal static class Handshake
             $"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {Accept(key)}\r\n{chosen}\r\n");
     }
 
-    private static string Accept(string key)
+    /// <summary>The Sec-WebSocket-Accept that belongs to a key (section 4.2.2).</summary>
+    /// <param name="key">A key that has passed <see cref="Check"/>.</param>
+    public static string Accept(string key)
     {
         ReadOnlySpan<byte> guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"u8;
         Span<byte> text = stackalloc byte[KeySize + guid.Length];

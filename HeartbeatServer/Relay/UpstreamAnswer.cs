@@ -1,0 +1,142 @@
+using System.Text;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>What the bytes of an answer have come to.</summary>
+internal enum AnswerStep
+{
+    /// <summary>More bytes are needed.</summary>
+    NeedsMore,
+    /// <summary>The answer is a 101 that fits the request. What comes behind it are frames.</summary>
+    Switched,
+    /// <summary>The answer is another one, and whole with its body.</summary>
+    Refused,
+    /// <summary>The answer cannot be passed on.</summary>
+    Bad,
+}
+
+/// <summary>Reads the application's answer to an upgrade request, checks it, and writes it anew for the client.</summary>
+/// <param name="request">The client's request, which the application has got by <see cref="UpstreamRequest"/>.</param>
+internal sealed class UpstreamAnswer(RequestHead request)
+{
+    /// <summary>The longest head in bytes, with the interim answers before it.</summary>
+    public const int MaxHead = 24 * 1024;
+
+    private const string TooLong = "its head has more than 24 KiB";
+
+    // Where the head that is read begins, and how many bytes were looked at in vain. Interim answers stand before it.
+    private int _start;
+    private int _seen;
+    private AnswerHead? _head;
+    private HopByHop? _hopByHop;
+    private AnswerBody? _body;
+
+    /// <summary>The status of the answer; 0 as long as its head is not complete.</summary>
+    public int Status => _head?.Status ?? 0;
+
+    /// <summary>What is wrong with the answer, worded to stand behind "the answer is no good"; null if nothing is.</summary>
+    public string? Fault { get; private set; }
+
+    /// <summary>Whether the client and the application have agreed to permessage-deflate.</summary>
+    public bool HasDeflate { get; private set; }
+
+    /// <summary>How many bytes belong to the head of the answer, and to the interim answers before it.</summary>
+    public int Consumed { get; private set; }
+
+    /// <summary>What the client gets: the head of the 101, or the whole of another answer. Empty as long as nothing can be passed on.</summary>
+    public ReadOnlyMemory<byte> ForClient { get; private set; }
+
+    /// <summary>Reads on.</summary>
+    /// <param name="bytes">All bytes that the application has sent so far.</param>
+    /// <param name="isEnd">Whether the application has ended the connection behind them.</param>
+    public AnswerStep Read(ReadOnlySpan<byte> bytes, bool isEnd)
+    {
+        AnswerStep step = _head is null ? ReadHead(bytes) : AnswerStep.NeedsMore;
+        if (step == AnswerStep.NeedsMore && _head is not null)
+            step = ReadBody(bytes[Consumed..], isEnd);
+        if (step == AnswerStep.NeedsMore && isEnd)
+            return Bad(bytes.IsEmpty ? "the connection ended without one" : "the connection ended before it was whole");
+        return step;
+    }
+
+    private AnswerStep ReadHead(ReadOnlySpan<byte> bytes)
+    {
+        while (true)
+        {
+            int end = AnswerHead.Find(bytes, _start, _seen, out string? fault);
+            if (fault is not null)
+                return Bad(fault);
+            if (end > MaxHead || (end == 0 && bytes.Length > MaxHead))
+                return Bad(TooLong);
+            if (end == 0)
+            {
+                _seen = bytes.Length;
+                return AnswerStep.NeedsMore;
+            }
+            AnswerHead? head = AnswerHead.Read(bytes[_start..end], out fault);
+            if (head is null)
+                return Bad(fault!);
+            if (head.Status is >= 200 or 101)
+            {
+                (_head, Consumed) = (head, end);
+                break;
+            }
+            // RFC 9110 section 15.2: a client must be able to skip interim answers, even if it did not ask for them.
+            (_start, _seen) = (end, end);
+        }
+        _hopByHop = _head.ReadConnection(out string? hidden);
+        if (_hopByHop is null)
+            return Bad(hidden!);
+        if (Status == 101)
+            return Switch();
+        _body = AnswerBody.Of(_head, out string? wrong);
+        return _body is null ? Bad(wrong!) : AnswerStep.NeedsMore;
+    }
+
+    private AnswerStep Switch()
+    {
+        if (UpgradeAnswer.Check(_head!.Fields, request, out bool hasDeflate) is { } fault)
+            return Bad(fault);
+        HasDeflate = hasDeflate;
+        StringBuilder text = new StringBuilder("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+        // RFC 9110 section 8.6 and RFC 9112 section 6.1: a 101 has neither a length nor an encoding. Some applications send them nevertheless. An empty
+        // subprotocol or list of extensions stands for none, but browsers refuse it.
+        Write(text, (name, value) => value.Length == 0 && UpgradeAnswer.IsChoice(name));
+        ForClient = Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
+        return AnswerStep.Switched;
+    }
+
+    private AnswerStep ReadBody(ReadOnlySpan<byte> bytes, bool isEnd)
+    {
+        if (!_body!.TryRead(bytes, isEnd, out ReadOnlySpan<byte> body, out string? fault))
+            return fault is null ? AnswerStep.NeedsMore : Bad(fault);
+        StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {_head!.Phrase}\r\n");
+        Write(text, (_, _) => false);
+        // RFC 9110 section 15.5.22: a 426 has to say what to upgrade to.
+        string? upgrade = Status == 426 ? _head.Fields["Upgrade"] : null;
+        if (upgrade is not null)
+            text.Append(null, $"Upgrade: {upgrade}\r\n");
+        if (Status is not (204 or 304))
+            text.Append(null, $"Content-Length: {body.Length}\r\n");
+        text.Append(null, $"Connection: close{(upgrade is null ? "" : ", Upgrade")}\r\n\r\n");
+        ForClient = (byte[])[.. Encoding.Latin1.GetBytes(text.ToString()), .. body];
+        return AnswerStep.Refused;
+    }
+
+    /// <summary>Writes the fields that go on to the client. The caller writes those that belong to the client's connection.</summary>
+    private void Write(StringBuilder text, Func<string, string, bool> isDropped)
+    {
+        foreach ((string name, string value) in _head!.Fields)
+        {
+            if (!_hopByHop!.Has(name) && !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && !isDropped(name, value))
+                text.Append(null, $"{name}: {value}\r\n");
+        }
+    }
+
+    private AnswerStep Bad(string fault)
+    {
+        Fault = fault;
+        return AnswerStep.Bad;
+    }
+}
