@@ -17,6 +17,11 @@ public sealed class DisconnectCauseTests
     [TestCase(DisconnectCause.BufferLimit, "buffer_limit", "server")]
     [TestCase(DisconnectCause.ServerShutdown, "server_shutdown", "server")]
     [TestCase(DisconnectCause.InternalError, "internal_error", "server")]
+    [TestCase(DisconnectCause.UpstreamClosed, "upstream_closed", "application")]
+    [TestCase(DisconnectCause.UpstreamVanished, "upstream_vanished", "application")]
+    [TestCase(DisconnectCause.UpstreamReset, "upstream_reset", "network")]
+    [TestCase(DisconnectCause.UpstreamDead, "upstream_dead", "server")]
+    [TestCase(DisconnectCause.UpstreamProtocolError, "upstream_protocol_error", "application")]
     public void Every_cause_has_a_name_and_someone_who_ended_it(object cause, string name, string endedBy)
     {
         Assert.That(((DisconnectCause)cause).Name(), Is.EqualTo(name));
@@ -24,10 +29,10 @@ public sealed class DisconnectCauseTests
     }
 
     [Test]
-    public void All_lists_the_eleven_causes_under_different_names()
+    public void All_lists_the_sixteen_causes_under_different_names()
     {
         string[] names = [.. DisconnectCauses.All.Select(cause => cause.Name())];
 
-        Assert.That(names, Has.Length.EqualTo(11).And.Unique);
+        Assert.That(names, Has.Length.EqualTo(16).And.Unique);
     }
 }

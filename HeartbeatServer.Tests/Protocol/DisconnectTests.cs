@@ -15,11 +15,24 @@ public sealed class DisconnectTests
     [TestCase(1000, "two\nlines", "Close 1000 \"two\\u000alines\"")]
     [TestCase(1000, "say \"no\" \\ end", "Close 1000 \"say \\\"no\\\" \\\\ end\"")]
     [TestCase(1005, "", "Close without a code")]
-    public void A_close_of_the_client_tells_code_and_reason(int code, string reason, string detail)
+    public void A_close_of_either_side_tells_code_and_reason(int code, string reason, string detail)
     {
         Disconnect end = Disconnect.ByClient((ushort)code, reason);
+        Disconnect upstream = Disconnect.ByUpstream((ushort)code, reason);
 
         Assert.That((end.Cause, end.Detail, end.Error), Is.EqualTo((DisconnectCause.ClientClosed, detail, (Exception?)null)));
+        Assert.That((upstream.Cause, upstream.Detail), Is.EqualTo((DisconnectCause.UpstreamClosed, detail)));
+    }
+
+    [TestCase(1002)]
+    [TestCase(1007)]
+    [TestCase(1009)]
+    public void A_rule_that_the_application_breaks_is_one_cause_without_a_Close_of_ours(int code)
+    {
+        Disconnect end = Disconnect.ByUpstreamViolation(new WebSocketProtocolException((ushort)code, "frame from a server is masked", "5.1"));
+
+        Assert.That(
+            (end.Cause, end.Detail), Is.EqualTo((DisconnectCause.UpstreamProtocolError, "frame from a server is masked (RFC 6455 section 5.1)")));
     }
 
     [TestCase("first\n12:00:00.000 [INF] second")]

@@ -13,14 +13,10 @@ internal sealed record Disconnect(
     DisconnectCause Cause, string Detail, Exception? Error = null, PathVerdict? Verdict = null, TcpInfo? Tcp = null)
 {
     /// <summary>The end by a Close frame from the client. 1005 stands for a frame without a code (RFC 6455 section 7.1.5).</summary>
-    public static Disconnect ByClient(ushort code, string reason) => new(
-        DisconnectCause.ClientClosed,
-        (code, reason) switch
-        {
-            (CloseCode.NoStatus, _) => "Close without a code",
-            (_, "") => $"Close {code}",
-            _ => $"Close {code} {Quoted(reason)}",
-        });
+    public static Disconnect ByClient(ushort code, string reason) => new(DisconnectCause.ClientClosed, Close(code, reason));
+
+    /// <summary>The end by a Close frame from the application. 1005 stands for a frame without a code.</summary>
+    public static Disconnect ByUpstream(ushort code, string reason) => new(DisconnectCause.UpstreamClosed, Close(code, reason));
 
     /// <summary>The end by missing pongs.</summary>
     /// <param name="strikes">The strikes in a row.</param>
@@ -87,11 +83,22 @@ internal sealed record Disconnect(
         },
         $"sent Close {violation.CloseCode}: {violation.Message}");
 
+    /// <summary>The end by the server because the application has broken a rule of the protocol. It is sent no Close frame.</summary>
+    public static Disconnect ByUpstreamViolation(WebSocketProtocolException violation) =>
+        new(DisconnectCause.UpstreamProtocolError, violation.Message);
+
     /// <summary>
-    /// Puts a text from a client in quotes and escapes its unprintable characters. So the text cannot break a line of the log, reverse the
+    /// Puts a text from a peer in quotes and escapes its unprintable characters. So the text cannot break a line of the log, reverse the
     /// direction of its letters, or control the terminal.
     /// </summary>
     public static string Quoted(string text) => $"\"{string.Concat(text.Select(Printable))}\"";
+
+    private static string Close(ushort code, string reason) => (code, reason) switch
+    {
+        (CloseCode.NoStatus, _) => "Close without a code",
+        (_, "") => $"Close {code}",
+        _ => $"Close {code} {Quoted(reason)}",
+    };
 
     private static string Printable(char c) => char.GetUnicodeCategory(c) switch
     {

@@ -27,6 +27,16 @@ internal enum DisconnectCause
     ServerShutdown,
     /// <summary>The server has a bug (close code 1011).</summary>
     InternalError,
+    /// <summary>The application behind the relay sent a Close frame.</summary>
+    UpstreamClosed,
+    /// <summary>The application sent FIN without a Close frame.</summary>
+    UpstreamVanished,
+    /// <summary>RST came from the application, or another error of its socket occurred.</summary>
+    UpstreamReset,
+    /// <summary>The kernel of the application's host is silent.</summary>
+    UpstreamDead,
+    /// <summary>The application broke a rule of the protocol.</summary>
+    UpstreamProtocolError,
 }
 
 internal static class DisconnectCauses
@@ -46,14 +56,20 @@ internal static class DisconnectCauses
         DisconnectCause.SlowConsumer => "slow_consumer",
         DisconnectCause.BufferLimit => "buffer_limit",
         DisconnectCause.ServerShutdown => "server_shutdown",
+        DisconnectCause.UpstreamClosed => "upstream_closed",
+        DisconnectCause.UpstreamVanished => "upstream_vanished",
+        DisconnectCause.UpstreamReset => "upstream_reset",
+        DisconnectCause.UpstreamDead => "upstream_dead",
+        DisconnectCause.UpstreamProtocolError => "upstream_protocol_error",
         _ => "internal_error",
     };
 
-    /// <summary>Who ended the connection: <c>client</c>, <c>server</c> or <c>network</c>.</summary>
+    /// <summary>Who ended the connection: <c>client</c>, <c>application</c>, <c>server</c> or <c>network</c>.</summary>
     public static string EndedBy(this DisconnectCause cause) => cause switch
     {
         DisconnectCause.ClientClosed or DisconnectCause.ClientVanished => "client",
-        DisconnectCause.ConnectionReset => "network",
+        DisconnectCause.UpstreamClosed or DisconnectCause.UpstreamVanished or DisconnectCause.UpstreamProtocolError => "application",
+        DisconnectCause.ConnectionReset or DisconnectCause.UpstreamReset => "network",
         _ => "server",
     };
 }

@@ -102,7 +102,7 @@ test("every cause has its words", () => {
     for (const cause of Object.keys(CAUSES)) {
         const { what, advice } = explainEnd(end(1, { cause, detail: "the detail" }), OPTIONS);
         assert.ok(what.length > 20, cause);
-        assert.equal(advice === "", cause === "client_closed" || cause === "server_shutdown", cause);
+        assert.equal(advice === "", ["client_closed", "upstream_closed", "server_shutdown"].includes(cause), cause);
     }
     assert.equal(explainEnd(end(1, { cause: "of_tomorrow", detail: "x" }), OPTIONS).what, "It ended: x.");
 });

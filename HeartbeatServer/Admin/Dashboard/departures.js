@@ -81,7 +81,7 @@ function ofBurst(burst, known, now) {
     const who = known.length < total ? `The ${count(known.length)} that are remembered` : "They";
     const where = known.length ? `${who} came from ${hosts.size === 1 ? [...hosts][0] : `${count(hosts.size)} addresses`}. ` : "";
     return [finding(
-        `together ${from}`, causes[0][0] === "client_closed" ? "note" : "warn",
+        `together ${from}`, ["client_closed", "upstream_closed"].includes(causes[0][0]) ? "note" : "warn",
         `${count(total)}${total <= before ? ` of ${count(before)}` : ""} connections ended within ${to - from} s, ${ago(to * 1000, now)}.`,
         `${causes.map(([cause, many]) => `${cause} ${count(many)}`).join(", ")}. ${where}${TOGETHER[causes[0][0]] ?? TOGETHER.other}`)];
 }
@@ -89,11 +89,17 @@ function ofBurst(burst, known, now) {
 /** Why many end together, by the most frequent cause. */
 const LEFT_TOGETHER = "A proxy or load balancer on the way was restarted or cut them, a program that held many of them ended, or a network went. "
     + "So that they do not come back all at once, let clients wait for a random time before they reconnect.";
+const LEFT_BY_APPLICATION = "The application ended them: it was restarted, or it crashed. Its log knows more.";
 const TOGETHER = {
     client_closed: "They said goodbye: a program that held many of them ended, as a load test does, or a new version of the client was rolled out.",
     client_vanished: LEFT_TOGETHER,
     connection_reset: LEFT_TOGETHER,
     pong_timeout: "So many at once are rarely each to blame: the network between went, or a machine that holds many of them was suspended.",
+    upstream_closed: "The application said goodbye to them: it is being stopped or restarted.",
+    upstream_vanished: LEFT_BY_APPLICATION,
+    upstream_reset: LEFT_BY_APPLICATION,
+    upstream_dead: "The application's host went, or the network between it and this server.",
+    upstream_protocol_error: "The same fault of the application many times: was a new version of it rolled out?",
     other: "The same fault in many clients: was a new version of them rolled out?",
 };
 
@@ -158,4 +164,8 @@ const WORDS = {
     slow_consumer: ["client did not read and is cut", "clients did not read and are cut"],
     buffer_limit: ["client held too much memory and is cut", "clients held too much memory and are cut"],
     internal_error: ["connection met a bug of this server", "connections met a bug of this server"],
+    upstream_vanished: ["connection was ended by the application without a goodbye", "connections were ended by the application without a goodbye"],
+    upstream_reset: ["connection was reset by the application", "connections were reset by the application"],
+    upstream_dead: ["connection lost its application", "connections lost their application"],
+    upstream_protocol_error: ["connection ended because the application broke a rule", "connections ended because the application broke a rule"],
 };

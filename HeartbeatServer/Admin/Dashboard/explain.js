@@ -15,13 +15,18 @@ export const CAUSES = {
     invalid_payload: "not UTF-8",
     message_too_big: "message too big",
     internal_error: "bug of ours",
+    upstream_closed: "application said goodbye",
+    upstream_vanished: "application vanished",
+    upstream_reset: "application reset",
+    upstream_dead: "application out of reach",
+    upstream_protocol_error: "application broke a rule",
 };
 
 /** Idle timeouts that are usual on the way, in seconds; docs/troubleshooting.md, section 3. */
 const USUAL_TIMEOUTS = [20, 30, 55, 60, 100, 120, 240, 270, 300, 600, 3600];
 
 /** Whether it ended as it should: nobody has to look at it. */
-export const isOrdinary = end => end.cause === "client_closed" || end.cause === "server_shutdown";
+export const isOrdinary = end => ["client_closed", "upstream_closed", "server_shutdown"].includes(end.cause);
 
 /** A usual timeout that this is, to a second or 1 %; null if it is none. */
 export const usualTimeout = seconds =>
@@ -172,6 +177,31 @@ const EXPLANATIONS = {
     internal_error: end => ({
         what: `A bug of this server: ${end.detail}.`,
         advice: "Please report it, with the exception from the log.",
+    }),
+
+    upstream_closed: end => ({
+        what: `The application said goodbye: ${end.detail}.`,
+        advice: "",
+    }),
+
+    upstream_vanished: () => ({
+        what: "The application ended the connection (FIN) without a Close frame; a browser would call it 1006.",
+        advice: "Its process ended or was restarted, or it closed an idle connection. The application's log knows more. The client should reconnect.",
+    }),
+
+    upstream_reset: end => ({
+        what: `The connection to the application was reset (${end.detail}).`,
+        advice: "The application crashed, or it closed the connection with bytes unread. Look at the application's log. The client should reconnect.",
+    }),
+
+    upstream_dead: end => ({
+        what: `The application's host is out of reach: ${end.detail}.`,
+        advice: "The host is off or suspended, or the network between this server and the application went. The client itself was well.",
+    }),
+
+    upstream_protocol_error: end => ({
+        what: `The application broke a rule of the protocol: ${end.detail}.`,
+        advice: "A bug of the application or of its library. The client itself was well.",
     }),
 };
 
