@@ -55,6 +55,11 @@ internal static class Program
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
         if (HttpListenerInternals.OfThisRuntime().Choose(options.PlainRequests, log, out bool epoll) is { } gone)
             throw new StartupException(gone);
+        if (options.Upstream is not null && !epoll)
+        {
+            throw new StartupException(
+                "--upstream needs epoll, and --plain-requests or this system is without it: the relay runs on Linux. Install the file for linux-x64 or linux-arm64 there.");
+        }
         using var loops = new EventLoops(
             () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log, () => ThreadClock.CpuTime).OnTick),
             epoll: epoll,
@@ -66,12 +71,12 @@ internal static class Program
         await using var server = new Server(context, drain, admin.OnEnded);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
 
-        metrics.Churned = new HeapTrim(loops.First.Wheel, metrics, table.Buffers).OnChurn;
         loops.Start();
         admin.Start(() => server.State);
         server.Start();
 
         TimeSpan started = loops.Now;
+        await using (new PeriodicTask(HeapTrim.Quiet, time, log, new HeapTrim(metrics, table.Buffers).Look))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;

@@ -15,7 +15,15 @@ public sealed class CommandLineTests
         new("--timeout", "2s", "00:00:02", options => options.Timeout, ["500", "1ms", "25h"], "a duration from 8ms to 24h, or 0"),
         new("--max-missed", "1", "1", options => options.MaxMissed, ["0", "-3", "1001", "few"], "a whole number from 1 to 1000"),
         new("--on-message", "discard", "Discard", options => options.OnMessage, ["reverse", "0"], "one of echo, discard"),
-        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["0", "2GiB", "-1", "1MB", "big"], "a size from 1B to 1GiB"),
+        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["2GiB", "-1", "1MB", "big"], "a size from 0B to 1GiB"),
+        new(
+            "--upstream",
+            "ws://[::1]:3000",
+            "ws://[::1]:3000",
+            options => options.Upstream is { } address ? $"ws://{address}" : "none",
+            ["app:3000", "http://app:3000", "ws://", "ws://:3000", "ws://app:0", "ws://app:65536", "ws://a b:3000", "ws://*:3000"],
+            "the URL of an application"),
+        new("--upstream-timeout", "3s", "00:00:03", options => options.UpstreamTimeout, ["0", "1ms", "25h", "soon"], "a duration from 100ms to 24h"),
         new("--max-connections", "5000", "5000", options => options.MaxConnections, ["-1", "many"], "a whole number from 0"),
         new("--max-connections-per-ip", "20", "20", options => options.MaxConnectionsPerIp, ["-1", "1.5"], "a whole number from 0"),
         new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
@@ -220,6 +228,7 @@ public sealed class CommandLineTests
     [TestCase("--admin", "[::]:9090")]
     [TestCase("--host", "my-host.example")]
     [TestCase("--path", "/")]
+    [TestCase("--path", "*")]
     [TestCase("--max-message", "1GiB")]
     [TestCase("--on-message", "ECHO")]
     [TestCase("--log-level", "Verbose")]
@@ -305,6 +314,55 @@ public sealed class CommandLineTests
         Assert.That(await RunAsync("--ping", "200ms"), Is.Zero);
 
         Assert.That(_served!.Timeout, Is.EqualTo(TimeSpan.FromMilliseconds(200)));
+    }
+
+    [Test]
+    public async Task A_relay_takes_every_path_and_messages_of_any_length()
+    {
+        Assert.That(await RunAsync("--upstream", "ws://app:3000"), Is.Zero, _error.ToString());
+
+        Assert.That((_served!.Upstream, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 3000), "*", 0)));
+    }
+
+    [Test]
+    public async Task A_relay_keeps_what_was_asked_for()
+    {
+        Assert.That(await RunAsync("--upstream", "WS://app", "--path", "/live", "--max-message", "1MiB"), Is.Zero, _error.ToString());
+
+        Assert.That((_served!.Upstream, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 80), "/live", 1024 * 1024)));
+    }
+
+    [TestCase("ws://app:3000/", "a URL without a path")]
+    [TestCase("ws://app:3000/chat", "a URL without a path")]
+    [TestCase("ws://app:3000?x=1", "a URL without a path")]
+    [TestCase("wss://app:3000", "TLS to the application is not spoken yet")]
+    public async Task A_URL_that_promises_more_is_refused_with_the_reason(string value, string reason)
+    {
+        Assert.That(await RunAsync("--upstream", value), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain($"--upstream: '{value}' is not").And.Contain(reason));
+        AssertNothingStarted();
+    }
+
+    [TestCase("--on-message", "echo")]
+    [TestCase("--subprotocol", "mqtt")]
+    public async Task What_the_application_decides_is_no_option_of_a_relay(string option, string value)
+    {
+        Assert.That(await RunAsync("--upstream", "ws://app:3000", option, value), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.StartWith($"{option}: with --upstream the application"));
+
+        _environment[Variable(option)] = value;
+        Assert.That(await RunAsync("--upstream", "ws://app:3000"), Is.EqualTo(2));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task Only_a_relay_can_do_without_a_limit_of_messages()
+    {
+        Assert.That(await RunAsync("--max-message", "0"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain("--max-message: '0'").And.Contain("--upstream"));
+        AssertNothingStarted();
     }
 
     [TestCase("--pong", "10s")]

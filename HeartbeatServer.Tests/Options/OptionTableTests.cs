@@ -13,6 +13,8 @@ public sealed class OptionTableTests
         Ping = TimeSpan.FromSeconds(90),
         Timeout = TimeSpan.Zero,
         MaxMissed = 7,
+        Upstream = new HostPort("app.example", 3000),
+        UpstreamTimeout = TimeSpan.FromSeconds(2),
         OnMessage = OnMessage.Discard,
         MaxMessage = 1500,
         MaxConnections = 5,

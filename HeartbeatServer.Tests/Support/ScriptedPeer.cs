@@ -29,7 +29,17 @@ internal sealed class ScriptedPeer : IDisposable
     private readonly byte[] _part = new byte[64 * 1024];
     private byte[] _unread = [];
 
-    private ScriptedPeer(AddressFamily family) => _socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    private ScriptedPeer(AddressFamily family)
+        : this(new Socket(family, SocketType.Stream, ProtocolType.Tcp))
+    {
+    }
+
+    /// <param name="socket">A socket that is connected, or that is to be connected.</param>
+    public ScriptedPeer(Socket socket)
+    {
+        _socket = socket;
+        socket.NoDelay = true;
+    }
 
     /// <summary>The address of this client, as the server sees it.</summary>
     public EndPoint Address => _socket.LocalEndPoint!;
@@ -115,6 +125,27 @@ internal sealed class ScriptedPeer : IDisposable
         string body = Encoding.UTF8.GetString(_unread, head + 4, length);
         _unread = _unread[(head + 4 + length)..];
         return new HttpReply(int.Parse(lines[0].Split(' ')[1], null), headers, body);
+    }
+
+    /// <summary>Reads the head of a request or of a response, without the empty line at its end.</summary>
+    public async Task<string> ReadHeadAsync()
+    {
+        int end;
+        while ((end = _unread.AsSpan().IndexOf("\r\n\r\n"u8)) < 0)
+            await ReceiveAsync();
+        string head = Encoding.Latin1.GetString(_unread, 0, end);
+        _unread = _unread[(end + 4)..];
+        return head;
+    }
+
+    /// <summary>Reads so many bytes.</summary>
+    public async Task<byte[]> ReadBytesAsync(int count)
+    {
+        while (_unread.Length < count)
+            await ReceiveAsync();
+        byte[] bytes = _unread[..count];
+        _unread = _unread[count..];
+        return bytes;
     }
 
     public async Task<ServerFrame> ReadFrameAsync()

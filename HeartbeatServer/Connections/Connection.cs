@@ -26,8 +26,6 @@ internal abstract class Connection : WheelEntry
     /// <summary>How long a client has to close a connection that the server regards as ended.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
-    private readonly TimingWheel _wheel;
-
     // The lock guards these fields. The outbox is the lock.
     private readonly Outbox _outbox = new();
     private readonly Heartbeat _heartbeat;
@@ -35,6 +33,7 @@ internal abstract class Connection : WheelEntry
     private Deadline _endBy = new(Heartbeat.Never);
     private long _bytesIn;
     private bool _discards;
+    private bool _isJudged = true;
 
     /// <summary>How many strikes the last receive has cleared, if nobody has told so yet. Only the read loop uses it.</summary>
     private int _strikesCleared;
@@ -54,7 +53,7 @@ internal abstract class Connection : WheelEntry
     /// <param name="wheel">Drives the heartbeat and the deadlines.</param>
     protected Connection(long id, EndPoint remote, Transport transport, ConnectionContext context, double phase, TimingWheel wheel)
     {
-        (Id, Remote, Transport, Context, _wheel) = (id, remote, transport, context, wheel);
+        (Id, Remote, Transport, Context, Wheel) = (id, remote, transport, context, wheel);
         Opened = wheel.Now;
         _heartbeat = new Heartbeat(context.Timings, Opened, context.Timings.FirstPing(Opened, phase, wheel.Count));
         Writer = new ConnectionWriter(this, transport, _outbox, _heartbeat, wheel, context);
@@ -77,6 +76,9 @@ internal abstract class Connection : WheelEntry
     /// <summary>The bytes of the connection, both ways.</summary>
     protected Transport Transport { get; }
 
+    /// <summary>Drives the heartbeat and the deadlines, and has the clock.</summary>
+    protected TimingWheel Wheel { get; }
+
     /// <summary>What all connections of the server share.</summary>
     protected ConnectionContext Context { get; }
 
@@ -91,6 +93,19 @@ internal abstract class Connection : WheelEntry
     /// <summary>Whether nothing may be sent to the client any more.</summary>
     protected bool IsClosed => _outbox.IsClosed;
 
+    /// <summary>Whether a ping or the Close frame waits until it may leave.</summary>
+    protected bool Owes
+    {
+        get
+        {
+            lock (_outbox)
+                return _outbox.Owes;
+        }
+    }
+
+    /// <summary>The number of the last ping that was written.</summary>
+    protected ulong Pings => _heartbeat.Pings;
+
     /// <summary>How many whole data messages came from the client. Only the read loop changes it.</summary>
     protected long MessagesIn { get; set; }
 
@@ -103,7 +118,7 @@ internal abstract class Connection : WheelEntry
     /// <summary>What the connection has done so far. Once its end is decided, the figures describe that moment.</summary>
     public ConnectionFigures Figures()
     {
-        TimeSpan now = _wheel.Now;
+        TimeSpan now = Wheel.Now;
         lock (_outbox)
         {
             now = _endedAt < now ? _endedAt : now;
@@ -123,19 +138,27 @@ internal abstract class Connection : WheelEntry
                 LastPongLate: _heartbeat.LastPongLate,
                 CloseSent: _outbox.IsClosed,
                 OtherPongs: _heartbeat.OtherPongs,
-                OffersNotSpoken: OffersNotSpoken);
+                OffersNotSpoken: OffersNotSpoken,
+                Upstream: UpstreamFigures(now));
         }
     }
+
+    /// <summary>The leg to the application; null if the connection has none.</summary>
+    protected virtual UpstreamFigures? UpstreamFigures(TimeSpan now) => null;
+
+    /// <summary>What the kernel knows of the leg to the application; null if there is none, or if it cannot be asked.</summary>
+    public virtual TcpInfo? UpstreamTcp => null;
 
     /// <summary>Runs the connection to its end, and returns the cause. It does not throw: a failure becomes the cause.</summary>
     public async Task<Disconnect> RunAsync()
     {
         try
         {
-            _wheel.Schedule(this, _heartbeat.NextDue);
+            Wheel.Schedule(this, _heartbeat.NextDue);
+            Begin();
             bool open = true;
             while (open)
-                open = await OnReceivedAsync(await Transport.ReadAsync(ReceiveTarget()));
+                open = await OnReceivedAsync(await ReceiveAsync());
         }
         catch (IOException e)
         {
@@ -149,7 +172,7 @@ internal abstract class Connection : WheelEntry
         }
         finally
         {
-            _wheel.Remove(this);
+            Wheel.Remove(this);
             // From here on the figures are final: a beat in progress sends and counts nothing more.
             Writer.Stop();
             await Transport.DisposeAsync();
@@ -159,7 +182,7 @@ internal abstract class Connection : WheelEntry
     }
 
     /// <summary>What the connection holds now of the memory that all connections may hold together.</summary>
-    public HeldBuffers HeldBuffers()
+    public virtual HeldBuffers HeldBuffers()
     {
         lock (_outbox)
         {
@@ -173,7 +196,7 @@ internal abstract class Connection : WheelEntry
     public void MarkGivenUp() => _givesUp = true;
 
     /// <summary>Ends the connection, and frees what it holds at once. Any thread may call this.</summary>
-    public void GiveUpBuffers(Disconnect end)
+    public virtual void GiveUpBuffers(Disconnect end)
     {
         bool isUnsent;
         lock (_outbox)
@@ -191,14 +214,14 @@ internal abstract class Connection : WheelEntry
     /// Begins the closing handshake by sending a Close frame. The caller sets a deadline for the client's answer, and calls <see cref="Cut"/>
     /// after it.
     /// </summary>
-    public void Close(Disconnect end, ushort code, string reason)
+    public virtual void Close(Disconnect end, ushort code, string reason)
     {
         if (End(end))
             Writer.SendClose(code, reason);
     }
 
     /// <summary>Ends the connection at once.</summary>
-    public void Cut(Disconnect end)
+    public virtual void Cut(Disconnect end)
     {
         End(end);
         Transport.Abort();
@@ -228,7 +251,7 @@ internal abstract class Connection : WheelEntry
         Disconnect? end;
         lock (_outbox)
         {
-            end = EndOverdue(now, stall) ?? _judge.Check(now, stall, out strikes);
+            end = EndOverdue(now, stall) ?? (_isJudged ? _judge.Check(now, stall, out strikes) : null);
             if (end is null)
                 next = Writer.TakeOwed();
             due = NextDue();
@@ -241,6 +264,13 @@ internal abstract class Connection : WheelEntry
             _ = Writer.SendOwedAsync(next);
             return due;
         }
+        return Condemn(end, now);
+    }
+
+    /// <summary>Ends a connection that is judged dead, or that its peers have not closed in time.</summary>
+    /// <returns>When the wheel is to call again.</returns>
+    protected virtual TimeSpan Condemn(Disconnect end, TimeSpan now)
+    {
         // While the client's kernel still answers, the client gets a Close frame and FIN, even if its program is frozen or slow.
         if (end.Verdict is not null and not PathVerdict.PathDead && End(end))
         {
@@ -254,32 +284,55 @@ internal abstract class Connection : WheelEntry
     /// <summary>Returns the end if the client has not closed an ended connection in time; else null.</summary>
     private Disconnect? EndOverdue(TimeSpan now, TimeSpan stall) => _endBy.IsOver(now, stall) ? _end ?? ByNetwork() : null;
 
-    /// <summary>Where the next receive goes.</summary>
-    protected abstract Memory<byte> ReceiveTarget();
+    /// <summary>Begins what goes on beside the read loop.</summary>
+    protected virtual void Begin()
+    {
+    }
+
+    /// <summary>Waits for bytes of the client.</summary>
+    protected abstract ValueTask<int> ReceiveAsync();
 
     /// <summary>Serves what one receive brought.</summary>
-    /// <param name="count">The number of bytes; 0 at the end; <see cref="Transport.Cancelled"/> after <see cref="GiveUpBuffers"/>.</param>
+    /// <param name="count">What <see cref="ReceiveAsync"/> returned.</param>
     /// <returns>Whether the connection goes on. If it does not, <see cref="End"/> has set the cause.</returns>
     protected abstract ValueTask<bool> OnReceivedAsync(int count);
 
     /// <summary>Gives the memory back. The transport is closed, and nobody reads or writes any more.</summary>
     protected abstract void Release();
 
-    private TimeSpan NextDue()
+    /// <summary>Lets the wheel call at this time, which <see cref="NextDue"/> knows already.</summary>
+    protected void Schedule(TimeSpan due)
     {
-        TimeSpan due = _outbox.IsClosed ? Heartbeat.Never : _heartbeat.NextDue;
+        lock (_outbox)
+            Wheel.Schedule(this, due);
+    }
+
+    /// <summary>When the wheel is to call next. The caller holds the lock.</summary>
+    protected virtual TimeSpan NextDue()
+    {
+        TimeSpan due = _outbox.IsClosed || !_isJudged ? Heartbeat.Never : _heartbeat.NextDue;
         due = _endBy.Due < due ? _endBy.Due : due;
         return _outbox.LookDue < due ? _outbox.LookDue : due;
     }
 
-    /// <summary>Counts bytes that came from the client. They are a sign of life.</summary>
-    protected void OnBytes(int count)
+    /// <summary>Stops the pings and the judgement: the client has said that it is about to leave, and need not answer any more.</summary>
+    protected void StopJudging()
     {
+        lock (_outbox)
+            _isJudged = false;
+    }
+
+    /// <summary>Counts bytes that came from the client. They are a sign of life.</summary>
+    /// <returns>The present time.</returns>
+    protected TimeSpan OnBytes(int count)
+    {
+        TimeSpan now = Wheel.Now;
         lock (_outbox)
         {
             _bytesIn += count;
-            _strikesCleared = _heartbeat.BytesReceived(_wheel.Now);
+            _strikesCleared = _heartbeat.BytesReceived(now);
         }
+        return now;
     }
 
     /// <summary>Notes a pong of the client. The bytes of the pong have been counted.</summary>
@@ -290,10 +343,10 @@ internal abstract class Connection : WheelEntry
         lock (_outbox)
         {
             TimeSpan now = _heartbeat.LastReceived;
-            roundTrip = _heartbeat.PongReceived(payload, now, _wheel.StallAt(now), out isLate);
+            roundTrip = _heartbeat.PongReceived(payload, now, Wheel.StallAt(now), out isLate);
             // The deadline is void. Under the lock nobody else can make the connection due earlier meanwhile.
             if (roundTrip is not null)
-                _wheel.Postpone(this, NextDue());
+                Wheel.Postpone(this, NextDue());
         }
         if (roundTrip is { } time)
             Context.Metrics.CountRoundTrip(time);
@@ -330,14 +383,14 @@ internal abstract class Connection : WheelEntry
     /// <summary>Regards the connection as ended. The client has <see cref="CloseTimeout"/> to close it, too.</summary>
     public void ExpectEnd()
     {
-        TimeSpan due = _wheel.Now + CloseTimeout;
+        TimeSpan due = Wheel.Now + CloseTimeout;
         lock (_outbox)
         {
             if (_endBy.Due != Heartbeat.Never)
                 return;
             _endBy = new Deadline(due);
         }
-        _wheel.Schedule(this, due);
+        Wheel.Schedule(this, due);
     }
 
     /// <summary>Sets the cause of the end, if there is none yet.</summary>
@@ -348,12 +401,13 @@ internal abstract class Connection : WheelEntry
         {
             if (_end is not null)
                 return false;
-            (_end, _endedAt) = (end, _wheel.Now);
+            (_end, _endedAt) = (end, Wheel.Now);
             return true;
         }
     }
 
-    private void EndByBug(Exception bug)
+    /// <summary>Sets a bug in the server as the cause of the end, and says goodbye.</summary>
+    protected void EndByBug(Exception bug)
     {
         End(ByBug(bug));
         Writer.SendClose(CloseCode.InternalError, "internal error");
@@ -364,7 +418,7 @@ internal abstract class Connection : WheelEntry
     {
         ({ } bug and not IOException, _) => ByBug(bug),
         // The kernel has given up after its last retransmission or probe.
-        (_, SocketError.TimedOut) => Disconnect.ByDeadPath(_wheel.Now - _heartbeat.LastReceived, null, IsBehindProxy),
+        (_, SocketError.TimedOut) => Disconnect.ByDeadPath(Wheel.Now - _heartbeat.LastReceived, null, IsBehindProxy),
         // The framework reports EPIPE, which is a write after the reset, as Shutdown.
         (_, SocketError.ConnectionReset or SocketError.Shutdown) => new Disconnect(DisconnectCause.ConnectionReset, "RST"),
         ({ } failure, SocketError.Success) => new Disconnect(DisconnectCause.ConnectionReset, $"write failed: {failure.Message}"),

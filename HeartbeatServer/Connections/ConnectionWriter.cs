@@ -38,13 +38,19 @@ internal sealed class ConnectionWriter(
     /// </summary>
     public Exception? Failure { get; private set; }
 
+    /// <summary>Whether the Close frame of this server has left, or is leaving.</summary>
+    public bool HasSentClose { get; private set; }
+
+    /// <summary>Is added to the number of each ping, and so marks the pings as those of this server where others send pings, too.</summary>
+    public ulong PingMark { get; set; }
+
     /// <summary>Whether the client takes what waits for it; null as long as nobody had to ask. The lock guards it.</summary>
     public SendProgress? Progress { get; set; }
 
-    /// <summary>Writes whole data frames, and waits until the transport has taken them all. Only the read loop calls this.</summary>
-    public async ValueTask WriteAsync(ReadOnlyMemory<byte> frames)
+    /// <summary>Writes frames, and waits until the transport has taken them all. One caller at a time writes: the read loop, as a rule.</summary>
+    public async ValueTask WriteAsync(ReadOnlyMemory<byte> frames, Ending ending = Ending.Frame)
     {
-        while (!TryBegin(frames.Length))
+        while (!TryBegin(frames.Length, ending))
         {
             if (outbox.IsClosed)
                 return;
@@ -104,6 +110,7 @@ internal sealed class ConnectionWriter(
         Outgoing next = outbox.Next(FrameWriter.PingSize);
         if (next == Outgoing.Ping)
             heartbeat.PingWritten(wheel.Now);
+        HasSentClose |= next == Outgoing.Close;
         return next;
     }
 
@@ -141,7 +148,7 @@ internal sealed class ConnectionWriter(
         }
     }
 
-    /// <summary>Waits until nothing is being written. Only the read loop calls this.</summary>
+    /// <summary>Waits until nothing is being written. Only the caller of <see cref="WriteAsync"/> calls this.</summary>
     public async ValueTask UntilIdleAsync()
     {
         while (true)
@@ -180,10 +187,10 @@ internal sealed class ConnectionWriter(
             connection.ExpectEnd();
     }
 
-    private bool TryBegin(int bytes)
+    private bool TryBegin(int bytes, Ending ending)
     {
         lock (outbox)
-            return outbox.TryBegin(bytes);
+            return outbox.TryBegin(bytes, ending);
     }
 
     /// <summary>
@@ -192,7 +199,7 @@ internal sealed class ConnectionWriter(
     private byte[] PingFrame()
     {
         byte[] frame = _pingFrame ??= new byte[FrameWriter.PingSize];
-        FrameWriter.WritePing(frame, heartbeat.Pings);
+        FrameWriter.WritePing(frame, PingMark + heartbeat.Pings);
         return frame;
     }
 

@@ -99,6 +99,11 @@ internal sealed class LivenessJudge(
                 if (heartbeat.IsDead)
                     return Disconnect.ByTimeout(strikes, context.Timings, tcp, connection.IsBehindProxy);
             }
+            // An answer may be among the bytes that nobody reads yet. The kernel can still tell that the path is dead.
+            else if (LookAtPath(now, transport.Tcp) is { } dead)
+            {
+                return dead;
+            }
         }
         return null;
     }

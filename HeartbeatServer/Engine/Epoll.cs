@@ -17,6 +17,8 @@ internal enum Readiness : uint
     Write = 0x4,
     Error = 0x8,
     HangUp = 0x10,
+    /// <summary>The peer has sent FIN. The bytes before it may not be read yet.</summary>
+    PeerEnd = 0x2000,
 }
 
 /// <summary>In which order sockets are served when several are ready.</summary>

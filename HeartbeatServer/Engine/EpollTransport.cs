@@ -59,7 +59,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             {
                 if (_closed)
                     return;
-                reads = _reading && (isGone || (ready & Readiness.Read) != 0);
+                reads = _reading && (isGone || (ready & (Readiness.Read | Readiness.PeerEnd)) != 0);
                 writable = isGone || (ready & Readiness.Write) != 0 ? _writable : null;
                 // Epoll would report again at once what nobody waits for, so that watch ends here. The watch for a reader stays: as a rule
                 // the reader waits again before the next round. A reader that finds nothing goes on waiting.
@@ -92,22 +92,23 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
 
     /// <summary>
     /// Calls <paramref name="ready"/> once, when there are bytes to read or the connection has ended. The call comes on the thread that serves this
-    /// socket, unless another thread has closed the socket.
+    /// socket, unless another thread has closed the socket. A read or a wait that begins on that thread before the call takes its place.
     /// </summary>
     /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
-    public void WhenReadable(Action ready)
+    public void WhenReadable(Action ready) => When(Readiness.Read, ready);
+
+    /// <summary>Calls <paramref name="ready"/> once, when the peer has ended the connection. It leaves the bytes before the end to the kernel.</summary>
+    /// <inheritdoc cref="WhenReadable"/>
+    public void WhenEnded(Action ready) => When(Readiness.PeerEnd, ready);
+
+    /// <summary>Waits until there are bytes to read or the connection has ended. <see cref="TryRead"/> then tells which. No buffer is held meanwhile.</summary>
+    /// <param name="isBusy">Whether the peer had still more to send when its last turn was over. Then the other sockets are served first.</param>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
+    public ValueTask<int> WaitReadableAsync(bool isBusy)
     {
-        (_buffer, _turn) = (default, 0);
-        _read.Reset();
-        // The callback is registered before the socket is watched, so that only the loop's thread runs it.
-        _read.OnCompleted(static ready => ((Action)ready!)(), ready, _read.Version, ValueTaskSourceOnCompletedFlags.None);
-        lock (_gate)
-        {
-            if (_closed)
-                return;
-            Watch(_watched | Readiness.Read);
-            _reading = true;
-        }
+        _isBusy = isBusy;
+        PrepareWait();
+        return Wait(Readiness.Read) ? new(this, _read.Version) : new(0);
     }
 
     public override void StopWaiting()
@@ -216,6 +217,33 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
 
     void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _read.OnCompleted(continuation, state, token, flags);
+
+    private void When(Readiness wanted, Action ready)
+    {
+        PrepareWait();
+        // The callback is registered before the socket is watched, so that only the loop's thread runs it.
+        _read.OnCompleted(static ready => ((Action)ready!)(), ready, _read.Version, ValueTaskSourceOnCompletedFlags.None);
+        Wait(wanted);
+    }
+
+    /// <summary>Prepares a wait that reads nothing.</summary>
+    private void PrepareWait()
+    {
+        (_buffer, _turn) = (default, 0);
+        _read.Reset();
+    }
+
+    /// <returns>False if the socket is closed.</returns>
+    private bool Wait(Readiness wanted)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+                return false;
+            Watch((_watched & Readiness.Write) | wanted);
+            return _reading = true;
+        }
+    }
 
     /// <summary>Changes what the kernel watches, if the wish has changed. The caller holds the gate.</summary>
     private void Watch(Readiness wanted)

@@ -26,6 +26,9 @@ internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider
     /// <summary>Whether new upgrades are refused.</summary>
     public bool HasBegun => Volatile.Read(ref _hasBegun);
 
+    /// <summary>Called once when the drain begins.</summary>
+    public Action? Begun { get; set; }
+
     /// <summary>Ends all connections. Afterwards there is none.</summary>
     /// <param name="signal">What asked for the drain, for the log.</param>
     /// <param name="now">Cancelled when the rest is to be cut at once.</param>
@@ -34,6 +37,7 @@ internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider
         long start = time.GetTimestamp();
         // A full fence: either the code below sees a change of the table, or whoever changed the table sees that the drain has begun.
         Interlocked.Exchange(ref _hasBegun, true);
+        Begun?.Invoke();
         int count = table.Count;
         log.Draining(signal, count, window);
         if (count == 0)

@@ -1,10 +1,12 @@
 using System.Net;
+using System.Runtime.Versioning;
 using System.Text;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Http;
 using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
+using HeartbeatServer.Relay;
 using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Hosting;
@@ -24,6 +26,10 @@ internal sealed class Server : IAsyncDisposable
     private readonly Drain _drain;
     private readonly RequestSource _requests;
     private readonly Admission _admission;
+
+    /// <summary>The application behind the relay; null for the echo server, and where there is no epoll.</summary>
+    private readonly Upstream? _upstream;
+
     private readonly Throttle _connectionLimitLines;
     private readonly Throttle _ipLimitLines;
     private readonly Action<Connection, Disconnect, ConnectionFigures>? _ended;
@@ -47,11 +53,19 @@ internal sealed class Server : IAsyncDisposable
         _ipLimitLines = new Throttle(time, LimitLineEvery);
         var listen = new ListenOptions(
             _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings));
-        _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => _table.Count, _metrics.CountRefused, _log);
+        _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => OpenDescriptors, _metrics.CountRefused, _log);
+        if (_options.Upstream is { } application && OperatingSystem.IsLinux())
+        {
+            _upstream = new Upstream(new UpstreamAddresses(application.Host, application.Port, time), _options.UpstreamTimeout);
+            drain.Begun = _upstream.Drain;
+        }
     }
 
     public ServerState State =>
         _drain.HasBegun ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
+
+    /// <summary>Each connection is a descriptor. In a relay it is two, and so is a handshake.</summary>
+    private int OpenDescriptors => _upstream is null || !OperatingSystem.IsLinux() ? _table.Count : 2 * (_table.Count + _upstream.Count);
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="StartupException">The port could not be bound.</exception>
@@ -67,16 +81,18 @@ internal sealed class Server : IAsyncDisposable
         {
             throw new StartupException(BindError.Describe(_options.Address, isAdmin: false, e), e);
         }
-        int possible = new OpenFiles().MaxConnections;
-        // Without epoll HttpListener accepts everybody, so the server itself refuses those for whom there is no descriptor.
-        if (!_loops.HasEpoll && _admission.LimitTo(possible))
+        int files = new OpenFiles().MaxConnections;
+        int possible = _upstream is null ? files : files / 2;
+        // Without epoll HttpListener accepts everybody, so the server itself refuses those for whom there is no descriptor. In a relay a request that was
+        // accepted needs a second descriptor.
+        if ((!_loops.HasEpoll || _upstream is not null) && _admission.LimitTo(possible))
             _connectionLimit = "The limit of open files (ulimit -n)";
-        _requests.Start(possible);
+        _requests.Start(files);
         if (_options.MaxConnections > possible)
             _log.TooFewFiles(_options.MaxConnections, possible);
 
         _log.Listening(
-            _options.Address.Url("ws", _options.Path),
+            _options.Address.Url("ws", _options.Path == ServerOptions.EveryPath ? "/" : _options.Path),
             _options.Address.Url("http", ServerOptions.HealthPath),
             _options.Ping == TimeSpan.Zero
                 ? "No pings"
@@ -92,6 +108,8 @@ internal sealed class Server : IAsyncDisposable
     {
         _requests.Dispose();
         await _drain.CutAllAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
+        if (OperatingSystem.IsLinux())
+            _upstream?.Dispose();
     }
 
     private async Task HandleAsync(HttpRequest request)
@@ -110,7 +128,7 @@ internal sealed class Server : IAsyncDisposable
     {
         if (request.Head.Path == ServerOptions.HealthPath)
             return request.Head.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
-        if (request.Head.Path != _options.Path)
+        if (_options.Path != ServerOptions.EveryPath && request.Head.Path != _options.Path)
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
         Refusal? refusal = Handshake.Check(request.Head.Upgrade);
@@ -134,7 +152,9 @@ internal sealed class Server : IAsyncDisposable
         bool isServed = false;
         try
         {
-            isServed = await UpgradeAsync(request, address);
+            isServed = _upstream is null || !OperatingSystem.IsLinux()
+                ? await UpgradeAsync(request, address)
+                : await RelayAsync(request, address, _upstream);
         }
         finally
         {
@@ -192,6 +212,46 @@ internal sealed class Server : IAsyncDisposable
         return true;
     }
 
+    /// <summary>Asks the application for an upgrade, and relays.</summary>
+    /// <returns>As for <see cref="UpgradeAsync"/>.</returns>
+    [SupportedOSPlatform("linux")]
+    private async Task<bool> RelayAsync(HttpRequest request, IPAddress address, Upstream upstream)
+    {
+        bool isBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address);
+        byte[]? head = UpstreamRequest.Write(request.Head, upstream.Instance, request.Remote.Address.ToString(), isBehindProxy, out Refusal? refusal);
+        if (head is null)
+        {
+            await RefuseAsync(request, refusal!.Value);
+            return false;
+        }
+        EndPoint remote = RemoteOf(request.Remote, address);
+        UpstreamHandshake handshake;
+        try
+        {
+            handshake = new UpstreamHandshake(upstream, request, head);
+        }
+        catch (IOException e)
+        {
+            _log.UpgradeFailed(remote, e);
+            return false;
+        }
+        RelayedUpgrade? upgrade = await handshake.RunAsync();
+        if (handshake.Took > TimeSpan.Zero)
+            _metrics.CountUpstreamHandshake(handshake.Took);
+        if (upgrade is null)
+        {
+            CountRefused(request, remote, handshake.Refusal!.Value);
+            await handshake.RefuseAsync();
+            return false;
+        }
+        var connection = new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _context, Random.Shared, request.Loop.Wheel)
+        {
+            IsBehindProxy = isBehindProxy,
+        };
+        _ = ServeAsync(connection, address); // not awaited, as above
+        return true;
+    }
+
     /// <summary>Serves a connection to its end. Whatever goes wrong, the connection leaves the table. Otherwise a drain would wait for it.</summary>
     private async Task ServeAsync(Connection connection, IPAddress address)
     {
@@ -229,8 +289,13 @@ internal sealed class Server : IAsyncDisposable
 
     private async Task RefuseAsync(HttpRequest request, Refusal refusal)
     {
+        CountRefused(request, RemoteOf(request.Remote, ClientOf(request)), refusal);
+        await request.ReplyAsync(HttpReply.To(refusal));
+    }
+
+    private void CountRefused(HttpRequest request, EndPoint remote, in Refusal refusal)
+    {
         _metrics.CountRefused(refusal.Reason);
-        EndPoint remote = RemoteOf(request.Remote, ClientOf(request));
         switch (refusal.Reason)
         {
             case RefusalReason.ConnectionLimit:
@@ -242,10 +307,10 @@ internal sealed class Server : IAsyncDisposable
                     _log.LimitReached("--max-connections-per-ip", remote, refusal, refused);
                 break;
             default:
-                // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal.
-                _log.Refused(remote, request.Head.Method, request.Head.Target, refusal);
+                // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal. Clients put tokens for
+                // the application into the query.
+                _log.Refused(remote, request.Head.Method, _upstream is null ? request.Head.Target : request.Head.Path, refusal);
                 break;
         }
-        await request.ReplyAsync(HttpReply.To(refusal));
     }
 }

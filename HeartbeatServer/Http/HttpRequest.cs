@@ -1,4 +1,5 @@
 using System.Net;
+using System.Runtime.Versioning;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Protocol;
 
@@ -57,6 +58,15 @@ internal abstract class HttpRequest
     /// <returns>The transport for the bytes after the request and the response. It owns the connection.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
     public abstract ValueTask<Transport> UpgradeAsync(string key, string? protocol);
+
+    /// <summary>Takes the connection of a request from an <see cref="HttpPort"/>, for somebody who answers the client himself.</summary>
+    /// <param name="early">The bytes that came behind the head.</param>
+    /// <returns>The transport. The caller owns it, and begins to read from it on the thread of <see cref="Loop"/>.</returns>
+    /// <exception cref="IOException">The client has gone.</exception>
+    /// <exception cref="NotSupportedException">The request does not come from an <see cref="HttpPort"/>.</exception>
+    [SupportedOSPlatform("linux")]
+    public virtual EpollTransport TakeOver(out ReadOnlyMemory<byte> early) =>
+        throw new NotSupportedException("the sockets of HttpListener itself are not served by epoll");
 
     /// <summary>Closes the connection, whether or not a reply was sent. A connection that was upgraded stays open.</summary>
     public void Abort()

@@ -232,9 +232,17 @@ internal sealed class PendingRequest : WheelEntry
 
         public override ValueTask<Transport> UpgradeAsync(string key, string? protocol)
         {
-            SocketTransport transport = stream.Take() ?? throw new IOException("the client has gone");
+            SocketTransport transport = TakeOver(out ReadOnlyMemory<byte> early);
+            return SwitchProtocolsAsync(transport, early, key, protocol);
+        }
+
+        public override EpollTransport TakeOver(out ReadOnlyMemory<byte> early)
+        {
+            if (stream.Take() is null)
+                throw new IOException("the client has gone");
             reader.Forget();
-            return SwitchProtocolsAsync(transport, Received[pending._headLength..], key, protocol);
+            early = Received[pending._headLength..];
+            return pending._transport;
         }
 
         protected override void BeforeClose() => stream.StopWaiting();

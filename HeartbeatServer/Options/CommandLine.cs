@@ -51,7 +51,7 @@ internal sealed class CommandLine(Func<string, string?> environment)
         root.SetAction((parsed, _) =>
         {
             List<string> errors = [];
-            ServerOptions options = Check(Read(parsed, root, errors), timeoutIsGiven: IsGiven(parsed, "--timeout"), errors);
+            ServerOptions options = Check(Read(parsed, root, errors), name => IsGiven(parsed, name), errors);
             return errors.Count == 0 ? serve(options) : RejectAsync(errors, error);
         });
         healthCheck.SetAction((parsed, _) =>
@@ -112,16 +112,42 @@ internal sealed class CommandLine(Func<string, string?> environment)
     private string? VariableOf(OptionRow row) => environment(row.Variable) is { Length: > 0 } text ? text : null;
 
     /// <summary>The rules between options.</summary>
-    private static ServerOptions Check(ServerOptions options, bool timeoutIsGiven, List<string> errors)
+    /// <param name="options">The options as they were given.</param>
+    /// <param name="isGiven">Whether an option was given, in the arguments or in the environment.</param>
+    /// <param name="errors">Gets the rules that are broken.</param>
+    private static ServerOptions Check(ServerOptions options, Func<string, bool> isGiven, List<string> errors)
     {
         if (options.Admin is { } admin && admin.Overlaps(options.Address))
             errors.Add($"--admin: '{admin}' has the port of --port, {options.Port}. The admin listener needs one of its own.");
         if (options.Subprotocol.IsContradiction)
             errors.Add($"--subprotocol: '{options.Subprotocol}' names subprotocols, and none. The word none stands alone.");
+        if (options.Upstream is not null)
+            options = CheckRelay(options, isGiven, errors);
+        else if (options.MaxMessage == 0)
+            errors.Add("--max-message: '0' is no limit, and possible only with --upstream. The echo server holds a message until it is whole.");
+        return CheckTimeout(options, isGiven, errors);
+    }
+
+    /// <summary>What <c>--upstream</c> rules out, and the defaults that it changes.</summary>
+    private static ServerOptions CheckRelay(ServerOptions options, Func<string, bool> isGiven, List<string> errors)
+    {
+        if (isGiven("--on-message"))
+            errors.Add("--on-message: with --upstream the application answers the messages.");
+        if (isGiven("--subprotocol"))
+            errors.Add("--subprotocol: with --upstream the application chooses the subprotocol.");
+        return options with
+        {
+            Path = isGiven("--path") ? options.Path : ServerOptions.EveryPath,
+            MaxMessage = isGiven("--max-message") ? options.MaxMessage : 0,
+        };
+    }
+
+    private static ServerOptions CheckTimeout(ServerOptions options, Func<string, bool> isGiven, List<string> errors)
+    {
         if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
             return options;
         // A short --ping alone is no mistake: the default timeout follows it down.
-        if (!timeoutIsGiven)
+        if (!isGiven("--timeout"))
             return options with { Timeout = options.Ping };
         errors.Add(
             $"--timeout: '{Duration.Format(options.Timeout)}' is longer than --ping, '{Duration.Format(options.Ping)}'. "

@@ -21,6 +21,9 @@ internal sealed record ServerOptions
     /// <summary>Health checks go to this path, so it is not free for <see cref="Path"/>.</summary>
     public const string HealthPath = "/healthz";
 
+    /// <summary>The value of <see cref="Path"/> that stands for every path but <see cref="HealthPath"/>.</summary>
+    public const string EveryPath = "*";
+
     public int Port { get; init; } = 8080;
     public string Host { get; init; } = "*";
     public string Path { get; init; } = "/ws";
@@ -29,7 +32,13 @@ internal sealed record ServerOptions
     public int MaxMissed { get; init; } = 3;
     public OnMessage OnMessage { get; init; } = OnMessage.Echo;
 
-    /// <summary>In bytes.</summary>
+    /// <summary>The application that a relay passes the frames on to; null for the echo server.</summary>
+    public HostPort? Upstream { get; init; }
+
+    /// <summary>How long the application may take from the client's complete request to its own complete answer.</summary>
+    public TimeSpan UpstreamTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>In bytes; zero for no limit, which only a relay may have.</summary>
     public int MaxMessage { get; init; } = 1024 * 1024;
 
     /// <summary>In bytes; zero for a quarter of the memory that the process may use.</summary>

@@ -30,6 +30,9 @@ internal static class Syntax
             : "a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off",
         address => address?.ToString() ?? "off");
 
+    /// <summary>The address of a WebSocket application, as a URL without a path. Null, written <c>none</c>, is no address.</summary>
+    public static Syntax<HostPort?> UrlOrNone { get; } = new(ReadUrl, address => address is null ? "none" : $"ws://{address}");
+
     public static Syntax<string> UrlPath { get; } = new(ReadUrlPath, path => path);
 
     public static Syntax<string> Origin { get; } = new(
@@ -103,14 +106,37 @@ internal static class Syntax
                 : $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}, such as 500ms, 10s or 1m30s",
         Duration.Format);
 
+    private static string? ReadUrl(string text, out HostPort? address)
+    {
+        const string scheme = "ws://";
+        const int defaultPort = 80; // RFC 6455 section 3
+        address = null;
+        if (text == "none")
+            return null;
+        if (text.StartsWith("wss://", StringComparison.OrdinalIgnoreCase))
+            return "a ws:// URL: TLS to the application is not spoken yet";
+        if (!text.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
+            return "the URL of an application, such as ws://127.0.0.1:3000 or ws://app:3000";
+        string rest = text[scheme.Length..];
+        if (rest.AsSpan().IndexOfAny("/?#") >= 0)
+            return "a URL without a path: the target of each request goes on to the application as it is";
+        // An IPv6 address stands in brackets.
+        string hostAndPort = rest.LastIndexOf(':') > rest.LastIndexOf(']') ? rest : $"{rest}:{defaultPort}";
+        return HostPort.TryParse(hostAndPort, out address) && address.Host != "*" && !hostAndPort.StartsWith(':')
+            ? null
+            : "the URL of an application with a host and a port from 1 to 65535, such as ws://app:3000 or ws://[::1]:3000";
+    }
+
     private static string? ReadUrlPath(string text, out string path)
     {
         path = text;
+        if (text == ServerOptions.EveryPath)
+            return null;
         // The path is compared with that of each request, so it has to have the form that Uri gives to a request's path.
         if (!text.StartsWith('/') || text.StartsWith("//", StringComparison.Ordinal)
             || !Uri.TryCreate("http://host" + text, UriKind.Absolute, out Uri? uri) || uri.AbsolutePath != text)
         {
-            return "a URL path without a query, such as /ws, as a client sends it (percent-encoded where it has to be)";
+            return "a URL path without a query, such as /ws, as a client sends it (percent-encoded where it has to be), or * for every path";
         }
         return text == ServerOptions.HealthPath ? "free: health checks go there" : null;
     }

@@ -17,6 +17,7 @@ namespace HeartbeatServer.Protocol;
 /// <param name="CloseSent">Whether the server has sent its Close frame.</param>
 /// <param name="OtherPongs">Pongs whose payload is not that of one of the server's pings.</param>
 /// <param name="OffersNotSpoken">How many subprotocols the client offered, if the server speaks none of them; else 0.</param>
+/// <param name="Upstream">The leg to the application; null if the server answers the client itself.</param>
 internal readonly record struct ConnectionFigures(
     TimeSpan Age,
     ulong Pings,
@@ -33,7 +34,8 @@ internal readonly record struct ConnectionFigures(
     bool LastPongLate = false,
     bool CloseSent = false,
     int OtherPongs = 0,
-    int OffersNotSpoken = 0)
+    int OffersNotSpoken = 0,
+    UpstreamFigures? Upstream = null)
 {
     /// <summary>
     /// Whether the client answers pings, but breaks RFC 6455 section 5.5.3: a pong must carry the payload of its ping.
@@ -43,3 +45,14 @@ internal readonly record struct ConnectionFigures(
     /// <summary>The state in one word: <c>healthy</c>, <c>late</c>, <c>suspect</c> or <c>closing</c>.</summary>
     public string State => CloseSent ? "closing" : Strikes > 0 ? "suspect" : LastPongLate ? "late" : "healthy";
 }
+
+/// <summary>What a relayed connection has done so far on its leg to the application.</summary>
+/// <param name="Address">The address and the port of the application.</param>
+/// <param name="Handshake">The time from the client's complete request to the application's complete answer.</param>
+/// <param name="BytesIn">Bytes from the application after its answer, including the headers of frames.</param>
+/// <param name="BytesOut">Bytes to the application after the request, including the headers of frames.</param>
+/// <param name="SinceLastByte">The time since the last byte from the application, or since its answer if none came.</param>
+/// <param name="NotReadFor">How long bytes of the client have waited because the application does not read; null if none wait.</param>
+/// <param name="IsInsideFrame">Whether the application has begun a frame and not ended it. Pings wait meanwhile.</param>
+internal sealed record UpstreamFigures(
+    string Address, TimeSpan Handshake, long BytesIn, long BytesOut, TimeSpan SinceLastByte, TimeSpan? NotReadFor, bool IsInsideFrame);

@@ -9,6 +9,17 @@ internal enum Outgoing
     Close,
 }
 
+/// <summary>How the bytes of one write end.</summary>
+internal enum Ending
+{
+    /// <summary>With a whole frame. Another one may follow.</summary>
+    Frame,
+    /// <summary>Inside a frame, whose rest the next write begins with.</summary>
+    InsideFrame,
+    /// <summary>With a Close frame. Nothing may follow.</summary>
+    Close,
+}
+
 /// <summary>
 /// Knows what leaves on one connection, frame by frame: what is owed, what is being written, and what may leave next. The outbox itself sends
 /// nothing.
@@ -20,13 +31,16 @@ internal enum Outgoing
 ///     ^                            |                           |
 ///     +---------- Written ---------+---------------------------+
 /// </code>
-/// There is one write at a time, so no frame begins inside another. A ping or a Close frame that becomes due during a write is owed, and leaves when
-/// the write is done. The Close frame leaves first. After the Close frame nothing leaves (RFC 6455 section 5.5.1). The outbox is not safe for threads:
-/// the caller holds the connection's lock.
+/// There is one write at a time, and the rest of a frame leaves before another frame begins, so no frame begins inside another. A ping or a Close
+/// frame that becomes due meanwhile is owed, and leaves when it may. The Close frame leaves first. After a Close frame nothing leaves (RFC 6455
+/// section 5.5.1). The outbox is not safe for threads: the caller holds the connection's lock.
 /// </remarks>
 internal sealed class Outbox
 {
     private bool _owesPing;
+
+    /// <summary>Whether the bytes that left last, or are leaving, end inside a frame. Then no other frame may begin.</summary>
+    private bool _isInsideFrame;
 
     /// <summary>Whether a write is in progress.</summary>
     public bool IsWriting { get; private set; }
@@ -46,17 +60,21 @@ internal sealed class Outbox
     /// <summary>The Close frame that is owed or has left; null if there is none.</summary>
     public byte[]? CloseFrame { get; private set; }
 
+    /// <summary>Whether a ping or the Close frame is due and has not left.</summary>
+    public bool Owes => _owesPing || (CloseFrame is not null && !IsClosed);
+
     /// <summary>How many bytes were given to the socket.</summary>
     public long BytesOut { get; private set; }
 
     /// <summary>Begins to write data frames.</summary>
     /// <param name="bytes">The length of all frames together in bytes, including their headers.</param>
+    /// <param name="ending">How the bytes end.</param>
     /// <returns>False if the frames have to wait for the write in progress, or may not leave any more (<see cref="IsClosed"/>).</returns>
-    public bool TryBegin(int bytes)
+    public bool TryBegin(int bytes, Ending ending = Ending.Frame)
     {
         if (IsWriting || IsClosed)
             return false;
-        IsWriting = true;
+        (IsWriting, IsClosed, _isInsideFrame) = (true, ending == Ending.Close, ending == Ending.InsideFrame);
         BytesOut += bytes;
         return true;
     }
@@ -71,7 +89,7 @@ internal sealed class Outbox
     /// <param name="pingSize">The length of a ping on the wire in bytes.</param>
     public Outgoing Next(int pingSize)
     {
-        if (IsWriting || IsClosed)
+        if (IsWriting || IsClosed || _isInsideFrame)
             return Outgoing.None;
         if (CloseFrame is not null)
         {

@@ -18,6 +18,8 @@ internal sealed class ServerMetrics : IDisposable
     private long _latePongs;
     private readonly Histogram<double> _roundTrip;
     private readonly Histogram<double> _lateness;
+    private Histogram<double>? _upstreamHandshake;
+    private long _foreignPings;
     private int _peak;
 
     public ServerMetrics()
@@ -54,14 +56,10 @@ internal sealed class ServerMetrics : IDisposable
     /// <summary>The most connections that were open at one time.</summary>
     public int Peak => Volatile.Read(ref _peak);
 
-    /// <summary>Called at each upgrade, refusal and end, on the thread that counts it.</summary>
-    public Action? Churned { get; set; }
-
     /// <param name="now">How many connections are open now, this one included.</param>
     public void CountOpened(int now)
     {
         Interlocked.Increment(ref _opened);
-        Churned?.Invoke();
         int peak;
         while (now > (peak = Peak) && Interlocked.CompareExchange(ref _peak, now, peak) != peak) { }
     }
@@ -84,8 +82,18 @@ internal sealed class ServerMetrics : IDisposable
     {
         Interlocked.Increment(ref _refused);
         Interlocked.Increment(ref _refusals[(int)reason]);
-        Churned?.Invoke();
     }
+
+    /// <summary>Pings of applications and of clients that a relay has passed on.</summary>
+    public long ForeignPings => Interlocked.Read(ref _foreignPings);
+
+    /// <summary>Adds what only a relay measures.</summary>
+    public void CreateUpstream() => _upstreamHandshake = Meter.CreateHistogram(
+        "heartbeat.upstream.handshake", "s", "From a client's complete request to the application's complete answer", null, BucketsTo(seconds: 33));
+
+    public void CountUpstreamHandshake(TimeSpan time) => _upstreamHandshake?.Record(time.TotalSeconds);
+
+    public void CountForeignPing() => Interlocked.Increment(ref _foreignPings);
 
     public void CountStrike() => Interlocked.Increment(ref _strikes);
 
@@ -99,7 +107,6 @@ internal sealed class ServerMetrics : IDisposable
         Interlocked.Increment(ref _ends[(int)cause]);
         if (verdict is { } known)
             Interlocked.Increment(ref _verdicts[(int)known]);
-        Churned?.Invoke();
     }
 
     /// <summary>Pong timeouts with this verdict.</summary>

@@ -1,0 +1,131 @@
+using HeartbeatServer.Framing;
+using HeartbeatServer.Tests.Support;
+
+namespace HeartbeatServer.Tests.Relay;
+
+/// <summary>Frames that pass, and the pings and pongs that do not.</summary>
+[Platform("Linux")]
+public sealed class RelayConnectionTests
+{
+    private RelayFixture _relay = null!;
+
+    [SetUp]
+    public void SetUp() => _relay = new RelayFixture();
+
+    [TearDown]
+    public ValueTask TearDown() => _relay.DisposeAsync();
+
+    [Test]
+    public async Task Frames_pass_both_ways_as_they_are()
+    {
+        var (client, application) = await _relay.PairAsync();
+        byte[] up = ClientFrames.Join(
+            ClientFrames.Text("hel", fin: false), ClientFrames.Ping("p"u8), ClientFrames.Continuation("lo", fin: true), ClientFrames.Binary(new byte[70_000]));
+        await client.SendAsync(up);
+        Assert.That(await application.ReadBytesAsync(up.Length), Is.EqualTo(up));
+
+        byte[] down = [.. ServerFrames.Frame(Opcode.Text, "wel"u8, fin: false), .. ServerFrames.Frame(Opcode.Pong, "p"u8),
+            .. ServerFrames.Frame(Opcode.Continuation, "come"u8), .. ServerFrames.Frame(Opcode.Binary, new byte[70_000])];
+        await application.SendAsync(down);
+        Assert.That(await client.ReadBytesAsync(down.Length), Is.EqualTo(down));
+
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task Frames_pass_byte_by_byte()
+    {
+        var (client, application) = await _relay.PairAsync();
+        byte[] up = ClientFrames.Join(ClientFrames.Ping("ping"u8), ClientFrames.Binary(new byte[300]));
+        byte[] down = [.. ServerFrames.Frame(Opcode.Ping, "ping"u8), .. ServerFrames.Frame(Opcode.Binary, new byte[300])];
+        for (int i = 0; i < up.Length; i++)
+            await client.SendAsync([up[i]]);
+        for (int i = 0; i < down.Length; i++)
+            await application.SendAsync([down[i]]);
+
+        Assert.That(await application.ReadBytesAsync(up.Length), Is.EqualTo(up));
+        Assert.That(await client.ReadBytesAsync(down.Length), Is.EqualTo(down));
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task Frames_behind_the_answer_and_behind_the_request_pass()
+    {
+        byte[] early = ClientFrames.Text("early");
+        using ScriptedPeer client = await _relay.ClientAsync();
+        await client.SendAsync(early);
+        using ScriptedPeer application = await _relay.ApplicationAsync();
+        await application.ReadHeadAsync();
+        await application.SendAsync(RelayFixture.Answer(), ServerFrames.Frame(Opcode.Text, "first"u8));
+
+        Assert.That(await client.ReadHeadAsync(), Does.StartWith("HTTP/1.1 101 "));
+        Assert.That((await client.ReadFrameAsync()).Text, Is.EqualTo("first"));
+        Assert.That(await application.ReadBytesAsync(early.Length), Is.EqualTo(early));
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task The_client_is_pinged_and_its_pongs_go_no_further()
+    {
+        var (client, application) = await _relay.PairAsync();
+        await _relay.Server.AdvanceToPingAsync(1);
+        ServerFrame ping = await client.ReadFrameAsync();
+        Assert.That((ping.Opcode, ping.Payload.Length), Is.EqualTo((Opcode.Ping, 8)));
+
+        byte[] text = ClientFrames.Text("behind the pong");
+        await client.SendAsync(ClientFrames.Pong(ping.Payload), ClientFrames.Pong(ping.Payload), text);
+        Assert.That(await application.ReadBytesAsync(text.Length), Is.EqualTo(text), "both pongs are absorbed");
+        Assert.That(_relay.Server.Metrics.RoundTrips.Count, Is.EqualTo(1));
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task A_ping_that_is_due_inside_a_frame_leaves_behind_it()
+    {
+        var (client, application) = await _relay.PairAsync();
+        byte[] frame = ServerFrames.Frame(Opcode.Binary, new byte[1000]);
+        await application.SendAsync(frame[..400]);
+        Assert.That(await client.ReadBytesAsync(400), Is.EqualTo(frame[..400]));
+        _relay.Server.Clock.Advance(TimeSpan.FromSeconds(11));
+        await application.SendAsync(frame[400..]);
+
+        Assert.That(await client.ReadBytesAsync(frame.Length - 400), Is.EqualTo(frame[400..]));
+        Assert.That((await client.ReadFrameAsync()).Opcode, Is.EqualTo(Opcode.Ping));
+        Assert.That(_relay.Server.Table.Open.Single().Figures().Missed, Is.Zero);
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task A_ping_that_is_owed_leaves_between_two_frames_of_a_stream()
+    {
+        var (client, application) = await _relay.PairAsync();
+        byte[] frame = ServerFrames.Frame(Opcode.Binary, new byte[1000]);
+        await application.SendAsync(frame[..400]);
+        await client.ReadBytesAsync(400);
+        _relay.Server.Clock.Advance(TimeSpan.FromSeconds(11));
+        // The end of the frame and the beginning of the next one come together.
+        await application.SendAsync(frame[400..], frame[..400]);
+
+        await client.ReadBytesAsync(frame.Length - 400);
+        Assert.That((await client.ReadFrameAsync()).Opcode, Is.EqualTo(Opcode.Ping));
+        Assert.That(await client.ReadBytesAsync(400), Is.EqualTo(frame[..400]));
+        await application.SendAsync(frame[400..]);
+        await client.ReadBytesAsync(frame.Length - 400);
+        await CloseAsync(client, application);
+    }
+
+    /// <summary>Ends the connection in the usual way: both sides send a Close frame.</summary>
+    private static async Task CloseAsync(ScriptedPeer client, ScriptedPeer application)
+    {
+        await client.SendAsync(ClientFrames.Close(1000));
+        await application.ReadBytesAsync(ClientFrames.Close(1000).Length);
+        await application.SendAsync(ServerFrames.Frame(Opcode.Close, ClientFrames.CloseBody(1000, [])));
+        while ((await client.ReadFrameAsync()).Opcode != Opcode.Close)
+        {
+            // A ping may stand before it.
+        }
+        Assert.That(await client.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
+        application.Dispose();
+        client.Dispose();
+    }
+}

@@ -1,0 +1,522 @@
+using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>
+/// A connection whose frames go to an application and come from it. The client is pinged and judged as in any other connection. The frames pass as
+/// they are, and so does the end: the relay invents no Close frame.
+/// </summary>
+/// <remarks>
+/// Two pumps pass the frames on: the read loop those of the client (up), a second loop those of the application (down). Each waits for its write before
+/// it receives again, so a side that does not read stops the other side, and nothing is queued. Both sockets belong to one event loop. After the end of
+/// one direction the other goes on for a while. The connection is over when both pumps are.
+/// </remarks>
+[SupportedOSPlatform("linux")]
+[SuppressMessage("Design", "CA1001", Justification = "Release disposes: the base class calls it at the end of its life.")]
+internal sealed class RelayConnection : Connection
+{
+    /// <summary>How long one direction goes on after the other has ended, and how long a Close frame waits for its answer.</summary>
+    public static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>How many receives in a row a peer may have. Then others have their turn.</summary>
+    private const int ReadsInTurn = 4;
+
+    private readonly EpollTransport _client;
+    private readonly UpstreamLeg _application;
+    private FrameScanner _fromClient;
+    private FrameScanner _fromApplication;
+    private EarlyBytes? _early;
+    private Task _down = Task.CompletedTask;
+
+    // What a direction has received and not passed on: a header or a control frame that is not whole.
+    private byte[]? _clientPart;
+    private byte[]? _applicationPart;
+
+    // Of each direction: whether its peer had more to send when its turn was over; whether its last write had to wait; what such a write holds, in bytes.
+    private bool _clientIsBusy, _applicationIsBusy;
+    private bool _upIsSlow, _downIsSlow;
+    private volatile int _upHolds, _downHolds;
+
+    // The end. A Close frame counts once it is on its way to the other side.
+    private bool _clientHasClosed, _applicationHasClosed;
+    private bool _clientIsGone, _downHasEnded;
+    private Deadline _overBy = new(Heartbeat.Never);
+    private bool _isExtended;
+    private Deadline _goodbyeBy = new(Heartbeat.Never);
+
+    /// <param name="id">The number of the connection, unique in this process.</param>
+    /// <param name="remote">The client's address as this machine sees it.</param>
+    /// <param name="client">The bytes after the 101 response. The connection owns the transport.</param>
+    /// <param name="upgrade">The leg to the application, and what the two sides have agreed on.</param>
+    /// <param name="context">What all connections of the server share.</param>
+    /// <param name="random">Gives the phase of the pings, and their mark.</param>
+    /// <param name="wheel">Drives the heartbeat and the deadlines.</param>
+    public RelayConnection(
+        long id, EndPoint remote, EpollTransport client, RelayedUpgrade upgrade, ConnectionContext context, Random random, TimingWheel wheel)
+        : base(id, remote, client, context, random.NextDouble(), wheel)
+    {
+        (_client, _application, _early) = (client, upgrade.Leg, upgrade.Early);
+        _fromClient = new FrameScanner(Sender.Client, upgrade.HasDeflate, context.MaxMessage == 0 ? long.MaxValue : context.MaxMessage);
+        _fromApplication = new FrameScanner(Sender.Server, upgrade.HasDeflate, long.MaxValue);
+        // Four bytes at random and four that count: the application's own pings hardly look like that.
+        Writer.PingMark = (ulong)random.NextInt64(1, uint.MaxValue) << 32;
+    }
+
+    public override TcpInfo? UpstreamTcp => _application.Transport.Tcp;
+
+    protected override long HeldBytes => _upHolds + _downHolds;
+
+    private bool HaveBothClosed => _clientHasClosed && _applicationHasClosed;
+
+    /// <inheritdoc/>
+    /// <remarks>All that a relay holds is on its way to a side that does not read.</remarks>
+    public override HeldBuffers HeldBuffers() => base.HeldBuffers() with { IsUnsent = true };
+
+    public override void GiveUpBuffers(Disconnect end) => Cut(end);
+
+    /// <inheritdoc/>
+    /// <remarks>The Close frame has to wait while a frame of the application passes. It does not wait for ever.</remarks>
+    public override void Close(Disconnect end, ushort code, string reason)
+    {
+        if (!End(end))
+            return;
+        TimeSpan due = Wheel.Now + CloseTimeout;
+        _goodbyeBy = new Deadline(due);
+        Writer.SendClose(code, reason);
+        Schedule(due);
+    }
+
+    public override void Cut(Disconnect end)
+    {
+        base.Cut(end);
+        _application.Dispose();
+    }
+
+    protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+    {
+        if (_overBy.IsOver(now, stall))
+        {
+            _client.Dispose();
+            _application.Dispose();
+            return Heartbeat.Never;
+        }
+        if (_goodbyeBy.IsOver(now, stall))
+        {
+            _goodbyeBy = new Deadline(Heartbeat.Never);
+            if (!Writer.HasSentClose)
+                EndDown();
+        }
+        if (_application.Look(now) is { } silence)
+            OnApplicationDead(silence);
+        return base.OnDue(now, stall);
+    }
+
+    protected override TimeSpan NextDue() => Min(base.NextDue(), Min(Min(_overBy.Due, _goodbyeBy.Due), _application.LookDue));
+
+    protected override void Begin() => _down = PumpDownAsync();
+
+    protected override ValueTask<int> ReceiveAsync() => _early is null ? _client.WaitReadableAsync(_clientIsBusy) : new(0);
+
+    protected override async ValueTask<bool> OnReceivedAsync(int count)
+    {
+        if (_early is { } early)
+        {
+            _early = null;
+            if (early.FromClient.Length > 0)
+                await PassUpAsync(early.FromClient, early.FromClient.Length, OnBytes(early.FromClient.Length));
+            return true;
+        }
+        for (int turn = 0; turn < ReadsInTurn; turn++)
+        {
+            byte[] bytes = PassBuffer.Take(_upIsSlow);
+            int part = _clientPart?.Length ?? 0;
+            int received = _client.TryRead(bytes.AsMemory(part));
+            if (received > 0)
+            {
+                TakePart(ref _clientPart, bytes);
+                await PassUpAsync(bytes, part + received, OnBytes(received));
+                TellRecovery();
+            }
+            _clientIsBusy = received == bytes.Length - part;
+            PassBuffer.Return(bytes);
+            if (received == 0)
+            {
+                await OnClientEndAsync();
+                return false;
+            }
+            if (!_clientIsBusy)
+                break;
+        }
+        return true;
+    }
+
+    /// <returns>Whether the application may send more.</returns>
+    private async ValueTask<bool> ReceiveDownAsync()
+    {
+        for (int turn = 0; turn < ReadsInTurn; turn++)
+        {
+            byte[] bytes = PassBuffer.Take(_downIsSlow);
+            int part = _applicationPart?.Length ?? 0;
+            int received = _application.Transport.TryRead(bytes.AsMemory(part));
+            if (received > 0)
+            {
+                TakePart(ref _applicationPart, bytes);
+                _application.OnBytes(received, Wheel.Now);
+                await PassDownAsync(bytes, part + received);
+            }
+            _applicationIsBusy = received == bytes.Length - part;
+            PassBuffer.Return(bytes);
+            if (received == 0)
+                return false;
+            if (!_applicationIsBusy)
+                break;
+        }
+        return true;
+    }
+
+    private async Task PumpDownAsync()
+    {
+        try
+        {
+            if (_early is { FromApplication.Length: > 0 } early)
+            {
+                _application.OnBytes(early.FromApplication.Length, Wheel.Now);
+                await PassDownAsync(early.FromApplication, early.FromApplication.Length);
+            }
+            bool isOpen = true;
+            while (isOpen)
+            {
+                await _application.Transport.WaitReadableAsync(_applicationIsBusy);
+                isOpen = await ReceiveDownAsync();
+            }
+            await OnApplicationEndAsync();
+        }
+        catch (IOException e)
+        {
+            Cut(new Disconnect(DisconnectCause.UpstreamReset, e.Message)); // the kernel has no room to watch the socket
+        }
+#pragma warning disable CA1031 // A bug in the server ends this connection, and not the process.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            EndByBug(e);
+            OverWithin(CloseTimeout);
+        }
+    }
+
+    /// <summary>Passes bytes of the client on to the application, without our own pongs.</summary>
+    private async ValueTask PassUpAsync(byte[] bytes, int end, TimeSpan now)
+    {
+        if (Discards || _application.IsEnded || _clientHasClosed)
+            return;
+        int pass = ScanUp(bytes, end, out bool isClose, out WebSocketProtocolException? violation);
+        ValueTask write = _application.WriteAsync(bytes.AsMemory(0, pass), now);
+        if (_application.ExpectLook(now))
+            Schedule(_application.LookDue);
+        _upIsSlow = !write.IsCompleted;
+        if (_upIsSlow)
+        {
+            _upHolds = bytes.Length;
+            Context.Buffers.Add(bytes.Length);
+            await write;
+            _upHolds = 0;
+            Context.Buffers.Release(bytes.Length);
+        }
+        Extend();
+
+        if (violation is not null)
+        {
+            EndUp();
+            if (End(Disconnect.ByViolation(violation)))
+                SayGoodbye(violation.CloseCode, violation.Rule);
+            else
+                EndDown();
+        }
+        else if (isClose)
+        {
+            OnCloseFromClient();
+        }
+    }
+
+    /// <summary>
+    /// Reads the frames of the client, and moves what goes on to the application to the front: all but the pongs to our pings, and but the answer to a
+    /// Close frame of ours.
+    /// </summary>
+    /// <returns>How many bytes go on.</returns>
+    private int ScanUp(byte[] bytes, int end, out bool isClose, out WebSocketProtocolException? violation)
+    {
+        (isClose, violation) = (false, null);
+        int position = 0, start = 0, pass = 0;
+        Span<byte> room = stackalloc byte[FrameHeader.MaxControlPayload];
+        try
+        {
+            while (!isClose && _fromClient.TryRead(bytes.AsSpan(0, end), ref position, out ControlFrame control, out _))
+            {
+                bool isOurs = false;
+                switch (control.Opcode)
+                {
+                    case Opcode.Pong:
+                        isOurs = TryAbsorb(control.Payload(bytes, room));
+                        break;
+                    case Opcode.Close:
+                        isClose = true;
+                        isOurs = Writer.HasSentClose;
+                        ReadOnlySpan<byte> body = control.Payload(bytes, room);
+                        End(Disconnect.ByClient(CloseBody.Code(body), CloseBody.Reason(body)));
+                        break;
+                }
+                if (!isOurs)
+                    continue;
+                Pass(control.Start);
+                start = control.End;
+            }
+        }
+        catch (WebSocketProtocolException e)
+        {
+            violation = e;
+        }
+        Pass(position);
+        if (!isClose && violation is null)
+            KeepPart(ref _clientPart, bytes.AsSpan(position, end - position));
+        MessagesIn = _fromClient.Messages;
+        return pass;
+
+        void Pass(int to)
+        {
+            if (start != pass)
+                bytes.AsSpan(start, to - start).CopyTo(bytes.AsSpan(pass));
+            pass += to - start;
+        }
+    }
+
+    /// <summary>Takes a pong to one of our pings, also a late or a repeated one.</summary>
+    /// <returns>False if the pong is not ours: it goes on.</returns>
+    private bool TryAbsorb(ReadOnlySpan<byte> payload)
+    {
+        if (payload.Length != sizeof(ulong))
+            return false;
+        ulong number = BinaryPrimitives.ReadUInt64BigEndian(payload) - Writer.PingMark;
+        if (number == 0 || number > Pings)
+            return false;
+        Span<byte> unmarked = stackalloc byte[sizeof(ulong)];
+        BinaryPrimitives.WriteUInt64BigEndian(unmarked, number);
+        OnPong(unmarked);
+        return true;
+    }
+
+    /// <summary>Passes bytes of the application on to the client. A ping of ours that is owed leaves between two frames.</summary>
+    private async ValueTask PassDownAsync(byte[] bytes, int end)
+    {
+        if (IsClosed)
+            return;
+        int pass = ScanDown(bytes, end, out int boundary, out bool isClose, out WebSocketProtocolException? violation);
+        Ending ending = isClose ? Ending.Close : _fromApplication.IsBetweenFrames ? Ending.Frame : Ending.InsideFrame;
+        ValueTask write = pass == 0 ? default
+            : ending == Ending.InsideFrame && boundary > 0 && Owes ? WriteInTwoAsync(bytes, boundary, pass)
+            : Writer.WriteAsync(bytes.AsMemory(0, pass), ending);
+        _downIsSlow = !write.IsCompleted;
+        if (_downIsSlow)
+        {
+            _downHolds = bytes.Length;
+            Context.Buffers.Add(bytes.Length);
+            await write;
+            _downHolds = 0;
+            Context.Buffers.Release(bytes.Length);
+        }
+        Extend();
+
+        if (violation is not null)
+        {
+            End(Disconnect.ByUpstreamViolation(violation));
+            EndUp();
+            EndDown();
+        }
+        else if (isClose)
+        {
+            OnCloseFromApplication();
+        }
+    }
+
+    /// <returns>How many bytes go on.</returns>
+    private int ScanDown(byte[] bytes, int end, out int boundary, out bool isClose, out WebSocketProtocolException? violation)
+    {
+        (boundary, isClose, violation) = (-1, false, null);
+        int position = 0;
+        Span<byte> room = stackalloc byte[FrameHeader.MaxControlPayload];
+        try
+        {
+            bool isMore = true;
+            while (isMore && !isClose)
+            {
+                isMore = _fromApplication.TryRead(bytes.AsSpan(0, end), ref position, out ControlFrame control, out int last);
+                boundary = Math.Max(boundary, last);
+                if (!isMore || control.Opcode != Opcode.Close)
+                    continue;
+                isClose = true;
+                ReadOnlySpan<byte> body = control.Payload(bytes, room);
+                End(Disconnect.ByUpstream(CloseBody.Code(body), CloseBody.Reason(body)));
+            }
+        }
+        catch (WebSocketProtocolException e)
+        {
+            violation = e;
+        }
+        if (!isClose && violation is null)
+            KeepPart(ref _applicationPart, bytes.AsSpan(position, end - position));
+        MessagesOut = _fromApplication.Messages;
+        return position;
+    }
+
+    private async ValueTask WriteInTwoAsync(byte[] bytes, int boundary, int end)
+    {
+        await Writer.WriteAsync(bytes.AsMemory(0, boundary));
+        await Writer.WriteAsync(bytes.AsMemory(boundary, end - boundary), Ending.InsideFrame);
+    }
+
+    private void OnCloseFromClient()
+    {
+        // The answer to a Close frame of ours goes no further.
+        if (Writer.HasSentClose)
+        {
+            EndUp();
+            EndDown();
+            OverWithin(CloseTimeout);
+            return;
+        }
+        _clientHasClosed = true;
+        StopJudging();
+        OnCloseHasPassed();
+    }
+
+    private void OnCloseFromApplication()
+    {
+        _applicationHasClosed = true;
+        OnCloseHasPassed();
+    }
+
+    private void OnCloseHasPassed()
+    {
+        if (!HaveBothClosed)
+        {
+            OverWithin(EndTimeout, isExtended: true);
+            return;
+        }
+        // RFC 6455 section 7.1.1: the server closes the connection first. To the client that is the relay; to the relay it is the application, which
+        // has some time for it.
+        EndDown();
+        OverWithin(CloseTimeout);
+    }
+
+    /// <summary>The client's FIN or RST has come, or the relay has closed the client's leg.</summary>
+    private async ValueTask OnClientEndAsync()
+    {
+        bool isReset = Transport.Error != SocketError.Success;
+        _clientIsGone = true;
+        End(ByNetwork());
+        StopJudging();
+        if (isReset)
+            Writer.Stop();
+        if (!HaveBothClosed)
+            EndUp(isReset && !_clientHasClosed);
+        OverWithin(EndTimeout);
+        await _down;
+    }
+
+    /// <summary>The application's FIN or RST has come, or the relay has closed its leg.</summary>
+    private async ValueTask OnApplicationEndAsync()
+    {
+        Disconnect end = UpstreamLeg.ByNetwork(_application.Transport.Error);
+        End(end);
+        if (end.Cause != DisconnectCause.UpstreamVanished)
+            _application.Drop();
+        OverWithin(EndTimeout);
+        // A ping of ours may still be leaving.
+        await Writer.UntilIdleAsync();
+        EndDown(isReset: end.Cause == DisconnectCause.UpstreamReset && !_applicationHasClosed);
+        if (HaveBothClosed || _clientIsGone)
+            _application.Dispose();
+    }
+
+    private void OnApplicationDead(TimeSpan silence)
+    {
+        End(new Disconnect(
+            DisconnectCause.UpstreamDead,
+            $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, and bytes wait for it"));
+        EndDown();
+        _application.Transport.Abort();
+    }
+
+    protected override TimeSpan Condemn(Disconnect end, TimeSpan now)
+    {
+        End(end);
+        EndUp();
+        Transport.Abort();
+        return _overBy.Due;
+    }
+
+    /// <summary>Lets nothing more go to the application: it gets FIN, or the client's reset.</summary>
+    private void EndUp(bool isReset = false)
+    {
+        _application.End(isReset);
+        OverWithin(EndTimeout);
+    }
+
+    /// <summary>Lets nothing more go to the client: it gets FIN, or the application's reset if nothing is unsent.</summary>
+    private void EndDown(bool isReset = false)
+    {
+        if (_downHasEnded)
+            return;
+        _downHasEnded = true;
+        Writer.Stop();
+        if (isReset && !UpstreamLeg.IsUnsent(Transport))
+            Transport.Abort();
+        else
+            Transport.ShutdownSend();
+        OverWithin(EndTimeout);
+    }
+
+    /// <summary>Closes both legs after this time, if their peers have not closed them before.</summary>
+    /// <param name="time">From now on.</param>
+    /// <param name="isExtended">Whether the time begins anew with each byte that passes: a Close frame may wait behind a long message.</param>
+    private void OverWithin(TimeSpan time, bool isExtended = false)
+    {
+        TimeSpan due = Wheel.Now + time;
+        if (due >= _overBy.Due && !_isExtended)
+            return;
+        (_overBy, _isExtended) = (new Deadline(due), isExtended);
+        Schedule(due);
+    }
+
+    /// <summary>Bytes have passed.</summary>
+    private void Extend()
+    {
+        if (_isExtended)
+            _overBy = new Deadline(Wheel.Now + EndTimeout);
+    }
+
+    protected override UpstreamFigures? UpstreamFigures(TimeSpan now) => _application.Figures(now, !_fromApplication.IsBetweenFrames);
+
+    protected override void Release() => _application.Dispose();
+
+    private static void KeepPart(ref byte[]? part, ReadOnlySpan<byte> rest)
+    {
+        if (!rest.IsEmpty)
+            part = rest.ToArray();
+    }
+
+    private static void TakePart(ref byte[]? part, byte[] bytes)
+    {
+        part?.CopyTo(bytes, 0);
+        part = null;
+    }
+
+    private static TimeSpan Min(TimeSpan one, TimeSpan other) => one < other ? one : other;
+}

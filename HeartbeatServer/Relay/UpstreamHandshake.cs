@@ -1,0 +1,346 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Http;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>
+/// One handshake with the application, for a client whose request is complete: the name, the connection, the request, and the answer. All of it
+/// together has <c>--upstream-timeout</c>. A request that was sent is never sent again.
+/// </summary>
+/// <remarks>
+/// It fails for the first reason that somebody gives: the application, the timing wheel, the drain, or the client that goes. Whoever gives it closes what
+/// the handshake waits for, so that <see cref="RunAsync"/> goes on.
+/// </remarks>
+[SupportedOSPlatform("linux")]
+[SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
+[SuppressMessage("Reliability", "CA2000", Justification = "The connection to the application is disposed of there, too, unless the upgrade has it.")]
+internal sealed class UpstreamHandshake : WheelEntry
+{
+    /// <summary>How long a client may take to read a refusal and to close its connection.</summary>
+    private static readonly TimeSpan ReplyTimeout = TimeSpan.FromSeconds(5);
+
+    private const int FirstRead = 2 * 1024;
+
+    private readonly Upstream _upstream;
+    private readonly EventLoop _loop;
+    private readonly WaitingClient _client;
+    private readonly byte[] _request;
+    private readonly UpstreamAnswer _answer;
+    private readonly TimeSpan _began;
+    private Deadline _deadline;
+
+    // Several threads give reasons to fail. The lock guards these fields.
+    private readonly Lock _gate = new();
+    private CancellationTokenSource? _waiting;
+    private EpollTransport? _transport;
+    private TimeSpan _attemptBy = Heartbeat.Never;
+    private bool _hasTurn;
+    private bool _isOver;
+
+    /// <param name="upstream">The application.</param>
+    /// <param name="request">The client's request. Its connection is taken over.</param>
+    /// <param name="head">The request for the application.</param>
+    /// <exception cref="IOException">The client has gone.</exception>
+    public UpstreamHandshake(Upstream upstream, HttpRequest request, byte[] head)
+    {
+        (_upstream, _loop, _request, _answer) = (upstream, request.Loop, head, new UpstreamAnswer(request.Head));
+        _began = _loop.Wheel.Now;
+        _deadline = new Deadline(_began + upstream.Timeout);
+        EpollTransport transport = request.TakeOver(out ReadOnlyMemory<byte> early);
+        _client = new WaitingClient(transport, early, () => Fail(Gone));
+    }
+
+    /// <summary>Why there is no upgrade; null as long as there may be one.</summary>
+    public Refusal? Refusal { get; private set; }
+
+    /// <summary>The client's connection.</summary>
+    public EpollTransport Client => _client.Transport;
+
+    /// <summary>The time that the handshake has taken until the application's answer was complete.</summary>
+    public TimeSpan Took { get; private set; }
+
+    /// <summary>Runs the handshake. After a success the client has its 101, and the caller owns both legs.</summary>
+    /// <returns>Null if there is no upgrade: <see cref="Refusal"/> says why, and <see cref="RefuseAsync"/> tells the client.</returns>
+    public async Task<RelayedUpgrade?> RunAsync()
+    {
+        _upstream.Begin(this);
+        _loop.Wheel.Schedule(this, _deadline.Due);
+        _client.Watch();
+        try
+        {
+            if (!_isOver && await EnterAsync() && await AddressesAsync() is { } addresses && await SendAsync(addresses) is { } address
+                && await ReadAnswerAsync() is { } frames)
+            {
+                return await SwitchAsync(address, frames);
+            }
+            return null;
+        }
+        finally
+        {
+            _loop.Wheel.Remove(this);
+            _upstream.End(this);
+            if (_hasTurn)
+                _upstream.Leave();
+            if (Refusal is not null && _transport is not null)
+                await _transport.DisposeAsync();
+            _waiting?.Dispose();
+        }
+    }
+
+    /// <summary>Gives a client that is not upgraded its answer, and closes its connection.</summary>
+    public async Task RefuseAsync()
+    {
+        if (Refusal is { Reason: not RefusalReason.ClientGone } refusal)
+        {
+            ReadOnlyMemory<byte> reply = refusal.Reason == RefusalReason.UpstreamRefused ? _answer.ForClient : HttpReply.To(refusal).ToBytes();
+            using var limit = new ReplyLimit(_loop.Wheel, Client);
+            await _client.ReplyAsync(reply);
+        }
+        await Client.DisposeAsync();
+    }
+
+    /// <summary>Ends the handshake. Only the first reason counts, and none after a verified answer.</summary>
+    public void Fail(Refusal refusal)
+    {
+        CancellationTokenSource? waiting;
+        EpollTransport? transport;
+        lock (_gate)
+        {
+            if (_isOver)
+                return;
+            _isOver = true;
+            Refusal = refusal;
+            (waiting, transport) = (_waiting, _transport);
+        }
+        waiting?.Cancel();
+        transport?.Abort();
+    }
+
+    protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+    {
+        if (_deadline.IsOver(now, stall))
+        {
+            Fail(_hasTurn
+                ? new Refusal(RefusalReason.UpstreamTimeout, $"the application did not answer within {_upstream.Timeout.TotalSeconds:0.###}s")
+                : new Refusal(RefusalReason.UpstreamQueue, "too many requests wait for the application; try again later"));
+            return Heartbeat.Never;
+        }
+        lock (_gate)
+        {
+            if (now >= _attemptBy)
+            {
+                _attemptBy = Heartbeat.Never;
+                _transport?.Abort();
+            }
+            return _attemptBy < _deadline.Due ? _attemptBy : _deadline.Due;
+        }
+    }
+
+    /// <summary>Waits for the handshake's turn.</summary>
+    private async ValueTask<bool> EnterAsync()
+    {
+        try
+        {
+            if (!_upstream.TryEnter())
+                await _upstream.EnterAsync(Waiting());
+            return _hasTurn = true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false; // it has failed meanwhile
+        }
+    }
+
+    private async ValueTask<IPEndPoint[]?> AddressesAsync()
+    {
+        try
+        {
+            ValueTask<IPEndPoint[]> found = _upstream.Addresses.GetAsync();
+            return found.IsCompletedSuccessfully ? found.Result : await found.AsTask().WaitAsync(Waiting());
+        }
+        catch (OperationCanceledException)
+        {
+            return null; // it has failed meanwhile
+        }
+        catch (SocketException e)
+        {
+            Fail(Unreachable($"its name has no address: {e.Message}"));
+            return null;
+        }
+    }
+
+    /// <summary>A token that ends a wait when the handshake fails.</summary>
+    private CancellationToken Waiting()
+    {
+        lock (_gate)
+        {
+            _waiting ??= new CancellationTokenSource();
+            return _isOver ? new CancellationToken(canceled: true) : _waiting.Token;
+        }
+    }
+
+    /// <summary>Connects to the first address that lets it, and sends the request. Each address has its share of the time that is left.</summary>
+    /// <returns>The address; null if there is none.</returns>
+    private async ValueTask<IPEndPoint?> SendAsync(IPEndPoint[] addresses)
+    {
+        string why = "its name has no address";
+        for (int i = 0; i < addresses.Length; i++)
+        {
+            TimeSpan now = _loop.Wheel.Now;
+            TimeSpan due = now + ((_deadline.Due - now) / (addresses.Length - i));
+            lock (_gate)
+                _attemptBy = due;
+            _loop.Wheel.Schedule(this, due);
+            SocketError error = await TrySendAsync(addresses[i]);
+            lock (_gate)
+            {
+                _attemptBy = Heartbeat.Never;
+                if (_isOver)
+                    return null;
+            }
+            if (error == SocketError.Success)
+            {
+                _upstream.Addresses.Worked(addresses[i]);
+                return addresses[i];
+            }
+            if (error == SocketError.ConnectionRefused)
+                _upstream.Addresses.Refused(addresses[i]);
+            why = Words(error);
+            // The connection was made, so a part of the request may be there.
+            if (error is SocketError.ConnectionReset or SocketError.Shutdown)
+                break;
+        }
+        Fail(Unreachable(why));
+        return null;
+    }
+
+    private async ValueTask<SocketError> TrySendAsync(IPEndPoint address)
+    {
+        EpollTransport transport;
+        try
+        {
+            transport = (EpollTransport)_loop.Attach(UpstreamSocket.Connect(address));
+        }
+        catch (SocketException e)
+        {
+            return e.SocketErrorCode;
+        }
+        bool isOver;
+        lock (_gate)
+            (_transport, isOver) = (transport, _isOver);
+        try
+        {
+            if (isOver)
+                return SocketError.OperationAborted;
+            await transport.WriteAsync(_request);
+            if (UpstreamSocket.IsLoop(transport.Socket, address))
+                Fail(new Refusal(RefusalReason.UpstreamLoop, "a loop: the connection to the application has come back to itself"));
+            return SocketError.Success;
+        }
+        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
+        {
+            await transport.DisposeAsync();
+            return ((e as SocketException) ?? e.InnerException as SocketException)?.SocketErrorCode ?? SocketError.TimedOut; // without one its time was over
+        }
+    }
+
+    /// <summary>Reads the application's answer.</summary>
+    /// <returns>The frames behind the answer if it is a 101; null if it is not.</returns>
+    private async ValueTask<byte[]?> ReadAnswerAsync()
+    {
+        byte[] bytes = new byte[FirstRead];
+        int length = 0;
+        while (true)
+        {
+            int count = await _transport!.ReadAsync(bytes.AsMemory(length));
+            length += count;
+            if (count == 0 && _transport.Error != SocketError.Success)
+            {
+                Fail(Unreachable(Words(_transport.Error)));
+                return null;
+            }
+            switch (_answer.Read(bytes.AsSpan(0, length), isEnd: count == 0))
+            {
+                case AnswerStep.Switched:
+                    Took = _loop.Wheel.Now - _began;
+                    return bytes[_answer.Consumed..length];
+                case AnswerStep.Refused:
+                    Took = _loop.Wheel.Now - _began;
+                    Fail(new Refusal(RefusalReason.UpstreamRefused, $"the application answered {_answer.Status}") { Status = _answer.Status });
+                    return null;
+                case AnswerStep.Bad:
+                    Fail(new Refusal(RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {_answer.Fault}"));
+                    return null;
+            }
+            if (length == bytes.Length)
+                Array.Resize(ref bytes, 2 * length);
+        }
+    }
+
+    /// <summary>Gives the client its 101.</summary>
+    /// <returns>Null if the client has gone.</returns>
+    private async ValueTask<RelayedUpgrade?> SwitchAsync(IPEndPoint address, byte[] frames)
+    {
+        lock (_gate)
+        {
+            if (_isOver)
+                return null;
+            _isOver = true;
+        }
+        byte[] early = _client.Take();
+        try
+        {
+            ValueTask write = Client.WriteAsync(_answer.ForClient);
+            using ReplyLimit? limit = write.IsCompleted ? null : new ReplyLimit(_loop.Wheel, Client);
+            await write;
+        }
+        catch (IOException)
+        {
+            Refusal = Gone;
+            return null;
+        }
+        var leg = new UpstreamLeg(_transport!, address, Took, _loop.Wheel.Now);
+        return new RelayedUpgrade(leg, _answer.HasDeflate, early.Length + frames.Length == 0 ? null : new EarlyBytes(early, frames));
+    }
+
+    private static Refusal Gone => new(RefusalReason.ClientGone, "the client went before the application had answered");
+
+    private static Refusal Unreachable(string why) => new(RefusalReason.UpstreamUnreachable, $"the application cannot be reached: {why}");
+
+    private static string Words(SocketError error) => error switch
+    {
+        SocketError.ConnectionRefused => "it refused the connection",
+        SocketError.ConnectionReset or SocketError.Shutdown => "it reset the connection",
+        SocketError.AddressNotAvailable => "no local port is left for a connection to it",
+        SocketError.TooManyOpenSockets => "the limit of open files (ulimit -n) has no room for a connection to it",
+        SocketError.TimedOut => "it did not take the connection in time",
+        SocketError.HostUnreachable or SocketError.NetworkUnreachable => "there is no way to its host",
+        _ => new SocketException((int)error).Message,
+    };
+
+    /// <summary>Closes a client's connection when the time for its answer is over.</summary>
+    private sealed class ReplyLimit : WheelEntry, IDisposable
+    {
+        private readonly TimingWheel _wheel;
+        private readonly EpollTransport _client;
+
+        public ReplyLimit(TimingWheel wheel, EpollTransport client)
+        {
+            (_wheel, _client) = (wheel, client);
+            wheel.Schedule(this, wheel.Now + ReplyTimeout);
+        }
+
+        public void Dispose() => _wheel.Remove(this);
+
+        protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+        {
+            _client.Dispose();
+            return Heartbeat.Never;
+        }
+    }
+}
