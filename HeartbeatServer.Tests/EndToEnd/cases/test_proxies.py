@@ -1,49 +1,19 @@
 """nginx and haproxy in front of the server, configured by the files that we ship with other ports, certificates and timeouts."""
 
-import contextlib
-import dataclasses
 import re
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.clients import start
-from harness.expect import Failure, eventually, expect, expect_that
+from harness.expect import eventually, expect, expect_that
 from harness.lab import Lab
-from harness.paths import COMPOSE_HAPROXY, ONE_SERVER_HAPROXY, ONE_SERVER_NGINX, SEVERAL_SERVERS_HAPROXY, SEVERAL_SERVERS_NGINX, name_of
+from harness.paths import ONE_SERVER_HAPROXY, ONE_SERVER_NGINX, name_of
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
-from harness.proxies import certificate, derive, haproxy, nginx
-from harness.server import free_port
-
-IDLE = 3
-"""The idle timeouts of the proxies in these cases, in seconds."""
-
-NGINX = {
-    "listen 80;": "listen 127.0.0.1:{port};", "listen 443 ssl;": "listen 127.0.0.1:{tls_port} ssl;", "/etc/ssl/certs/heartbeat.pem": "{pem}",
-    "/etc/ssl/private/heartbeat.key": "{key}", "proxy_read_timeout 60s;": f"proxy_read_timeout {IDLE}s;"}
-HAPROXY = {
-    "bind :80": "bind 127.0.0.1:{port}", "bind :443": "bind 127.0.0.1:{tls_port}", "/etc/haproxy/heartbeat.pem": "{both}",
-    "timeout tunnel 60s": f"timeout tunnel {IDLE}s"}
-ONE = {"127.0.0.1:8080": "127.0.0.1:{upstream}"}
-THREE = {f"192.0.2.1{number}:8080": "127.0.0.1:{upstream}" for number in (1, 2, 3)}
-
-FILES = {
-    ONE_SERVER_NGINX: {**NGINX, **ONE, "events {": "worker_processes 1; events {{"},
-    ONE_SERVER_HAPROXY: {**HAPROXY, **ONE, "maxconn 20000": "maxconn 2000"},
-    SEVERAL_SERVERS_NGINX: {
-        **NGINX, **THREE, "worker_processes auto;": "worker_processes 1;", "worker_rlimit_nofile 200000;": "",
-        "worker_connections 100000;": "worker_connections 1000;"},
-    SEVERAL_SERVERS_HAPROXY: {**HAPROXY, **THREE, "maxconn 100000": "maxconn 2000"},
-    COMPOSE_HAPROXY: {
-        "bind :8443": "bind 127.0.0.1:{tls_port}", "/certificates/heartbeat.pem": "{both}", " server:8080": " 127.0.0.1:{upstream}",
-        "maxconn 20000": "maxconn 2000"},
-}
-"""The configurations that we ship, and what is replaced in each so that it runs here."""
+from harness.proxies import FILES, IDLE, Proxy, proxy_to
 
 PROXIES = {"nginx": ONE_SERVER_NGINX, "haproxy": ONE_SERVER_HAPROXY}
 
@@ -52,38 +22,6 @@ CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_
 
 every_proxy = pytest.mark.parametrize("kind", PROXIES)
 with_and_without_tls = pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
-
-
-@dataclasses.dataclass
-class Proxy:
-    port: int
-    tls_port: int
-    tls: ssl.SSLContext
-    """Makes a TLS context that trusts the proxy's certificate."""
-    pem: Path
-
-
-@contextlib.contextmanager
-def proxy_to(lab: Lab, file: Path, upstream: int) -> Iterator[Proxy]:
-    made = certificate(lab.scratch)
-    proxy = Proxy(free_port(), free_port(), ssl.create_default_context(cafile=made.pem), made.pem)
-    values = {"port": proxy.port, "tls_port": proxy.tls_port, "upstream": upstream, **made._asdict()}
-    config = lab.scratch / file.name
-    config.write_text(derive(file, {old: new.format(**values) for old, new in FILES[file].items()}))
-    log = lab.scratch / "proxy.out"
-    with log.open("wb") as output:
-        process = lab.start(haproxy(config) if config.suffix == ".cfg" else nginx(config), stdout=output, stderr=output)
-
-    def listens() -> bool:
-        if process.poll() is not None:
-            raise Failure(f"{name_of(file)} did not start: {log.read_text()[-500:]}")
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", proxy.tls_port)) == 0
-
-    eventually(f"{name_of(file)} to listen", listens)
-    yield proxy
-    process.terminate()
-    process.wait(10)
 
 
 def peer_through(proxy: Proxy, secure: bool) -> Peer:
