@@ -127,6 +127,33 @@ public sealed class HeartbeatEdgeTests
     }
 
     [Test]
+    public void A_beat_whose_ping_is_held_back_is_judged_like_any_other()
+    {
+        var heartbeat = new Heartbeat(Usual, At(0), At(3));
+        Assert.That(heartbeat.Advance(At(3), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+        heartbeat.PingHeld(At(3));
+
+        Assert.That((heartbeat.Pings, heartbeat.NextDue), Is.EqualTo((0ul, At(3.5))));
+        Assert.That(heartbeat.Advance(At(3.5), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+        Assert.That(heartbeat.NextDue, Is.EqualTo(At(13)));
+    }
+
+    [Test]
+    public void A_late_pong_is_late_although_a_later_beat_was_held_back()
+    {
+        Heartbeat heartbeat = Pinged(Usual);
+        Assert.That(heartbeat.Advance(At(3.5), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Overdue));
+        Assert.That(heartbeat.Advance(At(13), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.Ping));
+        heartbeat.PingHeld(At(13));
+
+        heartbeat.BytesReceived(At(13.2));
+        TimeSpan? roundTrip = heartbeat.PongReceived([0, 0, 0, 0, 0, 0, 0, 1], At(13.2), TimeSpan.Zero, out bool isLate);
+
+        Assert.That((roundTrip, isLate, heartbeat.NextDue), Is.EqualTo((At(10.2), true, At(13.5))));
+        Assert.That(heartbeat.Advance(At(13.5), TimeSpan.Zero), Is.EqualTo(HeartbeatStep.None), "its bytes are a sign of life");
+    }
+
+    [Test]
     public void Without_pings_nothing_is_ever_due()
     {
         var heartbeat = new Heartbeat(Timings(0, 0.5), At(0), Heartbeat.Never);

@@ -8,7 +8,10 @@ internal enum HeartbeatStep
 {
     /// <summary>There is nothing to do before <see cref="Heartbeat.NextDue"/>.</summary>
     None,
-    /// <summary>A ping is due. The connection writes it, and then calls <see cref="Heartbeat.PingWritten"/>.</summary>
+    /// <summary>
+    /// A ping is due. The connection writes it, and then calls <see cref="Heartbeat.PingWritten"/>; or holds it back, and calls
+    /// <see cref="Heartbeat.PingHeld"/>.
+    /// </summary>
     Ping,
     /// <summary>
     /// No sign of life came in time after a ping. The connection calls <see cref="Heartbeat.Strike"/>, unless the server could not have read an
@@ -42,9 +45,12 @@ internal sealed class Heartbeat
     private SentTimes _sent;
     private RoundTrips _roundTrips;
 
-    // Whether any byte came since the last ping was written, and whether a stall has moved its deadline.
+    // Whether any byte came since the last ping was written or held back, and whether a stall has moved its deadline.
     private bool _alive;
     private bool _forgiven;
+
+    // Whether the last ping was held back, so that the deadline is not that of the ping with the last number.
+    private bool _isHeld;
 
     /// <param name="timings">The timings that the user has set.</param>
     /// <param name="now">When the connection opened.</param>
@@ -132,13 +138,18 @@ internal sealed class Heartbeat
     {
         Pings++;
         _sent[(int)(Pings % SentTimes.Length)] = now;
-        TimeSpan deadline = _timings.Timeout == TimeSpan.Zero ? Never : now + _timings.Timeout;
-        // If the client has been silent since the ping before, that ping keeps its deadline and is judged first.
-        if (_deadline != Never && !_alive)
-            _deadlineAfter = deadline;
-        else
-            _deadline = deadline;
-        _alive = _forgiven = false;
+        _isHeld = false;
+        Expect(now);
+    }
+
+    /// <summary>
+    /// Notes that a ping was due and does not leave, because a ping of somebody else is unanswered (<see cref="ForeignPings"/>). The peer is judged on
+    /// that one: it has as much time for a sign of life as if our ping had left.
+    /// </summary>
+    public void PingHeld(TimeSpan now)
+    {
+        _isHeld = true;
+        Expect(now);
     }
 
     /// <summary>Counts the strike of an overdue ping.</summary>
@@ -187,7 +198,7 @@ internal sealed class Heartbeat
         TimeSpan roundTrip = now > sent ? now - sent : TimeSpan.Zero;
         sent = Never;
         isLate = _timings.Timeout > TimeSpan.Zero && roundTrip - stall > _timings.Timeout;
-        if (number == Pings)
+        if (number == Pings && !_isHeld)
         {
             // If a stall has moved the deadline, the server itself has caused the long round trip.
             TimeSpan deadline = _deadlineAfter == Never ? _deadline : _deadlineAfter;
@@ -199,6 +210,18 @@ internal sealed class Heartbeat
             Late++;
         _roundTrips.Add(roundTrip);
         return roundTrip;
+    }
+
+    /// <summary>From now on the peer has to give a sign of life.</summary>
+    private void Expect(TimeSpan now)
+    {
+        TimeSpan deadline = _timings.Timeout == TimeSpan.Zero ? Never : now + _timings.Timeout;
+        // If the client has been silent since the ping before, that ping keeps its deadline and is judged first.
+        if (_deadline != Never && !_alive)
+            _deadlineAfter = deadline;
+        else
+            _deadline = deadline;
+        _alive = _forgiven = false;
     }
 
     private static TimeSpan Moved(TimeSpan deadline, TimeSpan now, TimeSpan stall) =>
