@@ -71,12 +71,12 @@ internal static class Program
         await using var server = new Server(context, drain, admin.OnEnded);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
 
+        metrics.Churned = new HeapTrim(loops.First.Wheel, metrics, table.Buffers).OnChurn;
         loops.Start();
         admin.Start(() => server.State);
         server.Start();
 
         TimeSpan started = loops.Now;
-        await using (new PeriodicTask(HeapTrim.Quiet, time, log, new HeapTrim(metrics, table.Buffers).Look))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;

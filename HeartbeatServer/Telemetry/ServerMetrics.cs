@@ -56,10 +56,14 @@ internal sealed class ServerMetrics : IDisposable
     /// <summary>The most connections that were open at one time.</summary>
     public int Peak => Volatile.Read(ref _peak);
 
+    /// <summary>Called at each upgrade, refusal and end, on the thread that counts it.</summary>
+    public Action? Churned { get; set; }
+
     /// <param name="now">How many connections are open now, this one included.</param>
     public void CountOpened(int now)
     {
         Interlocked.Increment(ref _opened);
+        Churned?.Invoke();
         int peak;
         while (now > (peak = Peak) && Interlocked.CompareExchange(ref _peak, now, peak) != peak) { }
     }
@@ -82,6 +86,7 @@ internal sealed class ServerMetrics : IDisposable
     {
         Interlocked.Increment(ref _refused);
         Interlocked.Increment(ref _refusals[(int)reason]);
+        Churned?.Invoke();
     }
 
     /// <summary>Pings of applications and of clients that a relay has passed on.</summary>
@@ -107,6 +112,7 @@ internal sealed class ServerMetrics : IDisposable
         Interlocked.Increment(ref _ends[(int)cause]);
         if (verdict is { } known)
             Interlocked.Increment(ref _verdicts[(int)known]);
+        Churned?.Invoke();
     }
 
     /// <summary>Pong timeouts with this verdict.</summary>

@@ -10,7 +10,7 @@ internal sealed class BenchOptions
 
           --servers A,B     of ours, ours-jit, gorilla, kestrel, httplistener (default: all but ours-jit)
           --add NAME=CMD    one more server, repeatable; {port}, {ping} and {timeout} (in ms) are filled in
-          --phases A,B      of idle, mute, echo64, echo64d16, echo64k, echo1000, handshake, flood, flood1000, storm (default: all)
+          --phases A,B      of idle, mute, echo64, echo64d16, echo64k, echo1000, handshake, tail, flood, flood1000, storm (default: all)
           --reps N          runs of each server in each phase, interleaved (default 3)
           --seconds S       measured seconds of an echo or handshake run (default 2)
           --quick           one short run of each: about 3 minutes, for a first look only

@@ -29,6 +29,8 @@ internal sealed record Phase(string Name, string Load, int Ping, int Timeout, st
             Echo("echo64k", $"--connections 8 --size 65536 --binary 1 {measured}"),
             Echo("echo1000", $"--connections 1000 --size 64 {measured}"),
             new("handshake", $"handshake --connections 64 {measured}", Rarely, Rarely, "measure", "done"),
+            new("tail", $"tail --connections 64 --size 64 --rate 5000 --watchers 10000 --comers 120 --warm-up 4 --seconds {(isQuick ? 8 : 20)}",
+                2_000, 2_000, "measure", "done"),
             Flood("flood", 200),
             Flood("flood1000", 1_000),
             new("storm", "storm --connections 10000 --in-flight 500 --seconds 1", Rarely, Rarely, "start", "open"),

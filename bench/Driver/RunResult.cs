@@ -27,7 +27,7 @@ internal sealed class RunResult(string server, string phase, int rep)
     {
         get
         {
-            string[] shown = ["cpu_us", "operations_per_s", "off_beat_ms_p99", "first_echo_ms_p50", "first_echo_ms_p99", "cut_ms_p99", "rss_connection_kb", "rss_left_mb", "load_cores", "other_cores"];
+            string[] shown = ["cpu_us", "operations_per_s", "off_beat_ms_p99", "first_echo_ms_p50", "first_echo_ms_p99", "cut_ms_p99", "latency_ms_p999", "rss_connection_kb", "rss_left_mb", "load_cores", "other_cores"];
             IEnumerable<string> figures = shown.Where(Values.ContainsKey).Select(name => $"{name} {Values[name]:0.##}");
             return $"{Phase} {Server}: {string.Join(", ", [.. figures, .. Problems])}";
         }

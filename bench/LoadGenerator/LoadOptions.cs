@@ -15,6 +15,8 @@ internal sealed class LoadOptions
           handshake   --connections N (in flight) --warm-up S --seconds S                    upgrade, Close frame, again
           flood       --connections N --size BYTES --watchers N --ping S --warm-up S --seconds S
                       send without pause; beside them, watchers answer pings and newcomers want one echo each
+          tail        --connections N --size BYTES --rate PER_SECOND --watchers N --comers N --warm-up S --seconds S
+                      echoes at a fixed rate; beside them, watchers answer pings, and a group of comers comes and leaves every few seconds
         """;
 
     private readonly Dictionary<string, string> _values = [];
@@ -33,6 +35,7 @@ internal sealed class LoadOptions
     public double AtLeast => Number("at-least", 0);
     public double Ping => Number("ping", 10);
     public int Watchers => (int)Number("watchers", 100);
+    public int Comers => (int)Number("comers", 120);
     public int Mute => (int)Number("mute", 0);
     public int Size => (int)Number("size", 64);
     public int Depth => (int)Number("depth", 1);

@@ -14,6 +14,7 @@ Crowd? crowd = options.Mode switch
     "idle" or "mute" or "storm" => new IdleCrowd(options),
     "echo" => new EchoCrowd(options),
     "handshake" => new HandshakeCrowd(options),
+    "tail" => new TailCrowd(options),
     "flood" => new FloodCrowd(options),
     _ => null,
 };
