@@ -70,6 +70,8 @@ internal static class Program
         var drain = new Drain(table, options.Drain, time, log);
         await using var server = new Server(context, drain, admin.OnEnded);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
+        if (options.Upstream is not null)
+            Instruments.CreateUpstream(metrics, table);
 
         metrics.Churned = new HeapTrim(loops.First.Wheel, metrics, table.Buffers).OnChurn;
         loops.Start();

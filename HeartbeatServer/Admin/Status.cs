@@ -151,8 +151,21 @@ internal sealed class Status
             MessagesIn = figures.MessagesIn,
             MessagesOut = figures.MessagesOut,
             LastByteSeconds = JsonTime.Seconds(figures.SinceLastByte),
+            Upstream = Json(figures.Upstream, connection.UpstreamTcp?.RoundTrip),
         };
     }
+
+    private static UpstreamJson? Json(UpstreamFigures? leg, TimeSpan? kernelRoundTrip) => leg is null ? null : new UpstreamJson
+    {
+        Address = leg.Address,
+        HandshakeMs = JsonTime.Ms(leg.Handshake),
+        KernelRoundTripMs = kernelRoundTrip is { } time ? JsonTime.Ms(time) : null,
+        BytesIn = leg.BytesIn,
+        BytesOut = leg.BytesOut,
+        LastByteSeconds = JsonTime.Seconds(leg.SinceLastByte),
+        NotReadSeconds = leg.NotReadFor is { } wait ? JsonTime.Seconds(wait) : null,
+        InsideFrame = leg.IsInsideFrame,
+    };
 
     private static EndJson Json(EndRecord end) => new()
     {
@@ -176,6 +189,7 @@ internal sealed class Status
         MessagesIn = end.Figures.MessagesIn,
         MessagesOut = end.Figures.MessagesOut,
         LastByteSeconds = JsonTime.Seconds(end.Figures.SinceLastByte),
+        Upstream = Json(end.Figures.Upstream, end.Figures.Upstream?.KernelRoundTrip),
     };
 
     private static RoundTripJson? Json(in RoundTrips times) => times.Count == 0

@@ -74,8 +74,25 @@ internal sealed record ConnectionJson
     public required long MessagesOut { get; init; }
     public required double LastByteSeconds { get; init; }
 
+    /// <summary>The leg to the application of a relayed connection.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public UpstreamJson? Upstream { get; init; }
+
     /// <summary>Null: the connection is open. One that has ended is an <see cref="EndedConnectionJson"/>.</summary>
     public EndJson? End { get; init; }
+}
+
+/// <summary>The leg to the application. <c>NotReadSeconds</c> is how long bytes have waited for it to read; null if none wait.</summary>
+internal sealed record UpstreamJson
+{
+    public required string Address { get; init; }
+    public required double HandshakeMs { get; init; }
+    public required double? KernelRoundTripMs { get; init; }
+    public required long BytesIn { get; init; }
+    public required long BytesOut { get; init; }
+    public required double LastByteSeconds { get; init; }
+    public required double? NotReadSeconds { get; init; }
+    public required bool InsideFrame { get; init; }
 }
 
 internal sealed record EndedConnectionJson(long Id, EndJson End);
@@ -102,6 +119,10 @@ internal sealed record EndJson
     public required long MessagesIn { get; init; }
     public required long MessagesOut { get; init; }
     public required double LastByteSeconds { get; init; }
+
+    /// <inheritdoc cref="ConnectionJson.Upstream"/>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public UpstreamJson? Upstream { get; init; }
 }
 
 internal sealed record EndsJson(int Total, IReadOnlyList<EndJson> Items);

@@ -55,6 +55,20 @@ internal static class Instruments
         meter.CreateObservableGauge("heartbeat.draining", () => state() == ServerState.Draining ? 1 : 0, null, "1 while the server shuts down");
     }
 
+    /// <summary>Adds the instruments of a relay.</summary>
+    /// <inheritdoc cref="Create"/>
+    public static void CreateUpstream(ServerMetrics metrics, ConnectionTable table)
+    {
+        metrics.CreateUpstream();
+        metrics.Meter.CreateObservableCounter(
+            "heartbeat.upstream.io", () => UpstreamBytes(table.Totals()), "By", "Bytes between the relay and the application, headers of frames included");
+        metrics.Meter.CreateObservableCounter(
+            "heartbeat.foreign_pings", () => metrics.ForeignPings, "{ping}", "Pings of the application that were passed to clients");
+    }
+
+    private static IEnumerable<Measurement<long>> UpstreamBytes(ConnectionTotals totals) =>
+        [new(totals.UpstreamBytesIn, In), new(totals.UpstreamBytesOut, Out)];
+
     private static IEnumerable<Measurement<long>> Bytes(ConnectionTotals totals) => [new(totals.BytesIn, In), new(totals.BytesOut, Out)];
 
     private static IEnumerable<Measurement<long>> Messages(ConnectionTotals totals) => [new(totals.MessagesIn, In), new(totals.MessagesOut, Out)];

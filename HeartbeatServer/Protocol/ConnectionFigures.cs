@@ -54,5 +54,13 @@ internal readonly record struct ConnectionFigures(
 /// <param name="SinceLastByte">The time since the last byte from the application, or since its answer if none came.</param>
 /// <param name="NotReadFor">How long bytes of the client have waited because the application does not read; null if none wait.</param>
 /// <param name="IsInsideFrame">Whether the application has begun a frame and not ended it. Pings wait meanwhile.</param>
+/// <param name="KernelRoundTrip">The kernel's smoothed round trip when the leg was closed; null while it is open, or if the kernel cannot be asked.</param>
 internal sealed record UpstreamFigures(
-    string Address, TimeSpan Handshake, long BytesIn, long BytesOut, TimeSpan SinceLastByte, TimeSpan? NotReadFor, bool IsInsideFrame);
+    string Address,
+    TimeSpan Handshake,
+    long BytesIn,
+    long BytesOut,
+    TimeSpan SinceLastByte,
+    TimeSpan? NotReadFor,
+    bool IsInsideFrame,
+    TimeSpan? KernelRoundTrip);

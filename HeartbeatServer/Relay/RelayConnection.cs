@@ -16,8 +16,19 @@ namespace HeartbeatServer.Relay;
 /// </summary>
 /// <remarks>
 /// Two pumps pass the frames on: the read loop those of the client (up), a second loop those of the application (down). Each waits for its write before
-/// it receives again, so a side that does not read stops the other side, and nothing is queued. Both sockets belong to one event loop. After the end of
-/// one direction the other goes on for a while. The connection is over when both pumps are.
+/// it receives again, so a side that does not read stops the other side, and nothing is queued. Both sockets belong to one event loop.
+/// <code>
+///   first event                          the other side gets                        then
+///   a Close frame                        that Close                                 its answer passes, and the client gets FIN
+///   FIN                                  FIN, behind all that came before           the other direction goes on for up to 10 s
+///   RST                                  RST if nothing is unsent, else FIN         the rest of the other direction is dropped
+///   the client is dead or takes nothing  application: FIN; client: RST
+///   the client breaks a rule             application: FIN; client: Close, FIN
+///   the application breaks a rule        both: FIN
+///   the application's host is dead       client: FIN
+///   drain                                client: Close 1001 between two frames      its answer goes no further; application: FIN
+/// </code>
+/// The connection is over when both pumps are.
 /// </remarks>
 [SupportedOSPlatform("linux")]
 [SuppressMessage("Design", "CA1001", Justification = "Release disposes: the base class calls it at the end of its life.")]
@@ -358,6 +369,8 @@ internal sealed class RelayConnection : Connection
             {
                 isMore = _fromApplication.TryRead(bytes.AsSpan(0, end), ref position, out ControlFrame control, out int last);
                 boundary = Math.Max(boundary, last);
+                if (isMore && control.Opcode == Opcode.Ping)
+                    Context.Metrics.CountForeignPing();
                 if (!isMore || control.Opcode != Opcode.Close)
                     continue;
                 isClose = true;
@@ -451,7 +464,7 @@ internal sealed class RelayConnection : Connection
             DisconnectCause.UpstreamDead,
             $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, and bytes wait for it"));
         EndDown();
-        _application.Transport.Abort();
+        _application.Abort();
     }
 
     protected override TimeSpan Condemn(Disconnect end, TimeSpan now)

@@ -23,6 +23,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
 
     private TimeSpan _lastReceived = now;
     private SendProgress? _progress;
+    private TimeSpan? _kernelRoundTrip;
     private bool _isWaiting;
     private bool _endsAfterWrite;
 
@@ -114,7 +115,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
         if (_isWaiting)
             _endsAfterWrite = true;
         else if (isReset && !IsUnsent(transport))
-            transport.Abort();
+            Abort();
         else
             transport.ShutdownSend();
     }
@@ -146,7 +147,19 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
         BytesOut: BytesOut,
         SinceLastByte: now > _lastReceived ? now - _lastReceived : TimeSpan.Zero,
         NotReadFor: _isWaiting && _progress is { } progress ? now - progress.LastMove : null,
-        IsInsideFrame: isInsideFrame);
+        IsInsideFrame: isInsideFrame,
+        KernelRoundTrip: _kernelRoundTrip);
 
-    public void Dispose() => transport.Dispose();
+    /// <summary>Closes the connection with RST.</summary>
+    public void Abort()
+    {
+        _kernelRoundTrip ??= transport.Tcp?.RoundTrip;
+        transport.Abort();
+    }
+
+    public void Dispose()
+    {
+        _kernelRoundTrip ??= transport.Tcp?.RoundTrip;
+        transport.Dispose();
+    }
 }
