@@ -1,6 +1,5 @@
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
-using HeartbeatServer.Relay;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Relay;
@@ -130,7 +129,7 @@ public sealed class RelayEndTests
         _relay.Server.Clock.Advance(TimeSpan.FromSeconds(9));
         Assert.That(_relay.Server.Table.Count, Is.EqualTo(1));
 
-        _relay.Server.Clock.Advance(RelayConnection.EndTimeout - TimeSpan.FromSeconds(8));
+        _relay.Server.Clock.Advance(TimeSpan.FromSeconds(2));
         Assert.That(await (fromClient ? _client : _application).ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
         await EndsAsync(fromClient ? DisconnectCause.ClientVanished : DisconnectCause.UpstreamVanished);
     }
