@@ -335,7 +335,7 @@ public sealed class ConnectionHeartbeatTests
     }
 
     [Test]
-    public async Task An_idle_connection_holds_a_small_buffer_and_one_entry_of_the_wheel()
+    public async Task An_idle_connection_waits_without_a_buffer_and_has_one_entry_of_the_wheel()
     {
         await using var rig = new ConnectionRig(pingMs: 2000);
         rig.Clock.Advance(2000);
@@ -347,7 +347,9 @@ public sealed class ConnectionHeartbeatTests
         rig.Pong();
         await rig.Pipe.UntilIdleAsync();
 
-        Assert.That(rig.Pipe.ReadSize, Is.InRange(131, 256), "the resting buffer");
+        Assert.That(rig.Pipe.IsReading, Is.True);
+        Assert.That(rig.Pipe.RoomOfRead, Is.Zero);
+        Assert.That(rig.Connection.HeldBuffers().Bytes, Is.Zero);
         Assert.That(rig.Pipe.IsWriting, Is.False);
         Assert.That(rig.Clock.Wheel.Count, Is.EqualTo(1));
     }

@@ -55,6 +55,80 @@ public sealed class SocketTransportTests(bool epoll)
     }
 
     [Test]
+    public async Task A_wait_leaves_the_bytes_to_the_read_that_follows([Values] bool isBusy)
+    {
+        var buffer = new byte[10];
+        Assert.That(_stream.TryRead(buffer), Is.EqualTo(-1));
+        ValueTask<int> wait = _stream.WaitReadableAsync(isBusy);
+        Assert.That(wait.IsCompleted, Is.False);
+
+        await _peer.SendAsync(new byte[] { 7, 8 });
+        await wait.InTime();
+
+        Assert.That(_stream.TryRead(buffer.AsMemory(0, 1)), Is.EqualTo(1));
+        await _stream.WaitReadableAsync(isBusy).InTime();
+        Assert.That(_stream.TryRead(buffer), Is.EqualTo(1));
+        Assert.That(buffer[0], Is.EqualTo(8));
+        Assert.That(_stream.TryRead(buffer), Is.EqualTo(-1));
+    }
+
+    [Test]
+    public async Task A_wait_sees_the_end_and_the_read_tells_why([Values] bool isReset)
+    {
+        ValueTask<int> wait = _stream.WaitReadableAsync(isBusy: false);
+        if (isReset)
+            _peer.LingerState = new LingerOption(true, 0);
+
+        _peer.Close();
+        await wait.InTime();
+
+        Assert.That(_stream.TryRead(new byte[1]), Is.Zero);
+        Assert.That(_stream.Error, Is.EqualTo(isReset ? SocketError.ConnectionReset : SocketError.Success));
+    }
+
+    [Test]
+    public async Task A_wait_ends_when_this_side_closes([Values] bool beforeTheWait)
+    {
+        ValueTask<int> wait = beforeTheWait ? default : _stream.WaitReadableAsync(isBusy: false);
+        _stream.Abort();
+        if (beforeTheWait)
+            wait = _stream.WaitReadableAsync(isBusy: false);
+
+        await wait.InTime();
+
+        Assert.That(_stream.TryRead(new byte[1]), Is.Zero);
+        Assert.That(_stream.Error, Is.EqualTo(SocketError.OperationAborted));
+    }
+
+    [Test]
+    public async Task Bytes_that_were_read_too_early_are_read_first_and_end_a_wait()
+    {
+        _stream.Unread([1, 2, 3]);
+        var buffer = new byte[2];
+
+        await _stream.WaitReadableAsync(isBusy: false).InTime();
+        Assert.That(_stream.TryRead(buffer), Is.EqualTo(2));
+        Assert.That(buffer, Is.EqualTo(new byte[] { 1, 2 }));
+        Assert.That(await _stream.ReadAsync(buffer).InTime(), Is.EqualTo(1));
+        Assert.That(_stream.TryRead(buffer), Is.EqualTo(-1));
+    }
+
+    [Test]
+    public async Task A_cancelled_wait_says_so_if_the_system_can_cancel()
+    {
+        ValueTask<int> wait = _stream.WaitReadableAsync(isBusy: false);
+
+        _stream.CancelRead();
+
+        Assert.That(await wait.InTime(), Is.EqualTo(epoll ? Transport.Cancelled : 0));
+        if (!epoll)
+            return;
+        await _peer.SendAsync(new byte[] { 9 });
+        await _stream.WaitReadableAsync(isBusy: false).InTime();
+        Assert.That(_stream.TryRead(new byte[1]), Is.EqualTo(1));
+    }
+
+    [Test]
     public async Task A_cancelled_read_frees_its_buffer_if_need_be_at_the_cost_of_the_connection()
     {
         ValueTask<int> read = _stream.ReadAsync(new byte[10]);

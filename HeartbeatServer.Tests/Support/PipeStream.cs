@@ -47,15 +47,18 @@ internal sealed class PipeStream : Transport
     /// <summary>Whether a second write began before the first was done.</summary>
     public bool WritesOverlapped { get; private set; }
 
-    /// <summary>How many bytes the read in progress has room for; 0 if no read is in progress.</summary>
-    public int ReadSize
+    /// <summary>Whether somebody waits for bytes.</summary>
+    public bool IsReading
     {
         get
         {
             lock (_gate)
-                return _read is null ? 0 : _target.Length;
+                return _read is not null;
         }
     }
+
+    /// <summary>How many bytes the read in progress, or the last one, has room for.</summary>
+    public int RoomOfRead => _target.Length;
 
     public bool IsWriting
     {
@@ -167,7 +170,6 @@ internal sealed class PipeStream : Transport
         lock (_gate)
         {
             Assert.That(_read, Is.Null, "one read at a time");
-            Assert.That(buffer.Length, Is.Positive, "a read without room would look like FIN");
             if (_isCancelled)
             {
                 _isCancelled = false;
@@ -178,6 +180,23 @@ internal sealed class PipeStream : Transport
         }
         Deliver(static () => { });
         return new(read.Task);
+    }
+
+    /// <summary>The read that waits has no room, so the bytes stay for <see cref="TryRead"/>.</summary>
+    public override ValueTask<int> WaitReadableAsync(bool isBusy) => ReadAsync(Memory<byte>.Empty);
+
+    public override int TryRead(Memory<byte> buffer)
+    {
+        Assert.That(buffer.Length, Is.Positive, "a read without room would look like FIN");
+        lock (_gate)
+        {
+            if (_incoming.Count == 0 || Disposals > 0)
+                return _fin || Disposals > 0 ? 0 : -1;
+            int count = Math.Min(buffer.Length, _incoming.Count);
+            _incoming.GetRange(0, count).ToArray().CopyTo(buffer);
+            _incoming.RemoveRange(0, count);
+            return count;
+        }
     }
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)

@@ -6,12 +6,14 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Tests.Support;
 
 /// <summary>
-/// Reads a stream as <see cref="Connection"/> does, but without a socket. It has the same receive buffer and reads in place. Long payloads go
+/// Reads a stream as <see cref="EchoConnection"/> does, but without a socket. It has the same receive buffer and reads in place. Long payloads go
 /// straight into the message, and all replies of a receive are built in the buffer. The loop checks each echo against what it has read.
 /// </summary>
 internal static class ReadLoop
 {
     public const int DefaultMaxMessage = 1 << 20;
+
+    private const int LongPayload = 200;
 
     /// <summary>Reads the whole stream in one piece.</summary>
     public static Transcript Run(ReadOnlySpan<byte> stream, int maxMessage = DefaultMaxMessage) =>
@@ -38,9 +40,9 @@ internal static class ReadLoop
                 if (arrived == transcript.BytesTaken)
                     arrived += Math.Min(nextPiece(), stream.Length - arrived);
 
-                bool intoMessage = received.Start == received.End && reader.FrameRemaining > (eager ? 0 : received.Array.Length);
+                bool intoMessage = !received.IsKeeping && reader.FrameRemaining > (eager ? 0 : LongPayload);
                 long remaining = reader.FrameRemaining;
-                Memory<byte> target = intoMessage ? reader.PayloadTarget() : received.Prepare(remaining > 0);
+                Memory<byte> target = intoMessage ? reader.PayloadTarget() : received.Take();
                 if (target.IsEmpty || (intoMessage && target.Length > remaining))
                     Assert.Fail($"{target.Length} bytes to receive into, with {remaining} left of the frame");
                 int count = Math.Min(target.Length, arrived - transcript.BytesTaken);
@@ -63,6 +65,7 @@ internal static class ReadLoop
                 replies.Flush(received.Array);
                 if (received.End - received.Start > MessageReader.MaxUnread)
                     Assert.Fail($"{received.End - received.Start} bytes were left unread");
+                received.Return();
             }
         }
         catch (WebSocketProtocolException violation)

@@ -292,7 +292,7 @@ internal abstract class Connection : WheelEntry
     /// <summary>Waits for bytes of the client.</summary>
     protected abstract ValueTask<int> ReceiveAsync();
 
-    /// <summary>Serves what one receive brought.</summary>
+    /// <summary>Reads and serves what came.</summary>
     /// <param name="count">What <see cref="ReceiveAsync"/> returned.</param>
     /// <returns>Whether the connection goes on. If it does not, <see cref="End"/> has set the cause.</returns>
     protected abstract ValueTask<bool> OnReceivedAsync(int count);

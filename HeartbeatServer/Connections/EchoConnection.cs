@@ -8,19 +8,25 @@ namespace HeartbeatServer.Connections;
 
 /// <summary>A connection whose messages the server answers: it sends them back, or takes them and discards them.</summary>
 /// <remarks>
-/// The read loop waits for its own writes before it reads on. So the server does not read from a client that does not read. An idle connection has
-/// one receive in progress, into its own small buffer or into that of the last burst.
+/// The read loop waits for its own writes before it reads on. So the server does not read from a client that does not read. An idle connection waits for
+/// bytes without a buffer.
 /// </remarks>
 [SuppressMessage("Design", "CA1001", Justification = "Release disposes: the base class calls it at the end of its life.")]
 internal sealed class EchoConnection : Connection
 {
+    /// <summary>From so many bytes on the rest of a payload is received straight into its message. A shorter rest comes with the next frames.</summary>
+    private const int LongPayload = 2 * 1024;
+
     // Only the read loop uses these fields.
     private readonly MessageReader _reader;
-    private ReceiveBuffer _received = new();
+    private ReceiveBuffer _received;
     private ReplyBatch _replies;
 
-    /// <summary>Whether the receive in progress goes into the message.</summary>
-    private bool _intoMessage;
+    /// <summary>Whether the client had still more to send when the last receive was full.</summary>
+    private bool _isBusy;
+
+    /// <summary>Whether the last write had to wait for the client.</summary>
+    private bool _isSlow;
 
     /// <summary>The bytes of the receive buffer that count in the budget of all connections while the replies in it wait.</summary>
     private volatile int _unsent;
@@ -38,26 +44,7 @@ internal sealed class EchoConnection : Connection
         _received.Dispose();
     }
 
-    protected override ValueTask<int> ReceiveAsync() => Transport.ReadAsync(ReceiveTarget());
-
-    /// <summary>Where the next receive goes: a long payload straight into the message, everything else into the receive buffer.</summary>
-    private Memory<byte> ReceiveTarget()
-    {
-        _intoMessage = !Discards
-            && _received.Start == _received.End
-            && _reader.FrameRemaining > Math.Max(_received.Array.Length, ReceiveBuffer.BurstSize);
-        try
-        {
-            if (_intoMessage)
-                return _reader.PayloadTarget(Transport.UnreadBytes);
-        }
-        catch (OutOfMemoryException)
-        {
-            GiveUpMessage();
-            _intoMessage = false;
-        }
-        return _received.Prepare(_reader.FrameRemaining > 0);
-    }
+    protected override ValueTask<int> ReceiveAsync() => Transport.WaitReadableAsync(_isBusy);
 
     protected override async ValueTask<bool> OnReceivedAsync(int count)
     {
@@ -66,24 +53,27 @@ internal sealed class EchoConnection : Connection
             GiveUpMessage();
             return true;
         }
-        if (count == 0)
-        {
-            End(ByNetwork());
-            return false;
-        }
-        OnBytes(count);
-        if (Discards)
-        {
-            _received.Start = _received.End;
-            return true;
-        }
-
         try
         {
-            if (!_intoMessage)
+            Memory<byte> target = ReceiveTarget(out bool intoMessage);
+            count = Transport.TryRead(target);
+            if (count < 0)
+                return true;
+            if (count == 0)
+            {
+                End(ByNetwork());
+                return false;
+            }
+            OnBytes(count);
+            if (Discards)
+                return true;
+
+            if (!intoMessage)
                 _received.Received(count);
             else if (_reader.TryAccept(count, out Inbound message))
                 await HandleAsync(message);
+            // What fills a target is probably not all that the client has sent. But a target in a message has no room for more than the payload.
+            _isBusy = count == target.Length && (!intoMessage || _reader.FrameRemaining > 0);
 
             while (_reader.TryRead(_received.Array, ref _received.Start, _received.End, out Inbound inbound))
             {
@@ -110,6 +100,17 @@ internal sealed class EchoConnection : Connection
             GiveUpMessage();
             return true;
         }
+        finally
+        {
+            _received.Return();
+        }
+    }
+
+    /// <summary>Where the next receive goes: a long payload straight into the message, everything else into an array of this thread.</summary>
+    private Memory<byte> ReceiveTarget(out bool intoMessage)
+    {
+        intoMessage = !Discards && !_received.IsKeeping && _reader.FrameRemaining > LongPayload;
+        return intoMessage ? _reader.PayloadTarget(Transport.UnreadBytes) : _received.Take(_isSlow);
     }
 
     /// <summary>Gives back the memory of the message that is coming in, because there is not enough for it, and says goodbye.</summary>
@@ -179,6 +180,7 @@ internal sealed class EchoConnection : Connection
         ReadOnlyMemory<byte> frames = _received.Array.AsMemory(_replies.Start, _replies.End - _replies.Start);
         _replies.Clear();
         ValueTask write = Writer.WriteAsync(frames);
+        _isSlow = !write.IsCompleted;
         return write.IsCompleted ? write : WaitAsync(write, _received.Array.Length);
     }
 

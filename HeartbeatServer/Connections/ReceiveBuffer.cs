@@ -1,30 +1,15 @@
-using System.Buffers;
+using HeartbeatServer.Engine;
 
 namespace HeartbeatServer.Connections;
 
 /// <summary>
-/// Holds received bytes until the connection reads them. A connection always has a small array. While more comes than fits there, it rents a
-/// larger one.
+/// Holds received bytes while the connection handles them, in an array that is lent from <see cref="LoopBuffer"/>. From one receive to the next the
+/// connection keeps only what it could not read yet: the start of a header or of a control frame.
 /// </summary>
-internal struct ReceiveBuffer() : IDisposable
+internal struct ReceiveBuffer : IDisposable
 {
-    /// <summary>
-    /// The size in bytes of the buffer for a burst of messages, or for a single message that is not large. The connection keeps this buffer until a
-    /// receive brings no more bytes than the small array holds. At the latest the next pong is such a receive.
-    /// </summary>
-    public const int BurstSize = 2 * 1024;
-
-    /// <summary>
-    /// The size of the small array in bytes. It has room for any control frame (131 bytes on the wire) and for a short message. The number is
-    /// prime, so a burst of equal frames does not fill the array with whole frames only. Then it would look as if nothing more were waiting.
-    /// </summary>
-    private const int RestingSize = 157;
-    private const int LargeSize = 16 * 1024;
-
-    private readonly byte[] _resting = new byte[RestingSize];
-    private byte[]? _rented;
-    private int _count;
-    private bool _filled;
+    private byte[]? _lent;
+    private byte[]? _kept;
 
     /// <summary>A bound of the bytes in <see cref="Array"/> that were received and not read yet.</summary>
     public int Start;
@@ -32,45 +17,43 @@ internal struct ReceiveBuffer() : IDisposable
     /// <inheritdoc cref="Start"/>
     public int End { get; private set; }
 
-    public readonly byte[] Array => _rented ?? _resting;
+    /// <summary>The lent array; empty between <see cref="Return"/> and <see cref="Take"/>.</summary>
+    public readonly byte[] Array => _lent ?? [];
 
-    /// <summary>Makes room for the next receive, and keeps the bytes that were not read.</summary>
-    /// <param name="insideFrame">
-    /// Whether a frame is incomplete. If the last receive also filled the buffer, more bytes are waiting, and the next buffer is larger.
-    /// </param>
-    public Memory<byte> Prepare(bool insideFrame)
+    /// <summary>Whether bytes are kept from the last receive. The next bytes continue them.</summary>
+    public readonly bool IsKeeping => _kept is not null;
+
+    /// <summary>Takes an array for the next receive. The bytes that were kept stand at its start.</summary>
+    /// <param name="isSmall">Whether the connection is likely to keep the array for long.</param>
+    /// <returns>The room for the bytes that come.</returns>
+    public Memory<byte> Take(bool isSmall = false)
     {
-        ReadOnlySpan<byte> unread = Array.AsSpan(Start, End - Start);
-        byte[]? before = _rented;
-        int size = RestingSize;
-        if (_filled && (insideFrame || !unread.IsEmpty))
-            size = before is null ? BurstSize : LargeSize;
-        else if (_count > RestingSize)
-            size = BurstSize;
-
-        if (size != Array.Length)
-            _rented = size == RestingSize ? null : ArrayPool<byte>.Shared.Rent(size);
-        unread.CopyTo(Array);
-        (Start, End) = (0, unread.Length);
-        if (before is not null && before != _rented)
-            ArrayPool<byte>.Shared.Return(before);
-        return Array.AsMemory(End);
+        _lent = LoopBuffer.Take(isSmall);
+        (Start, End) = (0, _kept?.Length ?? 0);
+        _kept?.CopyTo(_lent, 0);
+        _kept = null;
+        return _lent.AsMemory(End);
     }
 
-    /// <summary>Counts the bytes that were received into the memory from <see cref="Prepare"/>.</summary>
-    public void Received(int count)
+    /// <summary>Counts the bytes that were received into the memory from <see cref="Take"/>.</summary>
+    public void Received(int count) => End += count;
+
+    /// <summary>Gives the array back, and keeps the bytes that were not read.</summary>
+    public void Return()
     {
-        _count = count;
-        End += count;
-        _filled = End == Array.Length;
+        if (_lent is null)
+            return;
+        _kept = Start < End ? _lent[Start..End] : null;
+        LoopBuffer.Return(_lent);
+        _lent = null;
+        (Start, End) = (0, 0);
     }
 
-    /// <summary>Gives rented memory back.</summary>
+    /// <summary>Gives the array back, and keeps nothing.</summary>
     public void Dispose()
     {
-        if (_rented is not null)
-            ArrayPool<byte>.Shared.Return(_rented);
-        _rented = null;
-        (Start, End) = (0, 0);
+        Start = End;
+        Return();
+        _kept = null;
     }
 }

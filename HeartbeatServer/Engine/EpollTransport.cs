@@ -30,7 +30,6 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     private bool _filled;
     private int _turn;
     private bool _isBusy;
-    private SocketError _receiveError;
 
     /// <param name="socket">A connected socket, which no other epoll instance watches.</param>
     /// <param name="epoll">The instance that is to watch the socket.</param>
@@ -45,8 +44,6 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     public bool IsLowPriority { get; set; }
 
     public Priority Priority => IsLowPriority ? Priority.Low : _isBusy ? Priority.Busy : Priority.Normal;
-
-    protected override SocketError ReceiveError => _receiveError;
 
     public void OnReady(Readiness ready)
     {
@@ -82,14 +79,6 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         writable?.SetResult();
     }
 
-    /// <summary>Receives without waiting.</summary>
-    /// <returns>The number of bytes received; 0 for the end of the stream; -1 if there is nothing yet.</returns>
-    public int TryRead(Memory<byte> buffer)
-    {
-        _buffer = buffer;
-        return TryReceive();
-    }
-
     /// <summary>
     /// Calls <paramref name="ready"/> once, when there are bytes to read or the connection has ended. The call comes on the thread that serves this
     /// socket, unless another thread has closed the socket. A read or a wait that begins on that thread before the call takes its place.
@@ -101,14 +90,10 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     /// <inheritdoc cref="WhenReadable"/>
     public void WhenEnded(Action ready) => When(Readiness.PeerEnd, ready);
 
-    /// <summary>Waits until there are bytes to read or the connection has ended. <see cref="TryRead"/> then tells which. No buffer is held meanwhile.</summary>
-    /// <param name="isBusy">Whether the peer had still more to send when its last turn was over. Then the other sockets are served first.</param>
-    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
-    public ValueTask<int> WaitReadableAsync(bool isBusy)
+    protected override ValueTask<int> WaitAsync(bool isBusy)
     {
-        _isBusy = isBusy;
-        PrepareWait();
-        return Wait(Readiness.Read) ? new(this, _read.Version) : new(0);
+        (_buffer, _turn, _isBusy) = (default, 0, isBusy);
+        return WaitAsync();
     }
 
     public override void StopWaiting()
@@ -147,24 +132,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         }
         // If the last receive filled its buffer, the turn was too short for all that the peer has sent.
         (_isBusy, _turn) = (_filled, 0);
-        _read.Reset();
-        try
-        {
-            lock (_gate)
-            {
-                if (_closed)
-                    return new(End(SocketError.OperationAborted));
-                if (TakeCancellation())
-                    return new(Cancelled);
-                Watch(_watched | Readiness.Read);
-                _reading = true;
-            }
-        }
-        catch (IOException e)
-        {
-            return ValueTask.FromException<int>(e);
-        }
-        return new(this, _read.Version);
+        return WaitAsync();
     }
 
     protected override async ValueTask SendRestAsync(ReadOnlyMemory<byte> rest)
@@ -220,29 +188,43 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
 
     private void When(Readiness wanted, Action ready)
     {
-        PrepareWait();
-        // The callback is registered before the socket is watched, so that only the loop's thread runs it.
-        _read.OnCompleted(static ready => ((Action)ready!)(), ready, _read.Version, ValueTaskSourceOnCompletedFlags.None);
-        Wait(wanted);
-    }
-
-    /// <summary>Prepares a wait that reads nothing.</summary>
-    private void PrepareWait()
-    {
         (_buffer, _turn) = (default, 0);
         _read.Reset();
-    }
-
-    /// <returns>False if the socket is closed.</returns>
-    private bool Wait(Readiness wanted)
-    {
+        // The callback is registered before the socket is watched, so that only the loop's thread runs it.
+        _read.OnCompleted(static ready => ((Action)ready!)(), ready, _read.Version, ValueTaskSourceOnCompletedFlags.None);
         lock (_gate)
         {
-            if (_closed)
-                return false;
-            Watch((_watched & Readiness.Write) | wanted);
-            return _reading = true;
+            if (!_closed)
+                Wait(wanted);
         }
+    }
+
+    private ValueTask<int> WaitAsync()
+    {
+        _read.Reset();
+        try
+        {
+            lock (_gate)
+            {
+                if (_closed)
+                    return new(End(SocketError.OperationAborted));
+                if (TakeCancellation())
+                    return new(Cancelled);
+                Wait(Readiness.Read);
+            }
+        }
+        catch (IOException e)
+        {
+            return ValueTask.FromException<int>(e);
+        }
+        return new(this, _read.Version);
+    }
+
+    /// <summary>Under the gate.</summary>
+    private void Wait(Readiness wanted)
+    {
+        Watch((_watched & Readiness.Write) | wanted);
+        _reading = true;
     }
 
     /// <summary>Changes what the kernel watches, if the wish has changed. The caller holds the gate.</summary>
@@ -288,31 +270,12 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         return taken;
     }
 
-    /// <returns>The number of bytes received; 0 for the end of the stream; -1 if there is nothing yet.</returns>
+    /// <summary>Receives into the buffer of the read. A wait has none, and leaves the bytes where they are.</summary>
+    /// <inheritdoc cref="SocketTransport.TryReceive"/>
     private int TryReceive()
     {
-        _filled = _buffer.IsEmpty;
-        if (_filled)
-            return 0;
-        try
-        {
-            int count = Socket.Receive(_buffer.Span, SocketFlags.None, out SocketError error);
-            if (error == SocketError.WouldBlock)
-                return -1;
-            if (error != SocketError.Success)
-                return End(error);
-            _filled = count == _buffer.Length;
-            return count;
-        }
-        catch (ObjectDisposedException)
-        {
-            return End(SocketError.OperationAborted);
-        }
-    }
-
-    private int End(SocketError error)
-    {
-        _receiveError = error;
-        return 0;
+        int count = _buffer.IsEmpty ? 0 : TryReceive(_buffer);
+        _filled = count == _buffer.Length;
+        return count;
     }
 }

@@ -6,18 +6,19 @@ namespace HeartbeatServer.Engine;
 /// <summary>A socket that the framework's threads serve, where there is no <see cref="Epoll"/>.</summary>
 internal sealed class PortableTransport : SocketTransport
 {
-    private readonly Receiver _receiver = new();
+    private readonly Receiver _receiver;
     private int _turn;
 
     /// <inheritdoc cref="SocketTransport(Socket)"/>
     public PortableTransport(Socket socket)
         : base(socket)
     {
+        _receiver = new Receiver(this);
     }
 
     public override void CancelRead() => Abort();
 
-    protected override SocketError ReceiveError => _receiver.Error;
+    protected override ValueTask<int> WaitAsync(bool isBusy) => ReceiveAsync(Memory<byte>.Empty);
 
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
@@ -51,11 +52,9 @@ internal sealed class PortableTransport : SocketTransport
     }
 
     /// <summary>Receives, one receive at a time, without an allocation or an exception.</summary>
-    private sealed class Receiver() : SocketAsyncEventArgs(true /* no execution context flows: nothing here reads it */), IValueTaskSource<int>
+    private sealed class Receiver(PortableTransport transport) : SocketAsyncEventArgs(true /* no execution context flows: nothing here reads it */), IValueTaskSource<int>
     {
         private ManualResetValueTaskSourceCore<int> _completion;
-
-        public SocketError Error { get; private set; }
 
         public ValueTask<int> Receive(Socket socket, Memory<byte> buffer)
         {
@@ -67,8 +66,7 @@ internal sealed class PortableTransport : SocketTransport
             }
             catch (ObjectDisposedException)
             {
-                Error = SocketError.OperationAborted;
-                return new(0);
+                return new(transport.End(SocketError.OperationAborted));
             }
         }
 
@@ -81,10 +79,6 @@ internal sealed class PortableTransport : SocketTransport
         void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
             _completion.OnCompleted(continuation, state, token, flags);
 
-        private int Result()
-        {
-            Error = SocketError;
-            return SocketError == SocketError.Success ? BytesTransferred : 0;
-        }
+        private int Result() => SocketError == SocketError.Success ? BytesTransferred : transport.End(SocketError);
     }
 }

@@ -87,16 +87,12 @@ internal abstract class SocketTransport : Transport
     {
     }
 
-    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
-    {
-        if (_unread is null)
-            return ReceiveAsync(buffer);
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        _unread is null ? ReceiveAsync(buffer) : new(ReadAgain(buffer));
 
-        int count = Math.Min(buffer.Length, _unread.Length);
-        _unread.AsSpan(0, count).CopyTo(buffer.Span);
-        _unread = count < _unread.Length ? _unread[count..] : null;
-        return new(count);
-    }
+    public override ValueTask<int> WaitReadableAsync(bool isBusy) => _unread is null ? WaitAsync(isBusy) : new(0);
+
+    public override int TryRead(Memory<byte> buffer) => _unread is null ? TryReceive(buffer) : ReadAgain(buffer);
 
     /// <summary>Sends a few bytes. The socket takes them at once, unless its peer does not read at all.</summary>
     /// <exception cref="IOException">The socket did not take all of them, or the connection is lost.</exception>
@@ -171,8 +167,11 @@ internal abstract class SocketTransport : Transport
     /// <summary>Receives into the buffer. The result is the number of bytes; 0 is the end, and <see cref="ReceiveError"/> says why.</summary>
     protected abstract ValueTask<int> ReceiveAsync(Memory<byte> buffer);
 
+    /// <inheritdoc cref="Transport.WaitReadableAsync"/>
+    protected abstract ValueTask<int> WaitAsync(bool isBusy);
+
     /// <summary>Why the last receive returned 0.</summary>
-    protected abstract SocketError ReceiveError { get; }
+    protected SocketError ReceiveError { get; set; }
 
     /// <summary>Sends the bytes that the socket did not take at once, as soon as it takes more.</summary>
     /// <exception cref="SocketException">The connection is lost.</exception>
@@ -189,6 +188,40 @@ internal abstract class SocketTransport : Transport
     {
         int sent = Socket.Send(bytes, SocketFlags.None, out SocketError error);
         return error is SocketError.Success or SocketError.WouldBlock ? sent : throw new SocketException((int)error);
+    }
+
+    /// <returns>The number of bytes received; 0 for the end of the stream; -1 if there is nothing yet.</returns>
+    protected int TryReceive(Memory<byte> buffer)
+    {
+        try
+        {
+            int count = Socket.Receive(buffer.Span, SocketFlags.None, out SocketError error);
+            return error switch
+            {
+                SocketError.Success => count,
+                SocketError.WouldBlock => -1,
+                _ => End(error),
+            };
+        }
+        catch (ObjectDisposedException)
+        {
+            return End(SocketError.OperationAborted);
+        }
+    }
+
+    /// <returns>What a read returns at the end.</returns>
+    protected int End(SocketError error)
+    {
+        ReceiveError = error;
+        return 0;
+    }
+
+    private int ReadAgain(Memory<byte> buffer)
+    {
+        int count = Math.Min(buffer.Length, _unread!.Length);
+        _unread.AsSpan(0, count).CopyTo(buffer.Span);
+        _unread = count < _unread.Length ? _unread[count..] : null;
+        return count;
     }
 
     private async ValueTask SendWaitingAsync(ReadOnlyMemory<byte> rest)

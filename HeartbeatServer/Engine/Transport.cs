@@ -27,6 +27,18 @@ internal abstract class Transport : Stream
     /// <summary>What the kernel knows of the connection; null where it cannot be asked.</summary>
     public abstract TcpInfo? Tcp { get; }
 
+    /// <summary>
+    /// Waits until there are bytes to read or the connection has ended, without a buffer. <see cref="TryRead"/> then tells which. The result means
+    /// nothing, unless it is <see cref="Cancelled"/>.
+    /// </summary>
+    /// <param name="isBusy">Whether the peer had still more to send when its last turn was over. Then the other connections are served first.</param>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
+    public abstract ValueTask<int> WaitReadableAsync(bool isBusy);
+
+    /// <summary>Receives without waiting. Only one read or wait may be in progress.</summary>
+    /// <returns>The number of bytes received; 0 for the end; -1 if there is nothing yet.</returns>
+    public abstract int TryRead(Memory<byte> buffer);
+
     /// <summary>Sends FIN. Reading goes on.</summary>
     public abstract void ShutdownSend();
 
@@ -34,7 +46,7 @@ internal abstract class Transport : Stream
     public abstract void Abort();
 
     /// <summary>
-    /// Ends the read in progress, so that its buffer is free; if there is none, the next that would wait. It returns <see cref="Cancelled"/>, on another
+    /// Ends the read or wait in progress, so that its buffer is free; if there is none, the next that would wait. It returns <see cref="Cancelled"/>, on another
     /// thread than this one. The connection goes on. Where the system cannot end a read, this is <see cref="Abort"/>.
     /// </summary>
     public abstract void CancelRead();

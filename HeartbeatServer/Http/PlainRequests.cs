@@ -184,6 +184,10 @@ internal sealed class PlainRequests(
     [SupportedOSPlatform("windows")]
     private sealed class WindowsTransport(Stream stream) : Transport
     {
+        /// <summary>What the last wait has received: http.sys knows no wait without a buffer.</summary>
+        private readonly byte[] _received = new byte[4 * 1024];
+        private int _start;
+        private int _end;
         private SocketError _error;
 
         public override SocketError Error => _error;
@@ -213,6 +217,21 @@ internal sealed class PlainRequests(
                 _error = e is ObjectDisposedException or OperationCanceledException ? SocketError.OperationAborted : SocketError.ConnectionReset;
                 return 0;
             }
+        }
+
+        public override async ValueTask<int> WaitReadableAsync(bool isBusy)
+        {
+            if (_start == _end)
+                (_start, _end) = (0, await ReadAsync(_received));
+            return 0;
+        }
+
+        public override int TryRead(Memory<byte> buffer)
+        {
+            int count = Math.Min(buffer.Length, _end - _start);
+            _received.AsSpan(_start, count).CopyTo(buffer.Span);
+            _start += count;
+            return count;
         }
 
         public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)

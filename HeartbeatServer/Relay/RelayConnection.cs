@@ -147,7 +147,7 @@ internal sealed class RelayConnection : Connection
         }
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
-            byte[] bytes = PassBuffer.Take(_upIsSlow);
+            byte[] bytes = LoopBuffer.Take(_upIsSlow);
             int part = _clientPart?.Length ?? 0;
             int received = _client.TryRead(bytes.AsMemory(part));
             if (received > 0)
@@ -157,7 +157,7 @@ internal sealed class RelayConnection : Connection
                 TellRecovery();
             }
             _clientIsBusy = received == bytes.Length - part;
-            PassBuffer.Return(bytes);
+            LoopBuffer.Return(bytes);
             if (received == 0)
             {
                 await OnClientEndAsync();
@@ -174,7 +174,7 @@ internal sealed class RelayConnection : Connection
     {
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
-            byte[] bytes = PassBuffer.Take(_downIsSlow);
+            byte[] bytes = LoopBuffer.Take(_downIsSlow);
             int part = _applicationPart?.Length ?? 0;
             int received = _application.Transport.TryRead(bytes.AsMemory(part));
             if (received > 0)
@@ -184,7 +184,7 @@ internal sealed class RelayConnection : Connection
                 await PassDownAsync(bytes, part + received);
             }
             _applicationIsBusy = received == bytes.Length - part;
-            PassBuffer.Return(bytes);
+            LoopBuffer.Return(bytes);
             if (received == 0)
                 return false;
             if (!_applicationIsBusy)

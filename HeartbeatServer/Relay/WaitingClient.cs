@@ -61,9 +61,9 @@ internal sealed class WaitingClient(EpollTransport transport, ReadOnlyMemory<byt
             do
             {
                 await transport.WaitReadableAsync(isBusy: true);
-                byte[] ignored = PassBuffer.Take(isSlow: false);
+                byte[] ignored = LoopBuffer.Take(isSmall: false);
                 count = transport.TryRead(ignored);
-                PassBuffer.Return(ignored);
+                LoopBuffer.Return(ignored);
             }
             while (count != 0);
         }
@@ -77,11 +77,11 @@ internal sealed class WaitingClient(EpollTransport transport, ReadOnlyMemory<byt
     {
         if (_isOver)
             return;
-        byte[] bytes = PassBuffer.Take(isSlow: false);
+        byte[] bytes = LoopBuffer.Take(isSmall: false);
         int count = transport.TryRead(bytes.AsMemory(0, MostEarly - _early.Length));
         if (count > 0)
             _early = [.. _early, .. bytes.AsSpan(0, count)];
-        PassBuffer.Return(bytes);
+        LoopBuffer.Return(bytes);
         if (count == 0)
             End();
         else
