@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace HeartbeatServer.Framing;
 
@@ -16,17 +17,16 @@ internal static class Masking
     public static void Unmask(ReadOnlySpan<byte> source, Span<byte> destination, uint key, long offset)
     {
         key = BitOperations.RotateRight(key, 8 * (int)(offset & 3));
-        int i = 0;
+        uint word = BitConverter.IsLittleEndian ? key : ReverseBytes(key);
 
-        if (Vector.IsHardwareAccelerated && source.Length >= Vector<byte>.Count)
-        {
-            Vector<byte> mask = Vector.AsVectorByte(new Vector<uint>(BitConverter.IsLittleEndian ? key : ReverseBytes(key)));
-            for (; i <= source.Length - Vector<byte>.Count; i += Vector<byte>.Count)
-                (new Vector<byte>(source[i..]) ^ mask).CopyTo(destination[i..]);
-        }
+        ReadOnlySpan<Vector128<uint>> masked = MemoryMarshal.Cast<byte, Vector128<uint>>(source);
+        Span<Vector128<uint>> unmasked = MemoryMarshal.Cast<byte, Vector128<uint>>(destination)[..masked.Length];
+        Vector128<uint> mask = Vector128.Create(word);
+        for (int vector = 0; vector < masked.Length; vector++)
+            unmasked[vector] = masked[vector] ^ mask;
 
         // The vector loop stops at a multiple of 4, so the key still begins with its first byte here.
-        uint word = BitConverter.IsLittleEndian ? key : ReverseBytes(key);
+        int i = masked.Length * Vector128<byte>.Count;
         for (; i <= source.Length - sizeof(uint); i += sizeof(uint))
             MemoryMarshal.Write(destination[i..], MemoryMarshal.Read<uint>(source[i..]) ^ word);
         for (int shift = 0; i < source.Length; i++, shift += 8)
