@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.applications import build_signalr, start_application
 from harness.clients import build_gorilla
 from harness.expect import expect_that
 from harness.lab import Lab
@@ -40,6 +41,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     shared = tempfile.mkdtemp(prefix="heartbeat-e2e-")
     session.config.add_cleanup(functools.partial(shutil.rmtree, shared, ignore_errors=True))
     build_gorilla(Path(shared))
+    build_signalr(Path(shared))
     os.environ.update(E2E_SHARED=shared, E2E_SERVER=str(server))
 
 
@@ -79,7 +81,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def door() -> str:
-    """How requests come in: "default" or "plain". Cases marked with on_both_doors are run with each."""
+    """How requests come in: "default", "plain", or "relay", where an application replies. Cases marked with on_every_door are run with each."""
     return "default"
 
 
@@ -87,6 +89,8 @@ def door() -> str:
 def lab(door: str, record_property) -> Iterator[Lab]:
     before = set(threading.enumerate())
     with Lab(Path(os.environ["E2E_SERVER"]), Path(os.environ["E2E_SHARED"]), door, record_property) as lab:
+        if door == "relay":
+            lab.upstream = start_application(lab, "npm ws").port
         yield lab
         print(lab.log_tail())  # pytest shows this for a case that failed
     # A process that a case leaves behind would run beside the next case.

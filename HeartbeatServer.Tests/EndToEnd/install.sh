@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs pytest, and what the end-to-end suite runs against: clients and proxies, from Debian and npm. Needs root.
-# On a machine with systemd Debian starts nginx, haproxy and prometheus as services; the suite does not need those: it starts its own proxies, and
+# Installs pytest, and what the end-to-end suite runs against: clients, proxies and applications, from Debian and npm. Needs root.
+# On a machine with systemd Debian starts nginx, haproxy, mosquitto and prometheus as services; the suite does not need those: it starts its own, and
 # of prometheus it only runs promtool.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 packages=(python3-pytest python3-pytest-xdist python3-pytest-timeout iproute2 nginx haproxy prometheus systemd chromium openssl buildah python3-websockets
-    python3-wsproto golang-go golang-github-gorilla-websocket-dev)
+    python3-wsproto uvicorn mosquitto golang-go golang-github-gorilla-websocket-dev)
 command -v node >/dev/null || packages+=(nodejs npm)
 
 missing=()
@@ -18,5 +18,6 @@ if ((${#missing[@]} > 0)); then
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "${missing[@]}"
 fi
 
-cd "$here/clients/ws"
-npm ci --omit=dev --no-audit --no-fund
+for folder in clients/ws applications; do
+    npm ci --prefix "$here/$folder" --omit=dev --no-audit --no-fund
+done

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+import pytest
+
 from harness.exchange import Row, chops, closed, echo_of_close, run
-from harness.lab import Lab, on_both_doors
+from harness.lab import Lab, on_every_door
 from harness.peer import close_body, frame
 
 
-@on_both_doors
+@on_every_door
 def test_sizes_of_text_and_binary(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for size in (0, 1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 124, 125, 126, 127, 128, 153, 154, 155, 160, 161, 4096, 16383, 16384, 65534, 65535,
@@ -26,7 +28,7 @@ def test_sizes_of_text_and_binary(lab: Lab) -> None:
     run(lab, rows())
 
 
-@on_both_doors
+@on_every_door
 def test_lengths_and_masks_that_are_wrong(lab: Lab) -> None:
     run(lab, [
         ("not masked", [frame("text", b"hello", masked=False)], [closed(1002)]),
@@ -49,7 +51,7 @@ def test_lengths_and_masks_that_are_wrong(lab: Lab) -> None:
     ])
 
 
-@on_both_doors
+@on_every_door
 def test_pings_and_pongs(lab: Lab) -> None:
     longest = bytes(range(125))
     flood = [frame("ping", b"%d" % i) for i in range(500)]
@@ -77,6 +79,7 @@ def test_pings_and_pongs(lab: Lab) -> None:
     ])
 
 
+@pytest.mark.parametrize("door", ["default", "relay"])
 def test_reserved_bits_and_opcodes(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for bits in range(1, 8):
@@ -96,7 +99,7 @@ def test_reserved_bits_and_opcodes(lab: Lab) -> None:
     run(lab, rows())
 
 
-@on_both_doors
+@on_every_door
 def test_fragmentation(lab: Lab) -> None:
     first, middle, last = frame("text", b"one ", fin=False), frame("continuation", b"two ", fin=False), frame("continuation", b"three")
     whole = ("text", b"one two three")

@@ -6,7 +6,7 @@ import pytest
 
 from harness.exchange import Row, check, chops, closed, echo_of_close, run
 from harness.expect import Table, expect
-from harness.lab import Lab, on_both_doors
+from harness.lab import Lab, on_both_doors, on_every_door
 from harness.peer import EOF, RESET, Peer, close_body, frame
 
 KOSME = "κόσμε".encode()
@@ -40,6 +40,7 @@ CUT_OFF = {name: start for name, (start, _) in COMPLETED.items()}
 """Each of these texts is right so far, but wrong at the end of the message."""
 
 
+@pytest.mark.parametrize("door", ["default", "relay"])
 def test_valid_utf8(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for name, text in VALID.items():
@@ -94,7 +95,7 @@ MAY_BE_SENT = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013,
 MUST_NOT_BE_SENT = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 65535]
 
 
-@on_both_doors
+@on_every_door
 def test_close_codes_and_reasons(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         yield "no body", [frame("close")], [echo_of_close(b"")]

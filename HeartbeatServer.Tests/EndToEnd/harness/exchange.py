@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from .expect import Table, expect
 from .lab import Lab
-from .peer import EOF, Item, Peer
+from .peer import EOF, RESET, Item, Peer, close_body
 
 Row = tuple[str, list[bytes], list[Item]]
 
@@ -26,12 +26,13 @@ CAUSES = {1002: "protocol_error", 1007: "invalid_payload", 1009: "message_too_bi
 
 
 def run(lab: Lab, rows: Iterable[Row]) -> None:
+    relayed = lab.door == "relay"
     causes: list[tuple[str, str]] = []
-    with lab.server("--ping", "0") as server, Table() as table:
+    with lab.server("--ping", "0", *(["--max-message", "1MiB"] if relayed else [])) as server, Table() as table:
         for name, chunks, wanted in rows:
             with table.row(name), Peer(server.port) as peer:
-                causes.append((name, CAUSES[wanted[-1][1]] if wanted and wanted[-1][0] == "closed with" else "client_closed"))
-                check(peer, chunks, wanted)
+                causes.append((name, CAUSES[wanted[-1][1]] if ends_with(wanted, "closed with") else "client_closed"))
+                (check_relayed if relayed else check)(peer, chunks, wanted)
         server.expect_empty()
         for end in server.ends():
             name, cause = causes[end["Connection"] - 1]
@@ -39,14 +40,42 @@ def run(lab: Lab, rows: Iterable[Row]) -> None:
                 expect(f"cause in the log ({end['Detail']})", end["Cause"], cause)
 
 
+def ends_with(wanted: list[Item], name: str) -> bool:
+    return bool(wanted) and wanted[-1][0] == name
+
+
 def check(peer: Peer, chunks: list[bytes], wanted: list[Item]) -> None:
     peer.send(*chunks)
     for place, item in enumerate(wanted):
         expect(f"frame {place + 1} of {len(wanted)}", told(peer.receive(), item), item)
-    if wanted and wanted[-1][0] in ("close", "closed with"):
+    if ends_with(wanted, "close") or ends_with(wanted, "closed with"):
         expect("after the Close", peer.transcript(), [EOF])
     else:
         peer.goodbye()
+
+
+def check_relayed(peer: Peer, chunks: list[bytes], wanted: list[Item]) -> None:
+    """The same, where an application that others wrote replies.
+
+    It repeats the reason of a Close, too. The Close for a broken rule is the relay's own, and overtakes replies to what came before.
+    """
+    peer.send(*chunks)
+    items = [peer.receive() for _ in wanted[:1]]
+    while len(items) < len(wanted) and items[-1][0] not in ("close", *EOF, *RESET):
+        items.append(peer.receive())
+    if not ends_with(wanted, "closed with"):
+        expect("frames", [without_reason(item) for item in items], wanted)
+    else:
+        expect("the last frame", without_reason(items[-1]), ("close", close_body(wanted[-1][1])))
+        expect("the frames before it", items[:-1], wanted[:len(items) - 1])
+    if ends_with(wanted, "close") or ends_with(wanted, "closed with"):
+        expect("after the Close", peer.transcript(), [EOF])
+    else:
+        peer.goodbye()
+
+
+def without_reason(item: Item) -> Item:
+    return ("close", item[1][:2]) if item[0] == "close" else item
 
 
 def told(item: Item, wanted: Item) -> Item:

@@ -24,6 +24,9 @@ from .server import Server, die_together
 on_both_doors = pytest.mark.parametrize("door", ["default", "plain"])
 """Runs a case twice: with the server's own accept path, and with HttpListener's plain accept loop (--plain-requests)."""
 
+on_every_door = pytest.mark.parametrize("door", ["default", "plain", "relay"])
+"""Runs a case a third time: with the server as a relay before an echo on npm ws."""
+
 MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
 
@@ -46,7 +49,9 @@ class Lab:
         self.executable = executable
         self.shared = shared
         self.servers: list[Server] = []
-        self._door = door
+        self.door = door
+        self.upstream: int | None = None
+        """The port of the application before which every server of the case is a relay."""
         self._record = record
         self._stack = contextlib.ExitStack()
 
@@ -58,8 +63,10 @@ class Lab:
         self._stack.__exit__(*exception)
 
     def server(self, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> Server:
-        if self._door == "plain":
+        if self.door == "plain":
             arguments = ("--plain-requests", *arguments)
+        if self.upstream is not None:
+            arguments = ("--upstream", f"ws://127.0.0.1:{self.upstream}", *arguments)
         server = Server(self.executable, *arguments, descriptors=descriptors, host=host, port=port)
         self._stack.callback(server.kill)
         self.servers.append(server)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 SUITE = Path(__file__).resolve().parent.parent
 CLIENTS = SUITE / "clients"
+APPLICATIONS = SUITE / "applications"
 REPOSITORY = SUITE.parent.parent
 DASHBOARD = REPOSITORY / "HeartbeatServer/Admin/Dashboard"
 
@@ -11,12 +12,15 @@ ONE_SERVER_NGINX = REPOSITORY / "deploy/one-server/nginx.conf"
 ONE_SERVER_HAPROXY = REPOSITORY / "deploy/one-server/haproxy.cfg"
 SEVERAL_SERVERS_NGINX = REPOSITORY / "deploy/several-servers/nginx.conf"
 SEVERAL_SERVERS_HAPROXY = REPOSITORY / "deploy/several-servers/haproxy.cfg"
+RELAY_NGINX = REPOSITORY / "deploy/relay/nginx.conf"
+RELAY_HAPROXY = REPOSITORY / "deploy/relay/haproxy.cfg"
 
 COMPOSE = REPOSITORY / "deploy/compose/compose.yaml"
 COMPOSE_HAPROXY = REPOSITORY / "deploy/compose/haproxy.cfg"
 PROMETHEUS = REPOSITORY / "deploy/compose/prometheus.yml"
 ALERTS = REPOSITORY / "deploy/compose/alerts.yml"
 KUBERNETES = REPOSITORY / "deploy/kubernetes.yaml"
+KUBERNETES_RELAY = REPOSITORY / "deploy/relay/kubernetes.yaml"
 SYSTEMD_UNIT = REPOSITORY / "deploy/heartbeat-server.service"
 
 
