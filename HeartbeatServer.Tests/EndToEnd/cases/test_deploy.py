@@ -25,10 +25,12 @@ from harness.paths import (
     COMPOSE,
     COMPOSE_HAPROXY,
     KUBERNETES,
+    KUBERNETES_RELAY,
     PROMETHEUS,
     SEVERAL_SERVERS_HAPROXY,
     SEVERAL_SERVERS_NGINX,
     SYSTEMD_UNIT,
+    name_of,
 )
 from harness.peer import Peer, close_body, frame, upgrade_request
 from harness.proxies import certificate, derive, haproxy, nginx
@@ -67,19 +69,19 @@ def compose_proxy(lab: Lab, **addresses: str) -> Path:
 def test_haproxy_accepts_the_configuration_of_compose_as_the_user_of_its_image(lab: Lab) -> None:
     if os.geteuid() != 0:
         pytest.skip("root is needed to become another user")
-    # The name is one of compose's network.
-    config = compose_proxy(lab, **{" server:8080": " 127.0.0.1:8080"})
+    # The names are those of compose's network.
+    config = compose_proxy(lab, **{" relay:8080": " 127.0.0.1:8080", " application:3000": " 127.0.0.1:3000"})
     # In the container the folder is a mount, so no folder above it limits the access.
     lab.shared.chmod(0o755)
     lab.scratch.chmod(0o755)
     accepted_by_haproxy(config, need("setpriv"), "--reuid=99", "--regid=99", "--clear-groups")
 
 
-def test_haproxy_of_compose_finds_a_server_that_starts_after_it(lab: Lab) -> None:
+def test_haproxy_of_compose_finds_a_relay_that_starts_after_it(lab: Lab) -> None:
     with name_server() as (names, known), lab.server() as server:
         port = free_port()
         config = compose_proxy(lab, **{
-            "127.0.0.11:53": f"127.0.0.1:{names}", " server:8080": f" server.invalid:{server.port}",
+            "127.0.0.11:53": f"127.0.0.1:{names}", " relay:8080": f" relay.invalid:{server.port}", " application:3000": " application.invalid:3000",
             "bind :8443": f"bind 127.0.0.1:{port}", "maxconn 20000": "maxconn 1000"})
         trusted = ssl.create_default_context(cafile=lab.scratch / "certificates/heartbeat.pem")
         # The machine's own resolver does not know the name either, and the case need not wait for it.
@@ -155,13 +157,16 @@ def test_the_systemd_unit_verifies_and_is_as_hardened_as_it_says(lab: Lab) -> No
     expect("exit code after which it is not started again", re.search(r"RestartPreventExitStatus=(\d+)", text)[1], str(bad))
 
 
-def test_the_schemas_of_kubernetes_accept_the_manifest(lab: Lab) -> None:
+def test_the_schemas_of_kubernetes_accept_the_manifests(lab: Lab) -> None:
     if not (CLIENTS / "ws/node_modules/kubernetes-models").exists():
         pytest.skip("kubernetes-models is not installed: run install.sh")
     check = [need("node"), CLIENTS / "ws/kubernetes.mjs"]
-    said = checked("the check", *check, KUBERNETES)
-    kinds = ["Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"]
-    expect("what was checked", re.findall(r"ok (\w+)", said), kinds)
+    for file, kinds in {
+        KUBERNETES: ["Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"],
+        KUBERNETES_RELAY: ["Deployment", "Service", "Ingress"],
+    }.items():
+        said = checked("the check", *check, file)
+        expect(f"what was checked of {name_of(file)}", re.findall(r"ok (\w+)", said), kinds)
     # The check must also refuse a wrong file.
     wrong = lab.scratch / "wrong.yaml"
     wrong.write_text((KUBERNETES).read_text().replace("periodSeconds: 2\n", "periodSeconds: often\n"))
@@ -214,6 +219,19 @@ def test_the_options_and_probes_of_kubernetes_on_a_server_that_serves_drains_and
         peer.send(frame("close", close_body(1001)))
 
 
+def test_the_sidecar_of_kubernetes_ends_before_its_application(lab: Lab) -> None:
+    """The relay drains while the application still answers, and the pod waits for both."""
+    pod = next(document for document in parsed(KUBERNETES_RELAY) if document["kind"] == "Deployment")["spec"]["template"]["spec"]
+    containers = {container["name"]: container for container in pod["containers"]}
+    slept = {name: container["lifecycle"]["preStop"]["sleep"]["seconds"] for name, container in containers.items()}
+    relay = {variable["name"]: variable["value"] for variable in containers["relay"]["env"]}
+    drained = slept["relay"] + int(relay["HEARTBEAT_DRAIN"].removesuffix("s"))
+    expect_that("the application to be there until the drain is over", slept["application"] > drained, (slept, drained))
+    expect_that("the pod to wait for the application", pod["terminationGracePeriodSeconds"] > slept["application"], pod["terminationGracePeriodSeconds"])
+    port = containers["application"]["ports"][0]["containerPort"]
+    expect("where the relay looks for the application", relay["HEARTBEAT_UPSTREAM"], f"ws://127.0.0.1:{port}")
+
+
 def test_haproxy_accepts_the_ingress_of_kubernetes_and_has_a_slot_for_every_pod(lab: Lab) -> None:
     kinds = {document["kind"]: document for document in parsed(KUBERNETES)}
     annotations = kinds["Ingress"]["metadata"]["annotations"]
@@ -233,8 +251,12 @@ def test_compose_prometheus_and_the_alerts(lab: Lab) -> None:
     rules = checked("promtool check rules", need("promtool"), "check", "rules", ALERTS)
     expect_that("four rules", "4 rules found" in rules, rules)
     services = parsed(COMPOSE)[0]["services"]
-    expect("services", sorted(services), ["prometheus", "proxy", "server"])
-    expect("ports that the server publishes", services["server"].get("ports", []), [])
+    expect("services", sorted(services), ["application", "prometheus", "proxy", "relay"])
+    for inside in ("application", "relay"):
+        expect(f"ports that the {inside} publishes", services[inside].get("ports", []), [])
+    application = services["application"]["environment"]["HEARTBEAT_PORT"]
+    expect("where the relay looks for the application", services["relay"]["environment"]["HEARTBEAT_UPSTREAM"], f"ws://application:{application}")
+    expect_that("the proxy to know both", f" application:{application} " in COMPOSE_HAPROXY.read_text(), COMPOSE_HAPROXY.read_text())
     mounted = [mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])]
     files = [path for path in mounted if path.startswith(".") and path != "./certificates"]  # users make the certificates themselves
     expect("files that are mounted and not there", [path for path in files if not (COMPOSE.parent / path).exists()], [])

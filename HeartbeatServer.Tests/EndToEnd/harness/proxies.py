@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 from .expect import Failure, eventually, expect
 from .lab import Lab, need
-from .paths import COMPOSE_HAPROXY, ONE_SERVER_HAPROXY, ONE_SERVER_NGINX, SEVERAL_SERVERS_HAPROXY, SEVERAL_SERVERS_NGINX, name_of
+from .paths import (
+    COMPOSE_HAPROXY,
+    ONE_SERVER_HAPROXY,
+    ONE_SERVER_NGINX,
+    RELAY_HAPROXY,
+    RELAY_NGINX,
+    SEVERAL_SERVERS_HAPROXY,
+    SEVERAL_SERVERS_NGINX,
+    name_of,
+)
 from .server import free_port
 
 IDLE = 3
@@ -25,6 +34,7 @@ HAPROXY = {
     "bind :80": "bind 127.0.0.1:{port}", "bind :443": "bind 127.0.0.1:{tls_port}", "/etc/haproxy/heartbeat.pem": "{both}",
     "timeout tunnel 60s": f"timeout tunnel {IDLE}s"}
 ONE = {"127.0.0.1:8080": "127.0.0.1:{upstream}"}
+APPLICATION = {"127.0.0.1:3000": "127.0.0.1:{application}"}
 THREE = {f"192.0.2.1{number}:8080": "127.0.0.1:{upstream}" for number in (1, 2, 3)}
 
 FILES = {
@@ -34,9 +44,11 @@ FILES = {
         **NGINX, **THREE, "worker_processes auto;": "worker_processes 1;", "worker_rlimit_nofile 200000;": "",
         "worker_connections 100000;": "worker_connections 1000;"},
     SEVERAL_SERVERS_HAPROXY: {**HAPROXY, **THREE, "maxconn 100000": "maxconn 2000"},
+    RELAY_NGINX: {**NGINX, **ONE, **APPLICATION, "events {": "worker_processes 1; events {{"},
+    RELAY_HAPROXY: {**HAPROXY, **ONE, **APPLICATION, "maxconn 20000": "maxconn 2000"},
     COMPOSE_HAPROXY: {
-        "bind :8443": "bind 127.0.0.1:{tls_port}", "/certificates/heartbeat.pem": "{both}", " server:8080": " 127.0.0.1:{upstream}",
-        "maxconn 20000": "maxconn 2000"},
+        "bind :8443": "bind 127.0.0.1:{tls_port}", "/certificates/heartbeat.pem": "{both}", " relay:8080": " 127.0.0.1:{upstream}",
+        " application:3000": " 127.0.0.1:{upstream}", "maxconn 20000": "maxconn 2000"},
 }
 """The configurations that we ship, and what is replaced in each so that it runs here."""
 
@@ -87,10 +99,11 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def proxy_to(lab: Lab, file: Path, upstream: int) -> Iterator[Proxy]:
+def proxy_to(lab: Lab, file: Path, upstream: int, application: int | None = None) -> Iterator[Proxy]:
+    """Starts the proxy of this file. application: the port that gets what is no WebSocket, for a file that parts them."""
     made = certificate(lab.scratch)
     proxy = Proxy(free_port(), free_port(), ssl.create_default_context(cafile=made.pem), made.pem)
-    values = {"port": proxy.port, "tls_port": proxy.tls_port, "upstream": upstream, **made._asdict()}
+    values = {"port": proxy.port, "tls_port": proxy.tls_port, "upstream": upstream, "application": application, **made._asdict()}
     config = lab.scratch / file.name
     config.write_text(derive(file, {old: new.format(**values) for old, new in FILES[file].items()}))
     log = lab.scratch / "proxy.out"
