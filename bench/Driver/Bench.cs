@@ -22,14 +22,15 @@ internal sealed class Bench(string dist, TextWriter serverLog)
     public async Task<RunResult> RunAsync(Target target, Phase phase, int rep, CancellationToken cancel)
     {
         var result = new RunResult(target.Name, phase.Name, rep);
+        int upstream = NextPort();
+        using PinnedProcess? application = target.IsRelay ? Start(Target.Application, LoadCore, phase, upstream) : null;
+        if (application is not null && !await application.ListensAsync(upstream, StartTimeout, cancel))
+        {
+            result.Problems.Add($"the application behind it {RunResult.DidNotStart}");
+            return result;
+        }
         int port = NextPort();
-        string command = target.Command.Replace("{dist}", dist, StringComparison.Ordinal)
-            .Replace("{port}", $"{port}", StringComparison.Ordinal)
-            .Replace("{ping}", $"{phase.Ping}", StringComparison.Ordinal)
-            .Replace("{timeout}", $"{phase.Timeout}", StringComparison.Ordinal);
-
-        using var server = new PinnedProcess(ServerCore, command);
-        server.LogTo(serverLog);
+        using PinnedProcess server = Start(target, ServerCore, phase, port, upstream);
         if (!await server.ListensAsync(port, StartTimeout, cancel))
         {
             result.Problems.Add(RunResult.DidNotStart);
@@ -41,7 +42,7 @@ internal sealed class Bench(string dist, TextWriter serverLog)
         result.Values["rss_start_mb"] = resident / 1e6;
         var samples = new Dictionary<string, Sample>();
         var held = resident;
-        result.Load = await LoadAsync(server.Id, $"{phase.Load} --port {port}", samples, mark => held = mark == "held" ? ProcessFigures.ResidentBytes(server.Id) : held, cancel);
+        result.Load = await LoadAsync(server.Id, application?.Id, $"{phase.Load} --port {port}", samples, mark => held = mark == "held" ? ProcessFigures.ResidentBytes(server.Id) : held, cancel);
         if (server.HasExited)
             result.Problems.Add("server died");
         else if (phase.Name == "storm")
@@ -58,14 +59,26 @@ internal sealed class Bench(string dist, TextWriter serverLog)
         return result;
     }
 
+    private PinnedProcess Start(Target target, int core, Phase phase, int port, int upstream = 0)
+    {
+        string command = target.Command.Replace("{dist}", dist, StringComparison.Ordinal)
+            .Replace("{port}", $"{port}", StringComparison.Ordinal)
+            .Replace("{upstream}", $"{upstream}", StringComparison.Ordinal)
+            .Replace("{ping}", $"{phase.Ping}", StringComparison.Ordinal)
+            .Replace("{timeout}", $"{phase.Timeout}", StringComparison.Ordinal);
+        var process = new PinnedProcess(core, command);
+        process.LogTo(serverLog);
+        return process;
+    }
+
     /// <summary>Runs the load generator and takes a sample at each of its marks.</summary>
     /// <returns>What it printed; null if it failed.</returns>
-    private async Task<JsonNode?> LoadAsync(int server, string arguments, Dictionary<string, Sample> samples, Action<string> onMark, CancellationToken cancel)
+    private async Task<JsonNode?> LoadAsync(int server, int? application, string arguments, Dictionary<string, Sample> samples, Action<string> onMark, CancellationToken cancel)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         timeout.CancelAfter(LoadTimeout);
         using var load = new PinnedProcess(LoadCore, $"{dist}/load/LoadGenerator {arguments}");
-        samples["start"] = Sample.Take(server, load.Id, 0);
+        samples["start"] = Sample.Take(server, load.Id, application, 0);
         Task<string> output = load.Output.ReadToEndAsync(timeout.Token);
         try
         {
@@ -76,7 +89,7 @@ internal sealed class Bench(string dist, TextWriter serverLog)
                     await serverLog.WriteLineAsync($"load: {line}");
                     continue;
                 }
-                samples[mark] = Sample.Take(server, load.Id, long.Parse(operations, CultureInfo.InvariantCulture));
+                samples[mark] = Sample.Take(server, load.Id, application, long.Parse(operations, CultureInfo.InvariantCulture));
                 onMark(mark);
             }
             return JsonNode.Parse(await output);

@@ -8,9 +8,10 @@ internal sealed class BenchOptions
     public const string Usage = """
         Usage: build.sh bench [options]      measure the server beside its peers; about 15 minutes
 
-          --servers A,B     of ours, ours-jit, gorilla, kestrel, httplistener (default: all but ours-jit)
-          --add NAME=CMD    one more server, repeatable; {port}, {ping} and {timeout} (in ms) are filled in
-          --phases A,B      of idle, mute, echo64, echo64d16, echo64k, echo1000, handshake, tail, flood, flood1000, storm (default: all)
+          --servers A,B     of ours, ours-jit, gorilla, kestrel, httplistener (default: all but ours-jit), or of relay, nginx, haproxy
+          --relays          the relay beside nginx and HAProxy, an echo server behind each, in the phases that are for relays
+          --add NAME=CMD    one more server, repeatable; {port}, {ping} and {timeout} (in ms) are filled in; a relay gets {upstream}
+          --phases A,B      of idle, mute, echo64, echo64d16, echo64k, echo1000, handshake, tail, flood, flood1000, storm (default: all), pairs
           --reps N          runs of each server in each phase, interleaved (default 3)
           --seconds S       measured seconds of an echo or handshake run (default 2)
           --quick           one short run of each: about 3 minutes, for a first look only
@@ -24,13 +25,15 @@ internal sealed class BenchOptions
 
     private double? _seconds;
     private int? _reps;
+    private string[]? _servers, _phases;
 
-    public IReadOnlyList<string> Servers { get; private set; } = ["ours", "gorilla", "kestrel", "httplistener"];
-    public IReadOnlyList<string>? Phases { get; private set; }
+    public IReadOnlyList<string> Servers => _servers ?? (ComparesRelays ? ["relay", "nginx", "haproxy"] : ["ours", "gorilla", "kestrel", "httplistener"]);
+    public IReadOnlyList<string> Phases => _phases ?? (ComparesRelays ? Phase.OfRelays : Phase.OfServers);
     public Dictionary<string, string> Added { get; } = [];
     public int Reps => _reps ?? (IsQuick ? 1 : 3);
     public double Seconds => _seconds ?? (IsQuick ? 1 : 2);
     public bool IsQuick { get; private set; }
+    public bool ComparesRelays { get; private set; }
     public string? Out { get; private set; }
     public bool IntoDocs { get; private set; }
     public bool Builds { get; private set; } = true;
@@ -45,11 +48,12 @@ internal sealed class BenchOptions
             string Value() => ++i < arguments.Length ? arguments[i] : throw new ArgumentException($"{name} needs a value");
             switch (name)
             {
-                case "--servers": options.Servers = Split(Value()); break;
-                case "--phases": options.Phases = Split(Value()); break;
+                case "--servers": options._servers = Split(Value()); break;
+                case "--phases": options._phases = Split(Value()); break;
                 case "--reps": options._reps = (int)Number(name, Value(), 1, 50); break;
                 case "--seconds": options._seconds = Number(name, Value(), 0.5, 60); break;
                 case "--out": options.Out = Value(); break;
+                case "--relays": options.ComparesRelays = true; break;
                 case "--quick": options.IsQuick = true; break;
                 case "--docs": options.IntoDocs = true; break;
                 case "--no-build": options.Builds = false; break;

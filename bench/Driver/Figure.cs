@@ -30,6 +30,9 @@ internal sealed record Figure(string Title, string Phase, string Value, double? 
         new("10,000 connects at once: CPU per connect (µs)", "storm", "cpu_us", 80),
         new("10,000 connects at once: failures", "storm", "failures", 0),
         new("RSS after the 10,000 have left (MB)", "storm", "rss_left_mb", 40),
+        new("RSS per idle pair, 5,000 of them (KB)", "pairs", "rss_connection_kb"),
+        new("CPU per ping round trip, 5,000 pairs (µs)", "pairs", "cpu_us", Absent: "no pings"),
+        new("pings off their beat, p99 (ms)", "pairs", "off_beat_ms_p99", Absent: "no pings"),
     ];
 
     /// <summary>What depends on the wall clock, and so on everything else on the machine.</summary>

@@ -14,6 +14,13 @@ internal sealed record Phase(string Name, string Load, int Ping, int Timeout, st
     // No ping falls into a short phase.
     private const int Rarely = 20_000;
 
+    /// <summary>What servers are measured in that are the end point of a connection.</summary>
+    public static IReadOnlyList<string> OfServers { get; } =
+        ["idle", "mute", "echo64", "echo64d16", "echo64k", "echo1000", "handshake", "tail", "flood", "flood1000", "storm"];
+
+    /// <summary>What relays are measured in. A pair takes two of their descriptors, so there are half as many connections.</summary>
+    public static IReadOnlyList<string> OfRelays { get; } = ["echo64", "echo64d16", "echo64k", "echo1000", "handshake", "pairs"];
+
     /// <param name="seconds">Measured, of echoes and handshakes.</param>
     /// <param name="isQuick">Two beats of five seconds instead of ten, shorter warm-ups.</param>
     public static IReadOnlyList<Phase> All(double seconds, bool isQuick)
@@ -34,6 +41,7 @@ internal sealed record Phase(string Name, string Load, int Ping, int Timeout, st
             Flood("flood", 200),
             Flood("flood1000", 1_000),
             new("storm", "storm --connections 10000 --in-flight 500 --seconds 1", Rarely, Rarely, "start", "open"),
+            new("pairs", $"idle --connections 5000 --rate 2500 --ping {ping} --settle {settle} --seconds {hold}", ping * 1000, 5_000, "steady", "held"),
         ];
     }
 

@@ -17,7 +17,7 @@ try
 {
     options = BenchOptions.Parse(args);
     Phase[] all = [.. Phase.All(options.Seconds, options.IsQuick)];
-    phases = options.Phases is null ? all : [.. options.Phases.Select(name => Find(all, phase => phase.Name == name, name))];
+    phases = [.. options.Phases.Select(name => Find(all, phase => phase.Name == name, name))];
     targets =
     [
         .. options.Servers.Select(name => Find(Target.All, target => target.Name == name, name)),
@@ -57,12 +57,11 @@ if (targets.Length == 0)
     Console.Error.WriteLine("no server is left to measure");
     return 1;
 }
-foreach (Target target in options.Builds ? [Target.LoadGenerator, .. targets] : Array.Empty<Target>())
+IEnumerable<Target> needed = [Target.LoadGenerator, .. targets, .. targets.Any(target => target.IsRelay) ? [Target.Application] : Array.Empty<Target>()];
+foreach (Target target in options.Builds ? needed.Where(target => target.Build is not null).DistinctBy(target => target.Build) : [])
 {
-    if (target.Build is null)
-        continue;
     Console.WriteLine($"building {target.Name}");
-    if (!await BuildAsync(target.Build.Replace("{dist}", dist, StringComparison.Ordinal)))
+    if (!await BuildAsync(target.Build!.Replace("{dist}", dist, StringComparison.Ordinal)))
         return 1;
 }
 
@@ -101,8 +100,9 @@ File.WriteAllText(output + ".md", report.ToMarkdown());
 Console.WriteLine($"\n{report.ToMarkdown()}\n{output}.md\n{output}.jsonl");
 if (options.IntoDocs && !stop.IsCancellationRequested)
 {
-    report.WriteInto(Path.Combine(root, "docs", "benchmarks.md"));
-    File.Copy(output + ".jsonl", Path.Combine(root, "docs", "benchmarks.jsonl"), overwrite: true);
+    string what = options.ComparesRelays ? "relay-benchmarks" : "benchmarks";
+    report.WriteInto(Path.Combine(root, "docs", "benchmarks.md"), what);
+    File.Copy(output + ".jsonl", Path.Combine(root, "docs", what + ".jsonl"), overwrite: true);
 }
 return results.Any(result => result.Problems.Contains(RunResult.DidNotStart)) ? 1 : 0;
 

@@ -6,8 +6,6 @@ namespace Driver;
 /// <summary>Tables of medians, in Markdown.</summary>
 internal sealed class Report(IReadOnlyList<Target> targets, IReadOnlyDictionary<string, string> machine, IReadOnlyList<RunResult> results)
 {
-    private const string TablesBegin = "<!-- tables -->", TablesEnd = "<!-- end of tables -->";
-
     public string ToMarkdown()
     {
         var text = new StringBuilder();
@@ -18,22 +16,24 @@ internal sealed class Report(IReadOnlyList<Target> targets, IReadOnlyDictionary<
         text.AppendLine(most == 1
             ? "A single run of each: a first look, no result."
             : $"Medians of {most} interleaved runs (lowest–highest); ×: how many times the first column's median.");
-        Append(text, Figure.Costs, withGoal: true);
+        // The goals are those of a server that replies itself.
+        Append(text, Figure.Costs, withGoal: !targets[0].IsRelay);
         text.AppendLine("\nWhat follows depends on the wall clock, and so on everything else on the machine:");
         Append(text, Figure.WallClock, withGoal: false);
         AppendProblems(text);
         return text.ToString();
     }
 
-    /// <summary>Puts the tables between the two marks of a page.</summary>
-    public void WriteInto(string page)
+    /// <summary>Puts the tables between the two marks of a page that have their name.</summary>
+    public void WriteInto(string page, string name)
     {
+        string before = $"<!-- {name} -->", behind = $"<!-- end of {name} -->";
         string text = File.ReadAllText(page);
-        int begin = text.IndexOf(TablesBegin, StringComparison.Ordinal);
-        int end = text.IndexOf(TablesEnd, StringComparison.Ordinal);
+        int begin = text.IndexOf(before, StringComparison.Ordinal);
+        int end = text.IndexOf(behind, StringComparison.Ordinal);
         if (begin < 0 || end < begin)
-            throw new InvalidDataException($"{page} has no '{TablesBegin}' and '{TablesEnd}'");
-        File.WriteAllText(page, $"{text[..(begin + TablesBegin.Length)]}\n\n{ToMarkdown()}\n{text[end..]}");
+            throw new InvalidDataException($"{page} has no '{before}' and '{behind}'");
+        File.WriteAllText(page, $"{text[..(begin + before.Length)]}\n\n{ToMarkdown()}\n{text[end..]}");
     }
 
     private void Append(StringBuilder text, IReadOnlyList<Figure> figures, bool withGoal)

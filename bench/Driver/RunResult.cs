@@ -45,7 +45,7 @@ internal sealed class RunResult(string server, string phase, int rep)
         }
         Values["server_cores"] = used.Server / used.Time;
         Values["load_cores"] = used.Load / used.Time;
-        Values["other_cores"] = (used.Machine - used.Server - used.Load) / used.Time;
+        Values["other_cores"] = (used.Machine - used.Server - used.Load - used.Application) / used.Time;
         if (used.Operations > 0)
             Values["cpu_us"] = used.Server / used.Operations * 1e6;
         if (growth > 0 && Values.GetValueOrDefault("opened") > 0)
