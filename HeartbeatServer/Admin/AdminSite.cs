@@ -43,7 +43,7 @@ internal sealed class AdminSite(ServerContext context) : IAsyncDisposable
     }
 
     /// <summary>Remembers the end of a connection.</summary>
-    public void OnEnded(Connection connection, Disconnect end, ConnectionFigures figures) => _ends?.Add(connection, end, figures);
+    public void OnEnded(Connection connection, Disconnect end, ConnectionFigures figures) => _ends?.Add(connection.Id, connection.Remote, end, figures);
 
     public async ValueTask DisposeAsync()
     {

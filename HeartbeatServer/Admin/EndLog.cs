@@ -1,5 +1,4 @@
 using System.Net;
-using HeartbeatServer.Connections;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Admin;
@@ -23,13 +22,13 @@ internal sealed class EndLog(TimeProvider time)
     private readonly EndRecord?[] _ring = new EndRecord?[Length];
     private long _last;
 
-    public void Add(Connection connection, Disconnect end, ConnectionFigures figures)
+    public void Add(long id, EndPoint remote, Disconnect end, ConnectionFigures figures)
     {
         DateTime at = time.GetUtcNow().UtcDateTime;
         lock (_gate)
         {
             long sequence = ++_last;
-            _ring[sequence % Length] = new EndRecord(sequence, at, connection.Id, connection.Remote, end, figures);
+            _ring[sequence % Length] = new EndRecord(sequence, at, id, remote, end, figures);
         }
     }
 
