@@ -2,6 +2,7 @@ using System.Collections.Specialized;
 using System.Globalization;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Http;
+using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Admin;
 

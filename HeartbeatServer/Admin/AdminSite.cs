@@ -3,6 +3,7 @@ using HeartbeatServer.Connections;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Http;
 using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Admin;
 

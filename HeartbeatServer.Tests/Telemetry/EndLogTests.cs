@@ -1,8 +1,8 @@
 using System.Net;
-using HeartbeatServer.Admin;
 using HeartbeatServer.Protocol;
+using HeartbeatServer.Telemetry;
 
-namespace HeartbeatServer.Tests.Admin;
+namespace HeartbeatServer.Tests.Telemetry;
 
 public sealed class EndLogTests
 {

@@ -1,7 +1,7 @@
 using System.Net;
 using HeartbeatServer.Protocol;
 
-namespace HeartbeatServer.Admin;
+namespace HeartbeatServer.Telemetry;
 
 /// <summary>The end of a connection, as it is remembered.</summary>
 /// <param name="Sequence">From 1, in the order of the ends.</param>
