@@ -64,11 +64,11 @@ internal static class Program
             () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log, () => ThreadClock.CpuTime).OnTick),
             epoll: epoll,
             failed: log.LoopFailed);
-        var context = new ServerContext(options, time, loops, table, metrics, log);
+        var context = new ServerContext(options, time, loops, table, metrics, new EndLog(time), log);
         // Disposed of last: /readyz says that the server drains, and the last ends are seen.
         await using var admin = new AdminSite(context);
         var drain = new Drain(table, options.Drain, time, log);
-        await using var server = new Server(context, drain, admin.OnEnded);
+        await using var server = new Server(context, drain);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
         if (options.Upstream is not null)
             Instruments.CreateUpstream(metrics, table);

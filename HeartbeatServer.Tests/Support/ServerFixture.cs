@@ -24,10 +24,10 @@ internal sealed class ServerFixture : IAsyncDisposable
         Options = options;
         _logger = Log.Logger();
         Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
-        Context = new ServerContext(options, Clock.Time, Loops, Table, Metrics, new ServerLog(logger(_logger)));
+        Context = new ServerContext(options, Clock.Time, Loops, Table, Metrics, new EndLog(Clock.Time), new ServerLog(logger(_logger)));
         Admin = new AdminSite(Context);
         Drain = new Drain(Table, options.Drain, Clock.Time, Context.Log);
-        Server = new Server(Context, Drain, Admin.OnEnded);
+        Server = new Server(Context, Drain);
         Server.Start();
         Loops.Start();
     }

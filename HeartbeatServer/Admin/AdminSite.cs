@@ -1,20 +1,16 @@
 using System.Net;
-using HeartbeatServer.Connections;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Http;
-using HeartbeatServer.Protocol;
-using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Admin;
 
 /// <summary>
-/// All that <c>--admin</c> adds to the server: the listener with its pages, and the memory behind them (the last ends, the last hour). With
+/// All that <c>--admin</c> adds to the server: the listener with its pages, and the memory behind them (the last hour). With
 /// <c>--admin off</c> it makes none of it.
 /// </summary>
 internal sealed class AdminSite(ServerContext context) : IAsyncDisposable
 {
     // Null with --admin off, and until the start.
-    private EndLog? _ends;
     private PrometheusPage? _metricsPage;
     private AdminListener? _listener;
     private PeriodicTask? _sampling;
@@ -24,13 +20,12 @@ internal sealed class AdminSite(ServerContext context) : IAsyncDisposable
     /// <exception cref="StartupException">The port could not be bound.</exception>
     public void Start(Func<ServerState> state)
     {
-        var (options, time, loops, table, metrics, log) = context;
+        var (options, time, loops, table, metrics, _, log) = context;
         if (options.Admin is not { } address)
             return;
-        _ends = new EndLog(time);
         _metricsPage = new PrometheusPage(metrics.Meter, new OpenFiles());
         var history = new History(metrics, table, time);
-        var status = new Status(context, _ends, state);
+        var status = new Status(context, state);
         _listener = new AdminListener(address, new AdminRoutes(status, history, _metricsPage, new DashboardFiles(), state), time, log, loops.HasEpoll);
         try
         {
@@ -42,9 +37,6 @@ internal sealed class AdminSite(ServerContext context) : IAsyncDisposable
         }
         _sampling = new PeriodicTask(History.Interval, time, log, history.Take);
     }
-
-    /// <summary>Remembers the end of a connection.</summary>
-    public void OnEnded(Connection connection, Disconnect end, ConnectionFigures figures) => _ends?.Add(connection.Id, connection.Remote, end, figures);
 
     public async ValueTask DisposeAsync()
     {

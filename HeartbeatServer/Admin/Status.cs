@@ -24,10 +24,10 @@ internal sealed class Status
     private readonly DateTime _started;
     private readonly TimeSpan _startedAt;
 
-    public Status(ServerContext context, EndLog ends, Func<ServerState> state)
+    public Status(ServerContext context, Func<ServerState> state)
     {
-        (_options, _time, _loops, _table, _metrics, _) = context;
-        (_ends, _state) = (ends, state);
+        (_options, _time, _loops, _table, _metrics, _ends, _) = context;
+        _state = state;
         (_started, _startedAt) = (_time.GetUtcNow().UtcDateTime, _loops.Now);
     }
 

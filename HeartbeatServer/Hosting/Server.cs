@@ -32,7 +32,7 @@ internal sealed class Server : IAsyncDisposable
 
     private readonly Throttle _connectionLimitLines;
     private readonly Throttle _ipLimitLines;
-    private readonly Action<Connection, Disconnect, ConnectionFigures>? _ended;
+    private readonly EndLog _ends;
 
     /// <summary>What sets the limit of connections, for the log.</summary>
     private string _connectionLimit = "--max-connections";
@@ -41,11 +41,10 @@ internal sealed class Server : IAsyncDisposable
 
     /// <param name="context">What it shares with those that watch it.</param>
     /// <param name="drain">Says whether new upgrades are refused; learns of every connection that comes and goes.</param>
-    /// <param name="ended">Called for each connection that has ended, before it leaves the table.</param>
-    public Server(ServerContext context, Drain drain, Action<Connection, Disconnect, ConnectionFigures>? ended = null)
+    public Server(ServerContext context, Drain drain)
     {
-        (_options, TimeProvider time, _loops, _table, _metrics, _log) = context;
-        (_drain, _ended) = (drain, ended);
+        (_options, TimeProvider time, _loops, _table, _metrics, _ends, _log) = context;
+        _drain = drain;
         _context = new ConnectionContext(
             _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _table.Buffers, _log, _metrics);
         _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
@@ -266,7 +265,7 @@ internal sealed class Server : IAsyncDisposable
             _metrics.CountEnd(end.Cause, end.Verdict);
             ConnectionFigures figures = connection.Figures();
             _log.Ended(connection.Id, connection.Remote, end, figures);
-            _ended?.Invoke(connection, end, figures);
+            _ends.Add(connection.Id, connection.Remote, end, figures, _table.Count);
         }
 #pragma warning disable CA1031 // There may be no memory even for a line in the log. That costs this connection, and nobody else.
         catch (Exception e)

@@ -11,6 +11,7 @@ namespace HeartbeatServer.Hosting;
 /// <param name="Loops">Serve the connections.</param>
 /// <param name="Table">The connections that are open.</param>
 /// <param name="Metrics">What is counted.</param>
+/// <param name="Ends">The record of the last ends.</param>
 /// <param name="Log">Where lines go.</param>
 internal sealed record ServerContext(
-    ServerOptions Options, TimeProvider Time, EventLoops Loops, ConnectionTable Table, ServerMetrics Metrics, ServerLog Log);
+    ServerOptions Options, TimeProvider Time, EventLoops Loops, ConnectionTable Table, ServerMetrics Metrics, EndLog Ends, ServerLog Log);

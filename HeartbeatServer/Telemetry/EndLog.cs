@@ -6,11 +6,14 @@ namespace HeartbeatServer.Telemetry;
 /// <summary>The end of a connection, as it is remembered.</summary>
 /// <param name="Sequence">From 1, in the order of the ends.</param>
 /// <param name="At">UTC.</param>
+/// <param name="Moment">The same moment on a clock that nobody sets.</param>
 /// <param name="Id">The number of the connection.</param>
 /// <param name="Remote">The client.</param>
 /// <param name="End">The cause and the particulars.</param>
 /// <param name="Figures">What the connection did in its whole life.</param>
-internal sealed record EndRecord(long Sequence, DateTime At, long Id, EndPoint Remote, Disconnect End, ConnectionFigures Figures);
+/// <param name="Open">How many connections were open, this one included.</param>
+internal sealed record EndRecord(
+    long Sequence, DateTime At, TimeSpan Moment, long Id, EndPoint Remote, Disconnect End, ConnectionFigures Figures, int Open);
 
 /// <summary>Remembers the last ends. Any thread may add.</summary>
 internal sealed class EndLog(TimeProvider time)
@@ -22,13 +25,19 @@ internal sealed class EndLog(TimeProvider time)
     private readonly EndRecord?[] _ring = new EndRecord?[Length];
     private long _last;
 
-    public void Add(long id, EndPoint remote, Disconnect end, ConnectionFigures figures)
+    /// <param name="id">The number of the connection.</param>
+    /// <param name="remote">The client.</param>
+    /// <param name="end">The cause and the particulars.</param>
+    /// <param name="figures">What the connection did in its whole life.</param>
+    /// <param name="open">How many connections are open, this one included.</param>
+    public void Add(long id, EndPoint remote, Disconnect end, ConnectionFigures figures, int open)
     {
         DateTime at = time.GetUtcNow().UtcDateTime;
+        TimeSpan moment = time.GetElapsedTime(0);
         lock (_gate)
         {
             long sequence = ++_last;
-            _ring[sequence % Length] = new EndRecord(sequence, at, id, remote, end, figures);
+            _ring[sequence % Length] = new EndRecord(sequence, at, moment, id, remote, end, figures, open);
         }
     }
 
