@@ -87,7 +87,7 @@ internal sealed class AdminSiteTests
     }
 
     private AdminSite Site(HostPort? address) =>
-        new(new ServerContext(new ServerOptions { Admin = address }, _time, _loops, _table, _metrics, new ServerLog(_logger)));
+        new(new ServerContext(new ServerOptions { Admin = address }, _time, _loops, _table, _metrics, new EndLog(_time), new ServerLog(_logger)));
 
     /// <summary>The system's clock, which also counts the timers that it has made.</summary>
     private sealed class CountingTime : TimeProvider

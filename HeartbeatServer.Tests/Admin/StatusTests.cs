@@ -78,7 +78,7 @@ public sealed class StatusTests
         Assert.That(Names(one), Is.EqualTo(new[]
         {
             "id", "remote", "opened", "age_seconds", "state", "strikes", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms", "recent_ms",
-            "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "end",
+            "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "last_sent_seconds", "end",
         }));
         Assert.That(one.GetProperty("remote").GetString(), Is.EqualTo(peer.Address.ToString()));
         Assert.That(one.GetProperty("state").GetString(), Is.EqualTo("healthy"));
@@ -140,7 +140,7 @@ public sealed class StatusTests
         Assert.That(Names(end), Is.EqualTo(new[]
         {
             "seq", "id", "at", "remote", "cause", "by", "detail", "verdict", "age_seconds", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms",
-            "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds",
+            "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "last_sent_seconds",
         }));
         Assert.That(
             new[] { "cause", "by", "detail", "verdict" }.Select(name => end.GetProperty(name).GetString()),

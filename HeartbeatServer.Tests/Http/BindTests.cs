@@ -92,7 +92,7 @@ public sealed class BindTests(RequestsFrom source)
         await using Serilog.Core.Logger logger = sink.Logger();
         using var metrics = new ServerMetrics();
         var context = new ServerContext(
-            new ServerOptions { Host = host, Port = port }, clock.Time, loops, new ConnectionTable(), metrics, new ServerLog(logger));
+            new ServerOptions { Host = host, Port = port }, clock.Time, loops, new ConnectionTable(), metrics, new EndLog(clock.Time), new ServerLog(logger));
         await using var server = new Server(context, new Drain(context.Table, TimeSpan.Zero, clock.Time, context.Log));
         var error = Assert.Throws<StartupException>(server.Start);
         Assert.That(sink.Lines, Is.Empty, "nothing is announced that does not listen");

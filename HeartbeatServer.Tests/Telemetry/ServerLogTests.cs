@@ -181,5 +181,5 @@ public sealed class ServerLogTests
     }
 
     private static ConnectionFigures Figures(RoundTrips times) => new(
-        TimeSpan.FromSeconds(12.5), 5, 4, 2, 1, 0, times, 900, 1000, 8, 9, TimeSpan.FromSeconds(0.25));
+        TimeSpan.FromSeconds(12.5), 5, 4, 2, 1, 0, times, 900, 1000, 8, 9, TimeSpan.FromSeconds(0.25), TimeSpan.FromSeconds(0.5));
 }

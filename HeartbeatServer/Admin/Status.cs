@@ -151,6 +151,7 @@ internal sealed class Status
             MessagesIn = figures.MessagesIn,
             MessagesOut = figures.MessagesOut,
             LastByteSeconds = JsonTime.Seconds(figures.SinceLastByte),
+            LastSentSeconds = JsonTime.Seconds(figures.SinceLastSent),
             Upstream = Json(figures.Upstream, connection.UpstreamTcp?.RoundTrip),
         };
     }
@@ -189,6 +190,7 @@ internal sealed class Status
         MessagesIn = end.Figures.MessagesIn,
         MessagesOut = end.Figures.MessagesOut,
         LastByteSeconds = JsonTime.Seconds(end.Figures.SinceLastByte),
+        LastSentSeconds = JsonTime.Seconds(end.Figures.SinceLastSent),
         Upstream = Json(end.Figures.Upstream, end.Figures.Upstream?.KernelRoundTrip),
     };
 

@@ -73,6 +73,7 @@ internal sealed record ConnectionJson
     public required long MessagesIn { get; init; }
     public required long MessagesOut { get; init; }
     public required double LastByteSeconds { get; init; }
+    public required double LastSentSeconds { get; init; }
 
     /// <summary>The leg to the application of a relayed connection.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -119,6 +120,7 @@ internal sealed record EndJson
     public required long MessagesIn { get; init; }
     public required long MessagesOut { get; init; }
     public required double LastByteSeconds { get; init; }
+    public required double LastSentSeconds { get; init; }
 
     /// <inheritdoc cref="ConnectionJson.Upstream"/>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]

@@ -41,9 +41,9 @@ internal abstract class Connection : WheelEntry
     /// <inheritdoc cref="MarkGivenUp"/>
     private volatile bool _givesUp;
 
-    // End sets these once.
+    // End sets these once: the figures describe that moment, whatever still comes or leaves after it.
     private Disconnect? _end;
-    private TimeSpan _endedAt = Heartbeat.Never;
+    private Moments _ended;
 
     /// <param name="id">The number of the connection, unique in this process.</param>
     /// <param name="remote">The client's address as this machine sees it.</param>
@@ -121,9 +121,9 @@ internal abstract class Connection : WheelEntry
         TimeSpan now = Wheel.Now;
         lock (_outbox)
         {
-            now = _endedAt < now ? _endedAt : now;
+            Moments last = _end is null ? MomentsAt(now) : _ended;
             return new ConnectionFigures(
-                Age: now - Opened,
+                Age: last.Now - Opened,
                 Pings: _heartbeat.Pings,
                 Pongs: _heartbeat.Pongs,
                 Missed: _heartbeat.Missed,
@@ -134,7 +134,8 @@ internal abstract class Connection : WheelEntry
                 BytesOut: _outbox.BytesOut,
                 MessagesIn: MessagesIn,
                 MessagesOut: MessagesOut,
-                SinceLastByte: now > _heartbeat.LastReceived ? now - _heartbeat.LastReceived : TimeSpan.Zero,
+                SinceLastByte: last.Since(last.Received),
+                SinceLastSent: last.Since(last.Sent),
                 LastPongLate: _heartbeat.LastPongLate,
                 CloseSent: _outbox.IsClosed,
                 OtherPongs: _heartbeat.OtherPongs,
@@ -401,10 +402,13 @@ internal abstract class Connection : WheelEntry
         {
             if (_end is not null)
                 return false;
-            (_end, _endedAt) = (end, Wheel.Now);
+            (_end, _ended) = (end, MomentsAt(Wheel.Now));
             return true;
         }
     }
+
+    /// <summary>The caller holds the lock.</summary>
+    private Moments MomentsAt(TimeSpan now) => new(now, _heartbeat.LastReceived, Writer.LastSent);
 
     /// <summary>Sets a bug in the server as the cause of the end, and says goodbye.</summary>
     protected void EndByBug(Exception bug)
@@ -428,4 +432,11 @@ internal abstract class Connection : WheelEntry
 
     private static Disconnect ByBug(Exception bug) =>
         new(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug);
+
+    /// <summary>A moment, and when the last byte before it came and left.</summary>
+    private readonly record struct Moments(TimeSpan Now, TimeSpan Received, TimeSpan Sent)
+    {
+        /// <summary>The time since then; zero for a byte that another thread has moved since the moment was read from the clock.</summary>
+        public TimeSpan Since(TimeSpan then) => Now > then ? Now - then : TimeSpan.Zero;
+    }
 }

@@ -47,6 +47,9 @@ internal sealed class ConnectionWriter(
     /// <summary>Whether the client takes what waits for it; null as long as nobody had to ask. The lock guards it.</summary>
     public SendProgress? Progress { get; set; }
 
+    /// <summary>When the last write was done; when the connection opened, if there was none. The lock guards it.</summary>
+    public TimeSpan LastSent { get; private set; } = wheel.Now;
+
     /// <summary>Writes frames, and waits until the transport has taken them all. One caller at a time writes: the read loop, as a rule.</summary>
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> frames, Ending ending = Ending.Frame)
     {
@@ -208,11 +211,13 @@ internal sealed class ConnectionWriter(
     private Outgoing Written()
     {
         Outgoing next;
+        TimeSpan now = wheel.Now;
         TimeSpan due;
         TaskCompletionSource? turn = null;
         lock (outbox)
         {
             outbox.Written();
+            LastSent = now;
             next = TakeOwed();
             due = heartbeat.NextDue;
             if (next == Outgoing.None)

@@ -13,6 +13,7 @@ namespace HeartbeatServer.Protocol;
 /// <param name="MessagesIn">Whole data messages from the client.</param>
 /// <param name="MessagesOut">Whole data messages to the client.</param>
 /// <param name="SinceLastByte">The time since the last byte from the client, or since the upgrade if none came.</param>
+/// <param name="SinceLastSent">The time since the last byte to the client was given to the socket, or since the upgrade if none was.</param>
 /// <param name="LastPongLate">Whether the last pong came after its deadline.</param>
 /// <param name="CloseSent">Whether the server has sent its Close frame.</param>
 /// <param name="OtherPongs">Pongs whose payload is not that of one of the server's pings.</param>
@@ -31,6 +32,7 @@ internal readonly record struct ConnectionFigures(
     long MessagesIn,
     long MessagesOut,
     TimeSpan SinceLastByte,
+    TimeSpan SinceLastSent,
     bool LastPongLate = false,
     bool CloseSent = false,
     int OtherPongs = 0,
