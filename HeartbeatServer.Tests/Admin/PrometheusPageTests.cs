@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Globalization;
+using System.Text.RegularExpressions;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Protocol;
@@ -69,7 +70,7 @@ public sealed class PrometheusPageTests
         Assert.That(await _admin.FigureAsync("heartbeat_connections_ended_total{cause=\"client_closed\"}"), Is.EqualTo(1));
         await AssertCountsAsync(bytesIn: 11 + 14 + 8, bytesOut: 7 + 10 + 4);
         Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_sum"), Is.EqualTo(roundTrip).Within(1e-9));
-        Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_bucket{le=\"0.032768\"}"), Is.Zero);
+        Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_bucket{le=\"0.025\"}"), Is.Zero);
         Assert.That(await _admin.FigureAsync("heartbeat_round_trip_seconds_bucket{le=\"+Inf\"}"), Is.EqualTo(1));
 
         async Task AssertCountsAsync(int bytesIn, int bytesOut)
@@ -85,6 +86,38 @@ public sealed class PrometheusPageTests
                 values.Add(await _admin.FigureAsync(name));
             Assert.That(values, Is.EqualTo(new double[] { 1, 1, 1, 0, 0, bytesIn, bytesOut, 1, 1, 1 }));
         }
+    }
+
+    [Test]
+    public async Task An_end_is_counted_by_its_age_and_its_silence_in_buckets_where_timeouts_are()
+    {
+        using (ScriptedPeer peer = await _admin.Server.UpgradedPeerAsync())
+        {
+            await _admin.Server.ConnectionAsync();
+            _admin.Server.Clock.Advance(4000);
+            await peer.SendAsync(ClientFrames.Text("hello"));
+            await peer.ReadFrameAsync();
+            await Safety.UntilAsync(() => _admin.Server.Table.Open.Single().Figures().SinceLastByte == TimeSpan.Zero, "the message");
+            _admin.Server.Clock.Advance(600);
+        }
+        await _admin.Server.EndedAsync();
+
+        Assert.That(await BucketOfAsync("heartbeat_end_silence_seconds"), Is.EqualTo(("0.5", "1")));
+        Assert.That(await BucketOfAsync("heartbeat_end_age_seconds"), Is.EqualTo(("2", "5")));
+        Assert.That(await _admin.FigureAsync("heartbeat_end_age_seconds_sum{cause=\"client_vanished\"}"), Is.EqualTo(4.6).Within(1e-6));
+    }
+
+    /// <summary>The bounds of the bucket that holds the one end.</summary>
+    private async Task<(string Above, string UpTo)> BucketOfAsync(string name)
+    {
+        string above = "";
+        foreach (Match bucket in Regex.Matches((await _admin.GetAsync("/metrics")).Body, $"{name}_bucket{{cause=\"client_vanished\",le=\"(.*)\"}} (\\d+)"))
+        {
+            if (bucket.Groups[2].Value == "1")
+                return (above, bucket.Groups[1].Value);
+            above = bucket.Groups[1].Value;
+        }
+        return (above, "");
     }
 
     [Test]

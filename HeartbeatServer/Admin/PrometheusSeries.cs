@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using HeartbeatServer.Telemetry;
 using Prometheus;
 
 namespace HeartbeatServer.Admin;
@@ -17,6 +18,7 @@ internal abstract class PrometheusSeries
             Histogram<double> histogram => new Distribution(factory.CreateHistogram(
                 name,
                 help,
+                instrument.Name.StartsWith(ServerMetrics.ByCause, StringComparison.Ordinal) ? ["cause"] : [],
                 new HistogramConfiguration
                 {
                     Buckets = [.. histogram.Advice?.HistogramBucketBoundaries ?? []],
@@ -69,9 +71,15 @@ internal abstract class PrometheusSeries
         }
     }
 
-    /// <summary>A histogram. It is recorded for each pong, so it has no tags and allocates nothing.</summary>
+    /// <summary>A histogram. One without tags is recorded for each pong, and allocates nothing then.</summary>
     private sealed class Distribution(Histogram histogram) : PrometheusSeries
     {
-        public override void Record(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags) => histogram.Observe(value);
+        public override void Record(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            if (tags.IsEmpty)
+                histogram.Observe(value);
+            else
+                histogram.WithLabels(LabelValues(tags)).Observe(value);
+        }
     }
 }

@@ -265,6 +265,7 @@ internal sealed class Server : IAsyncDisposable
             _metrics.CountEnd(end.Cause, end.Verdict);
             ConnectionFigures figures = connection.Figures();
             _log.Ended(connection.Id, connection.Remote, end, figures);
+            _metrics.CountLife(end.Cause, figures);
             _ends.Add(connection.Id, connection.Remote, end, figures, _table.Count);
         }
 #pragma warning disable CA1031 // There may be no memory even for a line in the log. That costs this connection, and nobody else.

@@ -8,6 +8,23 @@ namespace HeartbeatServer.Telemetry;
 /// </summary>
 internal sealed class ServerMetrics : IDisposable
 {
+    /// <summary>The histograms whose names begin so have the tag <c>cause</c>.</summary>
+    public const string ByCause = "heartbeat.end.";
+
+    /// <summary>
+    /// Bounds of the buckets for what is usually short, in seconds. The long ones are those that people give to <c>--timeout</c> and <c>--ping</c>, so
+    /// that a query can ask how many pongs another value would have let pass.
+    /// </summary>
+    private static readonly InstrumentAdvice<double> Latencies = Bounds(
+        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30);
+
+    /// <summary>
+    /// Bounds of the buckets for ages and silences at the end, in seconds. They are where idle timeouts usually are: a timeout of 60 s fills the bucket
+    /// behind 60.
+    /// </summary>
+    private static readonly InstrumentAdvice<double> Lives = Bounds(
+        0.5, 1, 2, 5, 10, 15, 20, 25, 30, 45, 55, 60, 75, 90, 100, 120, 180, 240, 300, 350, 400, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400);
+
     private readonly long[] _ends = new long[DisconnectCauses.All.Length];
     private readonly long[] _verdicts = new long[PathVerdicts.All.Length];
     private readonly long[] _refusals = new long[RefusalReasons.All.Length];
@@ -20,13 +37,16 @@ internal sealed class ServerMetrics : IDisposable
     private readonly Histogram<double> _lateness;
     private Histogram<double>? _upstreamHandshake;
     private long _foreignPings;
+    private readonly Histogram<double> _endSilence;
+    private readonly Histogram<double> _endAge;
     private int _peak;
 
     public ServerMetrics()
     {
-        _roundTrip = Meter.CreateHistogram(
-            "heartbeat.round_trip", "s", "From a ping handed to the socket to its pong read", null, BucketsTo(seconds: 33));
-        _lateness = Meter.CreateHistogram("heartbeat.lateness", "s", "How late each tick of the timing wheel was", null, BucketsTo(seconds: 33));
+        _roundTrip = Meter.CreateHistogram("heartbeat.round_trip", "s", "From a ping handed to the socket to its pong read", null, Latencies);
+        _lateness = Meter.CreateHistogram("heartbeat.lateness", "s", "How late each tick of the timing wheel was", null, Latencies);
+        _endSilence = Meter.CreateHistogram(ByCause + "silence", "s", "Time since the last byte from the client, at the end", null, Lives);
+        _endAge = Meter.CreateHistogram(ByCause + "age", "s", "Age of a connection at its end", null, Lives);
     }
 
     /// <summary>The meter that dotnet-counters, OpenTelemetry and <c>/metrics</c> listen to. Without a listener it costs nothing.</summary>
@@ -115,6 +135,14 @@ internal sealed class ServerMetrics : IDisposable
         Churned?.Invoke();
     }
 
+    /// <summary>How old a connection was at its end, and how long the client had been silent.</summary>
+    public void CountLife(DisconnectCause cause, in ConnectionFigures figures)
+    {
+        var tag = new KeyValuePair<string, object?>("cause", cause.Name());
+        _endSilence.Record(figures.SinceLastByte.TotalSeconds, tag);
+        _endAge.Record(figures.Age.TotalSeconds, tag);
+    }
+
     /// <summary>Pong timeouts with this verdict.</summary>
     public long Verdicts(PathVerdict verdict) => Interlocked.Read(ref _verdicts[(int)verdict]);
 
@@ -126,9 +154,5 @@ internal sealed class ServerMetrics : IDisposable
 
     public void Dispose() => Meter.Dispose();
 
-    /// <summary>Bounds of buckets, from 64 microseconds on, each twice the one before.</summary>
-    private static InstrumentAdvice<double> BucketsTo(double seconds) => new()
-    {
-        HistogramBucketBoundaries = [.. Enumerable.Range(0, 32).Select(power => 64e-6 * (1 << power)).TakeWhile(bound => bound < 2 * seconds)],
-    };
+    private static InstrumentAdvice<double> Bounds(params double[] seconds) => new() { HistogramBucketBoundaries = seconds };
 }
