@@ -1,0 +1,144 @@
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Telemetry;
+
+/// <summary>Many connections of one side that ended together.</summary>
+/// <param name="Side">Who ended them: <c>client</c> for all that lies between the server and its clients.</param>
+/// <param name="Ends">Those that are remembered, in the order of their ends.</param>
+/// <param name="Causes">How many ended for each cause, the forgotten ones included.</param>
+/// <param name="Open">How many connections were open before.</param>
+/// <param name="From">The moment of the first end.</param>
+/// <param name="To">The moment of the last end.</param>
+internal sealed record EndEvent(
+    string Side, IReadOnlyList<EndRecord> Ends, IReadOnlyDictionary<DisconnectCause, int> Causes, int Open, TimeSpan From, TimeSpan To)
+{
+    public int Count => Causes.Values.Sum();
+}
+
+/// <summary>Finds the events in the record. Pure.</summary>
+internal static class EndEvents
+{
+    /// <summary>An event is at least so many ends.</summary>
+    public const int Least = 10;
+
+    /// <summary>An event is at least this part of the connections that were open.</summary>
+    public const double LeastShare = 0.1;
+
+    /// <summary>Ends within so much time are together.</summary>
+    public static readonly TimeSpan Window = TimeSpan.FromSeconds(2);
+
+    /// <summary>Where clients come and go all the time, many ends are nothing new: an event has to stand out so many times.</summary>
+    private const int StandsOut = 4;
+
+    /// <summary>So much time before and after an event shows what is usual.</summary>
+    private static readonly TimeSpan Around = TimeSpan.FromMinutes(3);
+
+    /// <summary>The events, in the order in which they happened, each with the ends that no other has.</summary>
+    /// <param name="record">The ends to search.</param>
+    /// <param name="now">On the clock of <see cref="EndRecord.Moment"/>.</param>
+    public static IReadOnlyList<EndEvent> In(EndSnapshot record, TimeSpan now) =>
+    [
+        .. record.Ends
+            .GroupBy(end => SideOf(end.End.Cause))
+            .Where(group => group.Key is not null)
+            .SelectMany(group => OfSide(group.Key!, [.. group.OrderBy(end => end.Moment)], record, now))
+            .OrderBy(found => found.From),
+    ];
+
+    /// <summary>The side that an end tells of; null if the server itself ended the connection, which is nothing to be explained.</summary>
+    private static string? SideOf(DisconnectCause cause) => cause == DisconnectCause.PongTimeout
+        ? "client"
+        : cause.EndedBy() switch
+        {
+            "server" => null,
+            "network" => "client",
+            var side => side,
+        };
+
+    private static List<EndEvent> OfSide(string side, EndRecord[] ends, EndSnapshot record, TimeSpan now)
+    {
+        var found = new List<EndEvent>();
+        int next = 0;
+        while (next < ends.Length)
+        {
+            List<EndRecord> those = Greatest(ends, next);
+            if (those.Count == 0 || those.Count < Least + (StandsOut * Usual(side, those[0].Moment, record, now)))
+            {
+                next++;
+                continue;
+            }
+            next = Array.IndexOf(ends, those[^1]) + 1;
+            EndEvent one = Counted(side, those, record);
+            // What goes on for longer than the window is one event nevertheless.
+            if (found.Count > 0 && one.From - found[^1].To < Window)
+                found[^1] = Joined(found[^1], one);
+            else
+                found.Add(one);
+        }
+        return found;
+    }
+
+    /// <summary>If the ends from a place on are an event: the greatest of the events that begin within its window. Else empty.</summary>
+    private static List<EndRecord> Greatest(EndRecord[] ends, int first)
+    {
+        List<EndRecord> greatest = From(ends, first);
+        if (greatest.Count < Least || greatest.Count < LeastShare * ends[first].Open)
+            return [];
+        TimeSpan last = ends[first].Moment + Window;
+        for (int i = first + 1; i < ends.Length && ends[i].Moment <= last; i++)
+        {
+            List<EndRecord> those = From(ends, i);
+            if (those.Count > greatest.Count)
+                greatest = those;
+        }
+        return greatest;
+    }
+
+    /// <summary>Those that ended within the window after one, and were open then: who came later did not end with it.</summary>
+    private static List<EndRecord> From(EndRecord[] ends, int first)
+    {
+        TimeSpan begin = ends[first].Moment;
+        var those = new List<EndRecord>();
+        for (int i = first; i < ends.Length && ends[i].Moment <= begin + Window; i++)
+        {
+            if (ends[i].Opened <= begin)
+                those.Add(ends[i]);
+        }
+        return those;
+    }
+
+    /// <summary>How many ends of a side there are in a window as a rule, about a moment: the median, or just below.</summary>
+    private static int Usual(string side, TimeSpan moment, EndSnapshot record, TimeSpan now)
+    {
+        TimeSpan from = moment - Around > record.Since ? moment - Around : record.Since;
+        TimeSpan to = moment + Around < now ? moment + Around : now;
+        int[] windows = new int[(int)((to - from) / Window) + 1];
+        foreach (EndStep step in record.Steps)
+        {
+            if (SideOf(step.Cause) == side && step.First >= from && step.First <= to)
+                windows[(int)((step.First - from) / Window)] += step.Count;
+        }
+        Array.Sort(windows);
+        return windows.Length == 1 ? 0 : windows[(windows.Length - 1) / 2];
+    }
+
+    private static EndEvent Counted(string side, List<EndRecord> those, EndSnapshot record)
+    {
+        TimeSpan to = those[^1].Moment;
+        if (record.Ends[0].Sequence == 1 || those[0].Moment - record.Ends[0].Moment > EndLog.Step)
+            return new EndEvent(side, those, those.CountBy(end => end.End.Cause).ToDictionary(), those[0].Open, those[0].Moment, to);
+
+        // The event began before the oldest end that is remembered.
+        EndStep[] steps = [.. record.Steps.Where(step => SideOf(step.Cause) == side && step.First <= to && to - step.First <= Window)];
+        return new EndEvent(
+            side, those, steps.GroupBy(step => step.Cause).ToDictionary(group => group.Key, group => group.Sum(step => step.Count)),
+            steps[0].Open, steps[0].First, to);
+    }
+
+    private static EndEvent Joined(EndEvent one, EndEvent other) => one with
+    {
+        Ends = [.. one.Ends, .. other.Ends],
+        Causes = one.Causes.Concat(other.Causes).GroupBy(pair => pair.Key).ToDictionary(group => group.Key, group => group.Sum(pair => pair.Value)),
+        To = other.To,
+    };
+}
