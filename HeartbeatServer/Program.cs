@@ -65,8 +65,9 @@ internal static class Program
             epoll: epoll,
             failed: log.LoopFailed);
         var context = new ServerContext(options, time, loops, table, metrics, new EndLog(time), log);
+        var why = new WhyWatch(context.Ends, metrics.Suspects, options.Ping, time, log);
         // Disposed of last: /readyz says that the server drains, and the last ends are seen.
-        await using var admin = new AdminSite(context);
+        await using var admin = new AdminSite(context, why);
         var drain = new Drain(table, options.Drain, time, log);
         await using var server = new Server(context, drain);
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
@@ -79,6 +80,7 @@ internal static class Program
         server.Start();
 
         TimeSpan started = loops.Now;
+        await using (new PeriodicTask(WhyWatch.Every, time, log, why.Look))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
         {
             string signal = await signals.First;
@@ -89,7 +91,7 @@ internal static class Program
 
         void Summarize()
         {
-            log.Summary(metrics, table.Count, loops.Now - started);
+            log.Summary(metrics, table.Count, loops.Now - started, why.Findings());
             if (output.Dropped > 0)
                 log.LinesDropped(output.Dropped);
         }

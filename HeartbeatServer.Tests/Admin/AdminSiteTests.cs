@@ -86,8 +86,12 @@ internal sealed class AdminSiteTests
         Assert.That(_time.Timers, Is.Zero);
     }
 
-    private AdminSite Site(HostPort? address) =>
-        new(new ServerContext(new ServerOptions { Admin = address }, _time, _loops, _table, _metrics, new EndLog(_time), new ServerLog(_logger)));
+    private AdminSite Site(HostPort? address)
+    {
+        var context = new ServerContext(
+            new ServerOptions { Admin = address }, _time, _loops, _table, _metrics, new EndLog(_time), new ServerLog(_logger));
+        return new AdminSite(context, new WhyWatch(context.Ends, _metrics.Suspects, TimeSpan.Zero, _time, context.Log));
+    }
 
     /// <summary>The system's clock, which also counts the timers that it has made.</summary>
     private sealed class CountingTime : TimeProvider

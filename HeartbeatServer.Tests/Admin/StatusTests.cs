@@ -176,6 +176,48 @@ public sealed class StatusTests
         }
     }
 
+    [Test]
+    public async Task Why_is_a_sentence_and_its_numbers()
+    {
+        await using AdminFixture admin = await AdminFixture.StartAsync(configure: options => options with { Ping = TimeSpan.Zero });
+        for (int i = 1; i <= 5; i++)
+        {
+            using (ScriptedPeer peer = await admin.Server.UpgradedPeerAsync())
+            {
+                await admin.Server.ConnectionAsync();
+                admin.Server.Clock.Advance(4000);
+            }
+            await admin.Server.EndedAsync(i);
+            await Safety.UntilAsync(() => admin.Server.Table.Count == 0, "an empty table");
+        }
+
+        JsonElement why = await admin.JsonAsync("/status/why");
+
+        Assert.That(Names(why), Is.EqualTo(new[] { "now", "connections", "ended", "sentences" }));
+        Assert.That((why.GetProperty("connections").GetInt32(), why.GetProperty("ended").GetInt32()), Is.EqualTo((0, 5)));
+        JsonElement sentence = why.GetProperty("sentences").EnumerateArray().Single();
+        Assert.That(Names(sentence), Is.EqualTo(new[]
+        {
+            "kind", "sentence", "count", "of", "seconds", "from", "to", "causes", "candidates", "ping",
+        }));
+        Assert.That(sentence.GetProperty("kind").GetString(), Is.EqualTo("silence"));
+        Assert.That(sentence.GetProperty("sentence").GetString(), Is.EqualTo(
+            "5 of 5 ended after 4.0 s of silence, the last 0 s ago: an idle timeout of 4 s on the way. --ping 1s keeps them. "
+            + "They were silent from their beginning, so it may also be a limit on their whole life."));
+        Assert.That(
+            (sentence.GetProperty("count").GetInt32(), sentence.GetProperty("of").GetInt32(), sentence.GetProperty("ping").GetString()),
+            Is.EqualTo((5, 5, "1s")));
+        Assert.That(sentence.GetProperty("seconds").GetDouble(), Is.EqualTo(4).Within(0.05));
+        Assert.That(sentence.GetProperty("to").GetString(), Does.EndWith("Z"));
+        Assert.That(sentence.GetProperty("causes").GetRawText(), Is.EqualTo("""{"client_vanished":5}"""));
+    }
+
+    [Test]
+    public async Task Before_the_first_end_there_is_a_sentence_too() =>
+        Assert.That((await _admin.JsonAsync("/status/why")).GetProperty("sentences").GetRawText(), Is.EqualTo(
+            """[{"kind":"none","sentence":"No connection has ended while this server ran.","count":0,"of":0,"seconds":null,"from":null,"to":null,"""
+            + """ "causes":{},"candidates":[],"ping":null}]""".TrimStart()));
+
     [TestCase("", "3 2 1", 3)]
     [TestCase("sort=id&order=asc", "1 2 3", 3)]
     [TestCase("sort=age", "1 2 3", 3)]

@@ -25,7 +25,8 @@ internal sealed class ServerFixture : IAsyncDisposable
         _logger = Log.Logger();
         Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
         Context = new ServerContext(options, Clock.Time, Loops, Table, Metrics, new EndLog(Clock.Time), new ServerLog(logger(_logger)));
-        Admin = new AdminSite(Context);
+        Why = new WhyWatch(Context.Ends, Metrics.Suspects, options.Ping, Clock.Time, Context.Log);
+        Admin = new AdminSite(Context, Why);
         Drain = new Drain(Table, options.Drain, Clock.Time, Context.Log);
         Server = new Server(Context, Drain);
         Server.Start();
@@ -39,6 +40,7 @@ internal sealed class ServerFixture : IAsyncDisposable
     public ConnectionTable Table { get; } = new();
     public ServerContext Context { get; }
     public Drain Drain { get; }
+    public WhyWatch Why { get; }
     public Server Server { get; }
 
     /// <summary>The admin site, which this fixture does not start. <see cref="AdminFixture"/> does.</summary>

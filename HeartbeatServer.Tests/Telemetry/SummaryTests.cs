@@ -24,7 +24,7 @@ internal sealed class SummaryTests
         metrics.RoundTrips.Add(TimeSpan.FromMilliseconds(2));
         metrics.BeatLateness.Add(TimeSpan.FromMilliseconds(0.5));
 
-        new ServerLog(logger).Summary(metrics, connections: 1, TimeSpan.FromSeconds(90));
+        new ServerLog(logger).Summary(metrics, connections: 1, TimeSpan.FromSeconds(90), [Sentences.Nothing(2), Sentences.Pings(5, TimeSpan.FromSeconds(10))]);
 
         Assert.That(log.Lines.Single().Split('\n'), Is.EqualTo(new[]
         {
@@ -35,6 +35,9 @@ internal sealed class SummaryTests
             "  round trip   p50 2.00 p95 2.00 p99 2.00 max 2.00ms of 1 pongs",
             "  heartbeat    2 strikes, 1 late pongs",
             "  beat late by p50 0.50 p99 0.50 max 0.50ms",
+            "  why          The last 2 ends have no moment, age or silence in common: look at each by itself.",
+            "               A ping goes every 10 s, so an idle timeout longer than that cannot end a connection. No shorter one shows: the 5 that ended "
+                + "without a goodbye have no silence in common.",
         }));
     }
 
@@ -44,8 +47,8 @@ internal sealed class SummaryTests
         var log = new LogSink();
         using Logger logger = log.Logger();
 
-        new ServerLog(logger).Summary(new ServerMetrics(), connections: 0, TimeSpan.Zero);
+        new ServerLog(logger).Summary(new ServerMetrics(), connections: 0, TimeSpan.Zero, [Sentences.Nothing(0)]);
 
-        Assert.That(log.Lines.Single(), Does.Contain("  ends         none\n"));
+        Assert.That(log.Lines.Single(), Does.Contain("  ends         none\n").And.EndWith("  why          No connection has ended while this server ran."));
     }
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Http;
+using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer.Admin;
 
@@ -8,7 +9,7 @@ namespace HeartbeatServer.Admin;
 /// All that <c>--admin</c> adds to the server: the listener with its pages, and the memory behind them (the last hour). With
 /// <c>--admin off</c> it makes none of it.
 /// </summary>
-internal sealed class AdminSite(ServerContext context) : IAsyncDisposable
+internal sealed class AdminSite(ServerContext context, WhyWatch why) : IAsyncDisposable
 {
     // Null with --admin off, and until the start.
     private PrometheusPage? _metricsPage;
@@ -25,7 +26,7 @@ internal sealed class AdminSite(ServerContext context) : IAsyncDisposable
             return;
         _metricsPage = new PrometheusPage(metrics.Meter, new OpenFiles());
         var history = new History(metrics, table, time);
-        var status = new Status(context, state);
+        var status = new Status(context, why, state);
         _listener = new AdminListener(address, new AdminRoutes(status, history, _metricsPage, new DashboardFiles(), state), time, log, loops.HasEpoll);
         try
         {

@@ -18,16 +18,17 @@ internal sealed class Status
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly EndLog _ends;
+    private readonly WhyWatch _why;
     private readonly Func<ServerState> _state;
 
     // The start of the server: for the calendar, and on the clock of the wheels.
     private readonly DateTime _started;
     private readonly TimeSpan _startedAt;
 
-    public Status(ServerContext context, Func<ServerState> state)
+    public Status(ServerContext context, WhyWatch why, Func<ServerState> state)
     {
         (_options, _time, _loops, _table, _metrics, _ends, _) = context;
-        _state = state;
+        (_why, _state) = (why, state);
         (_started, _startedAt) = (_time.GetUtcNow().UtcDateTime, _loops.Now);
     }
 
@@ -103,6 +104,29 @@ internal sealed class Status
 
         bool IsFound(EndRecord end) =>
             Matches(search, end.Id, end.Remote) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>Why connections end, and why clients are silent.</summary>
+    public WhyJson Why()
+    {
+        (DateTime now, TimeSpan moment) = (_time.GetUtcNow().UtcDateTime, _loops.Now);
+        return new WhyJson(JsonTime.Instant(now), _table.Count, _ends.Count, [.. _why.Findings().Select(Json)]);
+
+        FindingJson Json(Finding finding) => new()
+        {
+            Kind = finding.Kind.Name(),
+            Sentence = finding.Sentence,
+            Count = finding.Count,
+            Of = finding.Of,
+            Seconds = finding.Length is { } length ? JsonTime.Seconds(length) : null,
+            From = Calendar(finding.From),
+            To = Calendar(finding.To),
+            Causes = finding.Causes,
+            Candidates = finding.Candidates,
+            Ping = finding.Ping,
+        };
+
+        DateTime? Calendar(TimeSpan? then) => then is { } known ? JsonTime.Instant(now - (moment - known)) : null;
     }
 
     /// <summary>Whether a search finds a connection: by a part of the client's address, or by the number of the connection, with or without #.</summary>

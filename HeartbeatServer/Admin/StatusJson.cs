@@ -127,6 +127,23 @@ internal sealed record EndJson
     public UpstreamJson? Upstream { get; init; }
 }
 
+internal sealed record WhyJson(DateTime Now, int Connections, long Ended, IReadOnlyList<FindingJson> Sentences);
+
+/// <summary>A sentence and its numbers.</summary>
+internal sealed record FindingJson
+{
+    public required string Kind { get; init; }
+    public required string Sentence { get; init; }
+    public required int Count { get; init; }
+    public required int Of { get; init; }
+    public required double? Seconds { get; init; }
+    public required DateTime? From { get; init; }
+    public required DateTime? To { get; init; }
+    public required IReadOnlyDictionary<string, int> Causes { get; init; }
+    public required IReadOnlyList<string> Candidates { get; init; }
+    public required string? Ping { get; init; }
+}
+
 internal sealed record EndsJson(int Total, IReadOnlyList<EndJson> Items);
 
 /// <summary>The last hour in columns. Every column has one element for each sample.</summary>
@@ -153,6 +170,7 @@ internal sealed record ErrorJson(string Error);
 [JsonSerializable(typeof(ConnectionJson))]
 [JsonSerializable(typeof(EndedConnectionJson))]
 [JsonSerializable(typeof(EndsJson))]
+[JsonSerializable(typeof(WhyJson))]
 [JsonSerializable(typeof(HistoryJson))]
 [JsonSerializable(typeof(ErrorJson))]
 internal sealed partial class StatusJsonContext : JsonSerializerContext

@@ -176,6 +176,8 @@ internal abstract class Connection : WheelEntry
             Wheel.Remove(this);
             // From here on the figures are final: a beat in progress sends and counts nothing more.
             Writer.Stop();
+            if (_heartbeat.Strikes > 0)
+                Context.Metrics.Suspects.Remove(Id, isBack: false, Wheel.Now);
             await Transport.DisposeAsync();
             Release();
         }
@@ -332,6 +334,8 @@ internal abstract class Connection : WheelEntry
         {
             _bytesIn += count;
             _strikesCleared = _heartbeat.BytesReceived(now);
+            if (_strikesCleared > 0)
+                Context.Metrics.Suspects.Remove(Id, isBack: true, now);
         }
         return now;
     }

@@ -96,6 +96,8 @@ internal sealed class LivenessJudge(
                 }
                 strikes = heartbeat.Strike();
                 context.Metrics.CountStrike();
+                if (strikes == 1)
+                    context.Metrics.Suspects.Add(connection.Id, now - context.Timings.Timeout);
                 if (heartbeat.IsDead)
                     return Disconnect.ByTimeout(strikes, context.Timings, tcp, connection.IsBehindProxy);
             }

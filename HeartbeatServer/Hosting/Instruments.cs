@@ -26,7 +26,7 @@ internal static class Instruments
         meter.CreateObservableGauge("heartbeat.connections.peak", () => metrics.Peak, "{connection}", "Most connections at one time");
         meter.CreateObservableGauge(
             "heartbeat.connections.limit", () => maxConnections, "{connection}", "Most connections that are let in; 0 for no limit");
-        meter.CreateObservableGauge("heartbeat.connections.suspect", () => Suspects(table), "{connection}", "Connections that missed their last pong");
+        meter.CreateObservableGauge("heartbeat.connections.suspect", () => metrics.Suspects.Count, "{connection}", "Connections that missed their last pong");
         meter.CreateObservableCounter("heartbeat.connections.opened", () => metrics.Opened, "{connection}", "Connections that were upgraded");
         meter.CreateObservableCounter(
             "heartbeat.connections.ended",
@@ -74,13 +74,4 @@ internal static class Instruments
     private static IEnumerable<Measurement<long>> Messages(ConnectionTotals totals) => [new(totals.MessagesIn, In), new(totals.MessagesOut, Out)];
 
     private static Measurement<long> Measured(long value, string tag, string text) => new(value, new KeyValuePair<string, object?>(tag, text));
-
-    private static int Suspects(ConnectionTable table)
-    {
-        using TableSnapshot snapshot = table.Snapshot();
-        int suspects = 0;
-        foreach (Connection connection in snapshot.Open)
-            suspects += connection.Figures().Strikes > 0 ? 1 : 0;
-        return suspects;
-    }
 }

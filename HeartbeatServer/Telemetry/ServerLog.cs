@@ -235,9 +235,14 @@ internal sealed class ServerLog(ILogger logger)
         collector.TotalMilliseconds,
         queued);
 
+    /// <summary>What the record says about the ends, or about many clients that were silent together.</summary>
+    /// <param name="kind">Of the finding.</param>
+    /// <param name="sentence">For a person.</param>
+    public void Why(string kind, string sentence) => logger.Warning("Why ({Kind:l}): {Sentence:l}", kind, sentence);
+
     public void Stopped() => logger.Information("Stopped");
 
-    public void Summary(ServerMetrics metrics, int connections, TimeSpan uptime)
+    public void Summary(ServerMetrics metrics, int connections, TimeSpan uptime, IReadOnlyList<Finding> why)
     {
         string causes = string.Join(
             ", ",
@@ -254,7 +259,8 @@ internal sealed class ServerLog(ILogger logger)
             + "  ends         {Ends:l}\n"
             + "  round trip   p50 {RoundTripP50Ms:0.00} p95 {RoundTripP95Ms:0.00} p99 {RoundTripP99Ms:0.00} max {RoundTripMaxMs:0.00}ms of {Pongs} pongs\n"
             + "  heartbeat    {Strikes} strikes, {LatePongs} late pongs\n"
-            + "  beat late by p50 {LatenessP50Ms:0.00} p99 {LatenessP99Ms:0.00} max {LatenessMaxMs:0.00}ms",
+            + "  beat late by p50 {LatenessP50Ms:0.00} p99 {LatenessP99Ms:0.00} max {LatenessMaxMs:0.00}ms\n"
+            + "  why          {Why:l}",
             uptime.TotalSeconds,
             connections,
             metrics.Peak,
@@ -271,7 +277,8 @@ internal sealed class ServerLog(ILogger logger)
             metrics.LatePongs,
             beat.Quantile(0.5).TotalMilliseconds,
             beat.Quantile(0.99).TotalMilliseconds,
-            beat.Max.TotalMilliseconds);
+            beat.Max.TotalMilliseconds,
+            string.Join("\n               ", why.Select(finding => finding.Sentence)));
     }
 
     /// <summary>The beginning of what a client has sent, which may be 24 KiB.</summary>

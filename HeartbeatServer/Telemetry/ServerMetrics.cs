@@ -43,6 +43,7 @@ internal sealed class ServerMetrics : IDisposable
 
     public ServerMetrics()
     {
+        Suspects = new Suspects(() => (int)(Opened - Ended));
         _roundTrip = Meter.CreateHistogram("heartbeat.round_trip", "s", "From a ping handed to the socket to its pong read", null, Latencies);
         _lateness = Meter.CreateHistogram("heartbeat.lateness", "s", "How late each tick of the timing wheel was", null, Latencies);
         _endSilence = Meter.CreateHistogram(ByCause + "silence", "s", "Time since the last byte from the client, at the end", null, Lives);
@@ -57,6 +58,9 @@ internal sealed class ServerMetrics : IDisposable
 
     /// <summary>How late each tick of the timing wheels was.</summary>
     public LatencyHistogram BeatLateness { get; } = new();
+
+    /// <summary>The clients that are silent now.</summary>
+    public Suspects Suspects { get; }
 
     /// <summary>Connections that were upgraded since the start.</summary>
     public long Opened => Interlocked.Read(ref _opened);
@@ -114,7 +118,7 @@ internal sealed class ServerMetrics : IDisposable
 
     /// <summary>Adds what only a relay measures.</summary>
     public void CreateUpstream() => _upstreamHandshake = Meter.CreateHistogram(
-        "heartbeat.upstream.handshake", "s", "From a client's complete request to the application's complete answer", null, BucketsTo(seconds: 33));
+        "heartbeat.upstream.handshake", "s", "From a client's complete request to the application's complete answer", null, Latencies);
 
     public void CountUpstreamHandshake(TimeSpan time) => _upstreamHandshake?.Record(time.TotalSeconds);
 

@@ -1,9 +1,12 @@
 """nginx and haproxy in front of the server, configured by the files that we ship with other ports, certificates and timeouts."""
 
+import contextlib
+import json
 import re
 import socket
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from harness.lab import Lab
 from harness.paths import ONE_SERVER_HAPROXY, ONE_SERVER_NGINX, RELAY_HAPROXY, RELAY_NGINX, name_of
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
 from harness.proxies import FILES, IDLE, Proxy, proxy_to
+from harness.server import free_port
 
 PROXIES = {"nginx": ONE_SERVER_NGINX, "haproxy": ONE_SERVER_HAPROXY}
 
@@ -56,6 +60,28 @@ def test_without_pings_a_silent_client_is_cut(lab: Lab, kind: str, secure: bool)
         expect("cause, and who", (end["Cause"], end["EndedBy"]), CAUSE_OF_CUT[kind])
         expect_that(f"an age of {IDLE}s in the log", IDLE - 0.5 <= end["AgeSeconds"] <= IDLE + 3, end["AgeSeconds"])
         expect_that("silence as long as the age", end["LastByteSecondsAgo"] >= IDLE - 0.5, end["LastByteSecondsAgo"])
+
+
+@every_proxy
+def test_the_record_says_why_they_cut(lab: Lab, kind: str) -> None:
+    """The proxy cuts eight silent clients that came one after another. The server says that it was an idle timeout, how long it is, and what to do."""
+    admin = free_port()
+    with (
+        lab.server("--ping", "0", "--admin", str(admin)) as server,
+        proxy_to(lab, PROXIES[kind], server.port) as proxy,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(8):
+            stack.enter_context(peer_through(proxy, False))
+            time.sleep(0.3)
+        server.wait_for_ends(8)
+        with urllib.request.urlopen(f"http://localhost:{admin}/status/why", timeout=5) as answer:
+            (sentence,) = json.load(answer)["sentences"]
+        expect("kind, how many, and the ping that helps", (sentence["kind"], sentence["count"], sentence["of"], sentence["ping"]), ("silence", 8, 8, "1s"))
+        expect_that(f"a silence of {IDLE}s", IDLE - 0.1 <= sentence["seconds"] <= IDLE + 1.1, sentence["seconds"])
+        expect("causes", sentence["causes"], {CAUSE_OF_CUT[kind][0]: 8})
+        warning = eventually("the warning in the log", lambda: server.lines("Why (silence)"), 15)[0]
+        expect("level", warning["@l"], "Warning")
 
 
 @every_proxy
