@@ -4,11 +4,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { flappers, groupEnds } from "./departures.js";
-import { CAUSES, condition, enoughTimeout, explainEnd, usualTimeout } from "./explain.js";
+import { CAUSES, condition, enoughTimeout, explainEnd } from "./explain.js";
 import { spoken } from "./finding.js";
 import { asOption, bytes, duration, host, milliseconds, parseDuration, plural } from "./format.js";
-import { appended, binnedEnds, burstOfEnds, emptyHistory, greatest, startOf } from "./history.js";
+import { appended, binnedEnds, emptyHistory, greatest, startOf } from "./history.js";
 import { situation } from "./situation.js";
+import { answers, isTold, stallOf } from "./why.js";
 
 const NOW = Date.parse("2026-01-01T12:00:00Z");
 const OPTIONS = { ping: "2s", timeout: "500ms", "max-missed": "3", "max-message": "1MiB", "max-connections": "0", path: "/ws", port: "8080" };
@@ -37,7 +38,7 @@ function look(connections, ends, change = {}) {
         now: new Date(NOW).toISOString(), state: "serving", options: OPTIONS, round_trip_ms: { p50: 0.3, p95: 0.5, p99: 0.7 },
         totals: { connections: connections.length, suspect: connections.filter(({ strikes }) => strikes).length, ended: ends.length }, ...change,
     };
-    return situation(status, connections, ends, { ...emptyHistory(), ...change.history });
+    return situation(status, connections, ends, change.sentences ?? [], { ...emptyHistory(), ...change.history });
 }
 
 const titles = findings => findings.map(({ title }) => title);
@@ -117,12 +118,6 @@ test("the advice of a pong timeout is that of its verdict", () => {
     assert.match(advice("path_dead", { late: 5, round_trip_ms: { max: 800 } }), /may be slow, not dead; then raise --timeout above 800 ms/);
 });
 
-test("a silence of a round number is a proxy's idle timeout", () => {
-    assert.deepEqual([60.2, 59.1, 30, 3605, 61.5, 45, 2].map(usualTimeout), [60, 60, 30, 3600, null, null, null]);
-    assert.match(explainEnd(end(1, { last_byte_seconds: 60.1 }), OPTIONS).advice, /--ping below 30 s/);
-    assert.doesNotMatch(explainEnd(end(1, { last_byte_seconds: 45 }), OPTIONS).advice, /idle timeout/);
-});
-
 test("an address flaps that left three times, by itself and soon", () => {
     const three = change => [1, 20, 40].map(ago => end(ago, change));
     const hosts = ends => flappers(ends, NOW).map(flapper => flapper.host);
@@ -150,22 +145,6 @@ test("many addresses that flap are one finding, with the worst three", () => {
     assert.equal(findings[0].ids.length, 3);
     const fewer = look([connection()], all.filter(({ remote }) => remote !== "192.0.2.5:1"));
     assert.match(fewer[0].title, /^4 addresses .* and 1 more address, the last/);
-});
-
-test("many that end together are one finding, with the count of the server", () => {
-    const ends = Array.from({ length: 1000 }, (_, i) => end(12, { remote: `127.0.2.${i % 40}:${i}`, age_seconds: 30 }));
-    const time = Array.from({ length: 60 }, (_, i) => NOW / 1000 - 300 + i * 5);
-    const history = { ...samples(time, time.map(() => 0)), connections: time.map(() => 9010) };
-    history.ends.client_vanished = time.map((_, i) => i === 58 ? 9000 : 0);
-    const totals = { connections: 10, suspect: 0, ended: 9000 };
-    const [together, ...rest] = look([connection()], ends, { history, totals });
-    assert.deepEqual([together.title, together.level], ["9,000 of 9,010 connections ended within 5 s, 10 s ago.", "warn"]);
-    assert.match(together.text, /^client_vanished 9,000\. The 1,000 that are remembered came from 40 addresses\. A proxy or load balancer/);
-    assert.deepEqual(rest, []);
-    history.ends.client_closed = time.map((_, i) => i === 58 ? 9001 : 0);
-    assert.deepEqual(look([connection()], ends, { history, totals }).map(({ title, level }) => [title, level]), [
-        ["All 10 clients answer in time.", "good"], ["18,001 connections ended within 5 s, 10 s ago.", "note"],
-    ]);
 });
 
 test("five clients that behave differently are told apart", () => {
@@ -232,12 +211,62 @@ test("three new findings are read out, and the others counted", () => {
     assert.equal(spoken(["A", "B", "C", "D"]), "A. B. C. And 1 more finding.");
 });
 
-test("one that left is a note; several after one and the same silence are a proxy's doing", () => {
-    const left = change => look([connection()], [end(1, { remote: "192.0.2.3:1", age_seconds: 200, ...change }), end(2, { remote: "192.0.2.4:1", age_seconds: 300, ...change })]);
-    assert.deepEqual(left({}).map(({ level }) => level), ["good", "note"]);
-    const [idle] = left({ last_byte_seconds: 60.1 });
-    assert.equal(idle.level, "warn");
-    assert.match(idle.text, /^All of them after a silence of 1 min\. .* --ping below 30 s/);
+test("one that left is a note", () => {
+    const ends = [end(1, { remote: "192.0.2.3:1", age_seconds: 200 }), end(2, { remote: "192.0.2.4:1", age_seconds: 300, last_byte_seconds: 60 })];
+    assert.deepEqual(look([connection()], ends).map(({ level }) => level), ["good", "note"]);
+});
+
+/** A sentence of /status/why, whose moment was so many seconds before NOW. */
+const sentence = (kind, text, change) => ({
+    kind, sentence: text, count: 41, of: 60, seconds: 60, causes: { client_vanished: 41 }, candidates: [], ping: null,
+    from: new Date(NOW - 12_000).toISOString(), to: new Date(NOW - 10_000).toISOString(), ...change,
+});
+const STALL = "41 % of all clients (1,230 of 3,000) are silent at once, for 3.1 s so far: a host or a network that they share, not the clients.";
+
+test("the sentences of the server are findings: what happened, and what it means", () => {
+    const said = (kind, change) => answers([sentence(kind, "41 of 60 ended after 60.0 s of silence: an idle timeout. --ping 25s keeps them.", change)], NOW)
+        .map(({ level, title, text }) => [level, title, text]);
+    const words = ["41 of 60 ended after 60.0 s of silence.", "An idle timeout. --ping 25s keeps them."];
+    assert.deepEqual(said("silence"), [["warn", ...words]]);
+    assert.deepEqual(said("age"), [["warn", ...words]]);
+    assert.deepEqual(said("event"), [["warn", ...words]]);
+    assert.deepEqual(said("event", { causes: { client_closed: 30, client_vanished: 11 } }), [["note", ...words]], "they said goodbye");
+    assert.deepEqual(said("silence", { to: new Date(NOW - 301_000).toISOString() }), [["note", ...words]], "long ago");
+    assert.deepEqual(said("stall"), [["warn", ...words]]);
+    assert.deepEqual(said("stall", { to: null }), [["bad", ...words]], "it goes on");
+    assert.deepEqual(said("pings", { from: null, to: null, causes: {} }), [["note", ...words]]);
+    assert.deepEqual(said("none", { from: null, to: null, seconds: null, causes: {} }), []);
+});
+
+test("a finding keeps its key while its figures change", () => {
+    const key = (kind, change) => answers([sentence(kind, "a: b.", change)], NOW)[0].key;
+    assert.equal(key("silence", { seconds: 60.012 }), key("silence", { seconds: 59.998 }));
+    assert.notEqual(key("silence", { seconds: 5 }), key("silence", { seconds: 60 }));
+    assert.equal(key("stall", { seconds: 2 }), key("stall", { seconds: 9 }));
+    assert.equal(key("event", { to: "2026-01-01T11:59:50Z" }), key("event", { to: "2026-01-01T11:59:51Z" }));
+});
+
+test("the ends of an event are told once, and others by themselves", () => {
+    const event = sentence("event", "41 of 60 connections ended within 2.0 s: something restarted.");
+    assert.deepEqual([end(11, {}), end(9, {}), end(13, {}), end(11, { cause: "pong_timeout" })].map(each => isTold(each, [event])), [true, false, false, false]);
+    const crowd = Array.from({ length: 41 }, (_, i) => end(10.5, { remote: `192.0.2.${i}:1` }));
+    const alone = end(1, { remote: "192.0.2.9:1" });
+    assert.deepEqual(titles(look([connection()], [alone, ...crowd], { sentences: [event] })), [
+        "41 of 60 connections ended within 2.0 s.", `1 client left without a goodbye: #${alone.id} 192.0.2.9:1, 1.0 s ago`]);
+});
+
+test("while many are silent at once the server's sentence stands for them, and nobody is told to raise --timeout", () => {
+    const silent = Array.from({ length: 50 }, (_, id) => connection({ id, state: "suspect", strikes: 2 }));
+    const slow = Array.from({ length: 50 }, (_, id) => connection({ id, state: "late", late: 2, recent_ms: [3300, 3300, 0.3] }));
+    const totals = { connections: 3000, suspect: 1230 };
+    const now = sentence("stall", STALL, { to: null });
+    const over = sentence("stall", STALL.replace("are silent at once, for 3.1 s so far", "were silent at once for 3.3 s, until 10 s ago"));
+    assert.deepEqual(titles(look(silent, [], { totals, sentences: [now] })), [STALL.split(": ")[0] + "."]);
+    const after = look(slow, [], { totals: { ...totals, suspect: 0 }, sentences: [over] });
+    assert.deepEqual(titles(after), ["41 % of all clients (1,230 of 3,000) were silent at once for 3.3 s, until 10 s ago."]);
+    assert.match(look(slow, [], { totals })[0].text, /Raise --timeout/, "without a stall");
+    assert.doesNotMatch(condition(slow[0], OPTIONS, stallOf([over])).text, /--timeout/);
+    assert.deepEqual(titles(look(silent.slice(0, 1), [], { totals: { connections: 1, suspect: 1 }, sentences: [over] }))[0], "1 client is silent: #0 192.0.2.1:5000");
 });
 
 test("what is well is said too, and what is old is no news", () => {
@@ -285,23 +314,6 @@ test("bins keep every end", () => {
     const hour = binnedEnds(appended(emptyHistory(), samples(times, times.map(() => 1))), 3600);
     assert.equal(hour.seconds, 60);
     assert.deepEqual([hour.time.length, hour.time[0], new Set(hour.ends.client_closed)], [60, 3600, new Set([12])]);
-});
-
-test("a burst of ends is many of those that were open, at once, where few end else", () => {
-    const burst = (closed, open = closed.map(() => 100)) =>
-        burstOfEnds({ ...samples(closed.map((_, i) => 1000 + i * 5), closed), connections: open }, 1000 + closed.length * 5 - 60);
-    const quiet = [0, 1, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
-    assert.equal(burst([]), null);
-    assert.equal(burst(quiet), null);
-    const { from, to, before, total, ends } = burst([...quiet, 15, 15, 0]);
-    assert.deepEqual([from, to, before, total, ends.client_closed, ends.client_vanished], [1065, 1075, 100, 30, 30, 0]);
-    assert.equal(burst([...quiet, 19]), null, "too few");
-    assert.equal(burst([...quiet, 60], [...quiet, 60].map(() => 900)), null, "a small part");
-    assert.equal(burst([30, ...quiet]), null, "long ago");
-    assert.equal(burst(quiet.map(() => 30)), null, "as always");
-    assert.equal(burst([...quiet, 90, 90, 90, 90, 90, 90, 90]), null, "for too long");
-    assert.equal(burst([...quiet, 30, 0, 50, 0, 40]).total, 50, "the greatest");
-    assert.equal(burst([500]).total, 500, "in the first sample");
 });
 
 test("the greatest of nothing is nothing", () => {

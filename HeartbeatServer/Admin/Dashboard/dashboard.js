@@ -10,6 +10,7 @@ import { plots } from "./plots.js";
 import { NoAnswer, poll } from "./poll.js";
 import { situation } from "./situation.js";
 import { PAGE, connectionTable } from "./table.js";
+import { stallOf } from "./why.js";
 
 const HISTORY_EVERY_MS = 5000;
 const MOST_ENDS = 1000;
@@ -44,6 +45,7 @@ async function look(get) {
 
     const worst = query === WORST ? status : await get(`/status?${WORST}`);
     const newer = await get(`/status/ends?after=${ends[0]?.seq ?? 0}&limit=${MOST_ENDS}`);
+    const { sentences } = await get("/status/why");
     ends = [...newer.items, ...ends].slice(0, MOST_ENDS);
     if (performance.now() - historyAt >= HISTORY_EVERY_MS) {
         const last = history.time.at(-1) ?? 0;
@@ -57,14 +59,15 @@ async function look(get) {
     // Only now: what was given up on the way said nothing of the new server.
     started = status.started;
     showStatus(status);
-    showFindings(situation(status, worst.connections.items, ends, history), isOther);
-    table.show(status);
+    showFindings(situation(status, worst.connections.items, ends, sentences, history), isOther);
+    const stall = stallOf(sentences);
+    table.show(status, stall);
     endsShown.show(ends, status.options);
     if (details.id !== null)
-        await lookAtOne(get, details.id, status.options);
+        await lookAtOne(get, details.id, status.options, stall);
 }
 
-async function lookAtOne(get, id, options) {
+async function lookAtOne(get, id, options, stall) {
     let answer = null;
     try {
         answer = await get(`/status/${id}`);
@@ -74,7 +77,7 @@ async function lookAtOne(get, id, options) {
             throw error;
     }
     if (details.id === id)
-        details.show(answer, options);
+        details.show(answer, options, stall);
 }
 
 function showAnswer(isOther) {

@@ -1,9 +1,9 @@
-// Who left, and how: clients that come and go, many that left together, and the others by their cause. Pure. Ends are newest first.
+// Who left, and how: clients that come and go, and the others by their cause. Pure. Ends are newest first.
 
-import { explainEnd, isOrdinary, usualTimeout } from "./explain.js";
+import { explainEnd, isOrdinary } from "./explain.js";
 import { RECENT, counted, finding, listed, names } from "./finding.js";
 import { count, duration, host } from "./format.js";
-import { burstOfEnds } from "./history.js";
+import { isTold } from "./why.js";
 
 /** What flapping is: so many connections of one address, one after another, that the client's side ended, none older than so many seconds. */
 const FLAPPING = 3;
@@ -12,17 +12,16 @@ const SHORT = 60;
 const SLACK = 100;
 const LEAVING = ["client_closed", "client_vanished", "connection_reset"];
 
-/** The findings about ends. ends: the recent ones. areAll: whether none of the recent is missing. now: Unix ms. */
-export function departures(ends, areAll, history, options, now) {
+/**
+ * The findings about ends. ends: the recent ones. areAll: whether none of the recent is missing. sentences: of /status/why, which tell of those that
+ * left together. now: Unix ms.
+ */
+export function departures(ends, areAll, sentences, options, now) {
     const flapping = flappers(ends, now);
-    const burst = burstOfEnds(history, now / 1000 - RECENT);
     const told = new Set(flapping.flatMap(flapper => flapper.ends));
-    const together = burst ? ends.filter(end => isOf(burst, end)) : [];
-    together.filter(({ cause }) => LEAVING.includes(cause)).forEach(end => told.add(end));
     return [
-        ...ofBurst(burst, together, now),
         ...ofFlappers(flapping, now),
-        ...ofCauses(ends.filter(end => !told.has(end)), areAll, options, now),
+        ...ofCauses(ends.filter(end => !told.has(end) && !isTold(end, sentences)), areAll, options, now),
     ];
 }
 
@@ -51,9 +50,6 @@ function oneAfterAnother(ends) {
 const endedAt = end => Date.parse(end.at);
 const openedAt = end => endedAt(end) - end.age_seconds * 1000;
 
-/** The time of a sample is its last, in whole seconds. */
-const isOf = ({ from, to }, end) => endedAt(end) >= from * 1000 && endedAt(end) < (to + 1) * 1000;
-
 /** Ends for a list: those of one address with one cause and verdict, within RECENT of the newest of them, are one entry. Newest first. */
 export function groupEnds(ends) {
     const groups = [];
@@ -70,38 +66,6 @@ export function groupEnds(ends) {
     }
     return groups;
 }
-
-/** known: those of the burst that are remembered. */
-function ofBurst(burst, known, now) {
-    if (burst === null)
-        return [];
-    const { total, before, ends, from, to } = burst;
-    const causes = Object.entries(ends).filter(([, many]) => many).sort(([, a], [, b]) => b - a);
-    const hosts = new Set(known.map(end => host(end.remote)));
-    const who = known.length < total ? `The ${count(known.length)} that are remembered` : "They";
-    const where = known.length ? `${who} came from ${hosts.size === 1 ? [...hosts][0] : `${count(hosts.size)} addresses`}. ` : "";
-    return [finding(
-        `together ${from}`, ["client_closed", "upstream_closed"].includes(causes[0][0]) ? "note" : "warn",
-        `${count(total)}${total <= before ? ` of ${count(before)}` : ""} connections ended within ${to - from} s, ${ago(to * 1000, now)}.`,
-        `${causes.map(([cause, many]) => `${cause} ${count(many)}`).join(", ")}. ${where}${TOGETHER[causes[0][0]] ?? TOGETHER.other}`)];
-}
-
-/** Why many end together, by the most frequent cause. */
-const LEFT_TOGETHER = "A proxy or load balancer on the way was restarted or cut them, a program that held many of them ended, or a network went. "
-    + "So that they do not come back all at once, let clients wait for a random time before they reconnect.";
-const LEFT_BY_APPLICATION = "The application ended them: it was restarted, or it crashed. Its log knows more.";
-const TOGETHER = {
-    client_closed: "They said goodbye: a program that held many of them ended, as a load test does, or a new version of the client was rolled out.",
-    client_vanished: LEFT_TOGETHER,
-    connection_reset: LEFT_TOGETHER,
-    pong_timeout: "So many at once are rarely each to blame: the network between went, or a machine that holds many of them was suspended.",
-    upstream_closed: "The application said goodbye to them: it is being stopped or restarted.",
-    upstream_vanished: LEFT_BY_APPLICATION,
-    upstream_reset: LEFT_BY_APPLICATION,
-    upstream_dead: "The application's host went, or the network between it and this server.",
-    upstream_protocol_error: "The same fault of the application many times: was a new version of it rolled out?",
-    other: "The same fault in many clients: was a new version of them rolled out?",
-};
 
 function ofFlappers(flapping, now) {
     if (flapping.length === 0)
@@ -128,16 +92,12 @@ function ofCauses(ends, areAll, options, now) {
         const [newest] = those;
         const { what, advice } = explainEnd(newest, options);
         const [one, many] = WORDS[key] ?? ["client broke a rule", "clients broke rules"];
-        const isLeaving = LEAVING.includes(newest.cause);
-        const idle = those.map(end => usualTimeout(end.last_byte_seconds));
-        const pattern = isLeaving && those.length > 1 && idle[0] !== null && idle.every(each => each === idle[0])
-            ? `All of them after a silence of ${duration(idle[0])}. ` : "";
         // Clients come and go: of itself that is no reason to get up.
-        const level = ["internal_error", "pong_timeout"].includes(newest.cause) ? "bad" : isLeaving && !pattern ? "note" : "warn";
+        const level = ["internal_error", "pong_timeout"].includes(newest.cause) ? "bad" : LEAVING.includes(newest.cause) ? "note" : "warn";
         return finding(
             key, level,
             `${counted(those.length, areAll, one, many)}: ${names(those)}, ${those.length > 1 ? "the last " : ""}${ago(endedAt(newest), now)}`,
-            `${pattern}${what} ${advice}`, those);
+            `${what} ${advice}`, those);
     });
 }
 

@@ -47,8 +47,8 @@ export function detailsDialog(onOpen) {
             gone.hidden = !text;
         },
 
-        /** answer: of /status/{id}; null if the server does not remember it. */
-        show(answer, options) {
+        /** answer: of /status/{id}; null if the server does not remember it. stall: of stallOf. */
+        show(answer, options, stall) {
             if (answer === null)
                 return fill({ chip: ["chip", "gone"], what: "The server does not remember this connection: it keeps the last 1,000 ends.", advice: "", times: [], rows: [] });
             const { end } = answer;
@@ -62,7 +62,7 @@ export function detailsDialog(onOpen) {
                     rows: [["Ended", `${clock(new Date(end.at))}, by the ${end.by}`], ["In the log", end.detail], ...rowsOf(end, "before its end")],
                 });
             } else {
-                const { kind, label, text } = condition(connection, options);
+                const { kind, label, text } = condition(connection, options, stall);
                 fill({
                     chip: [`chip ${kind}`, label], what: text, advice: "", times: connection.recent_ms, timeout: parseDuration(options.timeout),
                     rows: [["Opened", clock(new Date(connection.opened))], ["Strikes now", `${connection.strikes} of ${options["max-missed"]}`], ...rowsOf(connection, "ago")],

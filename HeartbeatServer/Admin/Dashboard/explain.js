@@ -22,15 +22,8 @@ export const CAUSES = {
     upstream_protocol_error: "application broke a rule",
 };
 
-/** Idle timeouts that are usual on the way, in seconds; docs/troubleshooting.md, section 3. */
-const USUAL_TIMEOUTS = [20, 30, 55, 60, 100, 120, 240, 270, 300, 600, 3600];
-
 /** Whether it ended as it should: nobody has to look at it. */
 export const isOrdinary = end => ["client_closed", "upstream_closed", "server_shutdown"].includes(end.cause);
-
-/** A usual timeout that this is, to a second or 1 %; null if it is none. */
-export const usualTimeout = seconds =>
-    USUAL_TIMEOUTS.find(usual => Math.abs(seconds - usual) <= Math.max(1, usual / 100)) ?? null;
 
 /** The least --timeout, in ms, that lets these round trips (ms) pass: a quarter above the longest, rounded up to two digits. */
 export function enoughTimeout(roundTrips) {
@@ -42,8 +35,9 @@ export function enoughTimeout(roundTrips) {
 /**
  * What an open connection is like.
  * kind: "healthy", "new" (nothing measured yet), "late" (its last pong), "slow" (late again and again), "silent" (strikes) or "closing".
+ * stall: of stallOf; what many clients share is no reason to raise --timeout for one of them.
  */
-export function condition(connection, options) {
+export function condition(connection, options, stall = null) {
     const { state, strikes, pongs, recent_ms: recent, round_trip_ms: times } = connection;
     const late = lateOf(connection, options).length;
     // A ping of a client that is always late is first a strike, then a late pong. One that has recovered is not blamed for what it was.
@@ -51,7 +45,7 @@ export function condition(connection, options) {
     if (state === "closing")
         return { kind: "closing", label: "closing", text: "Our Close frame was sent; the client's is awaited." };
     if (slow)
-        return { kind: "slow", label: late === recent.length ? "always late" : "often late", text: slowText(connection, options) };
+        return { kind: "slow", label: late === recent.length ? "always late" : "often late", text: slowText(connection, options, stall) };
     if (strikes > 0) {
         const most = options["max-missed"];
         return {
@@ -77,7 +71,9 @@ function lateOf({ recent_ms: recent }, options) {
 }
 
 /** What to do about a client that answers, but after --timeout. */
-function slowText(connection, options) {
+function slowText(connection, options, stall) {
+    if (stall)
+        return "Its last pongs came late, when many clients were silent at once: a host or a network that they share is to blame.";
     const late = lateOf(connection, options);
     const enough = enoughTimeout(late);
     const ping = parseDuration(options.ping);
@@ -102,12 +98,12 @@ const EXPLANATIONS = {
         };
     },
 
-    client_vanished: end => withPattern(end, {
+    client_vanished: end => ({
         what: `The client's side ended the connection (FIN) without a Close frame; a browser would call it 1006. ${lastByte(end)}`,
         advice: "Its program ended, a tab was closed, or a proxy on the way closed the connection. The client should reconnect.",
     }),
 
-    connection_reset: end => withPattern(end, {
+    connection_reset: end => ({
         what: `The connection was reset (${end.detail}). ${lastByte(end)}`,
         advice: "A crash, a firewall, or a proxy that was restarted. The client should reconnect.",
     }),
@@ -206,12 +202,3 @@ const EXPLANATIONS = {
 };
 
 const lastByte = end => `Its last byte came ${duration(end.last_byte_seconds)} before.`;
-
-/** A silence that is a usual timeout was probably one. */
-function withPattern(end, explanation) {
-    const idle = usualTimeout(end.last_byte_seconds);
-    return idle === null ? explanation : {
-        what: explanation.what,
-        advice: `A silence of ${duration(idle)} is what idle timeouts of proxies are set to: send pings more often, with --ping below ${duration(idle / 2)}, or raise that timeout.`,
-    };
-}

@@ -48,36 +48,6 @@ export function binnedEnds(history, from) {
 /** A sample at 12:00:05 is of the five seconds before. */
 const binOf = (time, seconds) => Math.floor((time - 1) / seconds) * seconds;
 
-/** A burst is at least so many ends, and a tenth of those that were open. */
-const MANY = 20;
-/** In samples; what goes on for longer is no burst. */
-const LONGEST = 6;
-
-/**
- * The greatest burst of ends that was not over by a time (Unix seconds): { from, to, before, total, ends }; null if there is none. before: how many
- * were open. ends: how many of each cause. A drain is no burst: it is told by itself.
- */
-export function burstOfEnds(history, after) {
-    const { time, connections } = history;
-    const columns = Object.entries(history.ends).filter(([cause]) => cause !== "server_shutdown");
-    const counts = time.map((_, i) => sum(columns.map(([, column]) => column[i])));
-    // The median, or just below: where clients come and go all the time, many ends are nothing new.
-    const usual = counts.toSorted((a, b) => a - b)[(counts.length >> 1) - 1] ?? 0;
-    const isMany = counts.map(many => many > Math.max(4, usual * 5));
-    let found = null;
-    for (let first = 0, next; first < time.length; first = next + 1) {
-        for (next = first; isMany[next];)
-            next++;
-        const total = sum(counts.slice(first, next));
-        const before = connections[first - 1] ?? 0;
-        if (next - first > LONGEST || !(time[next - 1] > after) || total < Math.max(MANY, before / 10) || total <= found?.total)
-            continue;
-        const ends = Object.fromEntries(columns.map(([cause, column]) => [cause, sum(column.slice(first, next))]));
-        found = { from: time[first - 1] ?? time[first] - SAMPLE, to: time[next - 1], before, total, ends };
-    }
-    return found;
-}
-
 /** From where the plots show: the first sample, at most an hour and at least five minutes before the last. */
 export const startOf = history => Math.min(history.time[0] - SAMPLE, history.time.at(-1) - 300);
 

@@ -6,13 +6,14 @@ import { RECENT, counted, finding, names } from "./finding.js";
 import { count, milliseconds, parseDuration, plural } from "./format.js";
 import { greatest } from "./history.js";
 import { ofRefusals } from "./refusals.js";
+import { answers, stallOf } from "./why.js";
 
 /**
  * The findings, the worst first: at most one of a kind.
  *
- * status: of /status. worst: connections, the worst first, not all. ends: the latest, newest first. history: samples.
+ * status: of /status. worst: connections, the worst first, not all. ends: the latest, newest first. sentences: of /status/why. history: samples.
  */
-export function situation(status, worst, ends, history) {
+export function situation(status, worst, ends, sentences, history) {
     const { options, totals } = status;
     const now = Date.parse(status.now);
     const recent = ends.filter(end => now - Date.parse(end.at) < RECENT * 1000);
@@ -20,8 +21,9 @@ export function situation(status, worst, ends, history) {
     const areAll = recent.length < ends.length || ends.length >= totals.ended;
     const findings = [
         ...ofServer(status, greatest(history.lateness_ms.slice(-12))),
-        ...ofConnections(worst, options, totals),
-        ...departures(recent, areAll, history, options, now),
+        ...answers(sentences, now),
+        ...ofConnections(worst, options, totals, stallOf(sentences)),
+        ...departures(recent, areAll, sentences, options, now),
         ...ofRefusals(status, history, now),
     ];
     const rank = { bad: 0, warn: 1, note: 2, good: 3 };
@@ -48,13 +50,17 @@ function ofServer({ state, options }, lateness) {
     return findings;
 }
 
-function ofConnections(worst, options, { connections, suspect }) {
+function ofConnections(worst, options, { connections, suspect }, stall) {
+    // The server says it of all of them at once.
+    if (stall && !stall.isOver)
+        return [];
     const kinds = worst.map(connection => condition(connection, options).kind);
     const of = kind => worst.filter((_, place) => kinds[place] === kind);
     const findings = [];
     const silent = of("silent");
-    const slow = of("slow");
-    const late = of("late");
+    // Of those that stood still together, the pongs of that time came late.
+    const slow = stall ? [] : of("slow");
+    const late = stall ? [] : of("late");
     // Where the page ends before the bad ones do, there may be more of them.
     const areAll = worst.length >= connections || ["healthy", "new"].includes(kinds.at(-1));
     const unseen = areAll ? 0 : Math.max(0, suspect - worst.filter(({ strikes }) => strikes > 0).length);

@@ -7,8 +7,8 @@ import { drawSparkline, sparkline } from "./sparkline.js";
 
 export const PAGE = 50;
 
-const chip = { make: () => element("span", "chip"), fill(node, connection, options) {
-    const { kind, label, text } = condition(connection, options);
+const chip = { make: () => element("span", "chip"), fill(node, connection, options, stall) {
+    const { kind, label, text } = condition(connection, options, stall);
     setClass(node, `chip ${kind}`);
     setText(node, label);
     setAttribute(node, "title", text);
@@ -64,7 +64,7 @@ export function connectionTable(onQuery, onOpen) {
     });
     byId("headers").append(...headers);
 
-    let options;
+    let options, stall;
     // Whoever asked for another page hears which came; not how it changes by itself.
     let asked = false;
     const show = keyedList(byId("rows"), ({ id }) => {
@@ -73,7 +73,7 @@ export function connectionTable(onQuery, onOpen) {
         row.append(...COLUMNS.map(([, , className, cell]) => element("td", className, cell.make())));
         return row;
     }, (row, connection) => {
-        COLUMNS.forEach(([, , , cell], place) => cell.fill(row.children[place].firstElementChild, connection, options));
+        COLUMNS.forEach(([, , , cell], place) => cell.fill(row.children[place].firstElementChild, connection, options, stall));
     });
 
     function ask(change) {
@@ -119,9 +119,10 @@ export function connectionTable(onQuery, onOpen) {
             return new URLSearchParams(query).toString();
         },
 
-        /** Shows the page of an answer of /status. */
-        show(status) {
+        /** Shows the page of an answer of /status. inStall: of stallOf. */
+        show(status, inStall) {
             options = status.options;
+            stall = inStall;
             const { items, matching, offset } = status.connections;
             if (items.length === 0 && offset > 0)
                 return ask({ offset: Math.floor(Math.max(0, matching - 1) / PAGE) * PAGE });
