@@ -188,6 +188,20 @@ internal sealed class WhyTests
         Assert.That(departures.Explained()[0].Sentence, Does.EndWith($"; from 192.0.2.1): {reason}"));
     }
 
+    [TestCase(DisconnectCause.UpstreamVanished, "it restarted or crashed, and its log knows more.")]
+    [TestCase(DisconnectCause.UpstreamClosed, "it said goodbye to them, so it is being stopped or restarted.")]
+    [TestCase(DisconnectCause.UpstreamDead, "its host failed, or the network between it and this server.")]
+    public void What_the_application_ended_together_is_told_of_the_application(DisconnectCause cause, string reason)
+    {
+        var departures = new Departures { Others = 19 };
+        departures.Add(30, i => new Departure(500 + (i * 0.05), 100 + (i * 7), i % 10, Cause: cause));
+        departures.Add(11, i => new Departure(500 + (i * 0.05), 100 + (i * 7), i % 10, Cause: DisconnectCause.UpstreamReset));
+
+        string sentence = departures.Explained()[0].Sentence;
+        Assert.That(sentence, Does.StartWith($"The application ended 41 of 60 connections within 1.5 s, 10 s ago ({cause.Name()} 30, upstream_reset 11; "));
+        Assert.That(sentence, Does.EndWith(reason));
+    }
+
     [TestCase(DisconnectCause.ServerShutdown)]
     [TestCase(DisconnectCause.SlowConsumer)]
     [TestCase(DisconnectCause.ProtocolError)]

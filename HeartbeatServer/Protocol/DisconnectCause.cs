@@ -39,6 +39,17 @@ internal enum DisconnectCause
     UpstreamProtocolError,
 }
 
+/// <summary>Which side of the server an end came from.</summary>
+internal enum EndSide
+{
+    /// <summary>From a client, or from what lies between the server and its clients.</summary>
+    Client,
+    /// <summary>From the application behind the relay, or from what lies between.</summary>
+    Application,
+    /// <summary>From the server: it shut down, or it cut a connection for a reason of its own.</summary>
+    Server,
+}
+
 internal static class DisconnectCauses
 {
     public static readonly DisconnectCause[] All = Enum.GetValues<DisconnectCause>();
@@ -71,5 +82,14 @@ internal static class DisconnectCauses
         DisconnectCause.UpstreamClosed or DisconnectCause.UpstreamVanished or DisconnectCause.UpstreamProtocolError => "application",
         DisconnectCause.ConnectionReset or DisconnectCause.UpstreamReset => "network",
         _ => "server",
+    };
+
+    /// <summary>The side from which the end came, whoever had to say it: a dead client is cut by the server.</summary>
+    public static EndSide Side(this DisconnectCause cause) => cause switch
+    {
+        DisconnectCause.ClientClosed or DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset or DisconnectCause.PongTimeout => EndSide.Client,
+        DisconnectCause.UpstreamClosed or DisconnectCause.UpstreamVanished or DisconnectCause.UpstreamReset or DisconnectCause.UpstreamDead
+            or DisconnectCause.UpstreamProtocolError => EndSide.Application,
+        _ => EndSide.Server,
     };
 }

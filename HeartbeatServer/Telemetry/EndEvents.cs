@@ -3,14 +3,14 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Telemetry;
 
 /// <summary>Many connections of one side that ended together.</summary>
-/// <param name="Side">Who ended them: <c>client</c> for all that lies between the server and its clients.</param>
+/// <param name="Side">From where their ends came.</param>
 /// <param name="Ends">Those that are remembered, in the order of their ends.</param>
 /// <param name="Causes">How many ended for each cause, the forgotten ones included.</param>
 /// <param name="Open">How many connections were open before.</param>
 /// <param name="From">The moment of the first end.</param>
 /// <param name="To">The moment of the last end.</param>
 internal sealed record EndEvent(
-    string Side, IReadOnlyList<EndRecord> Ends, IReadOnlyDictionary<DisconnectCause, int> Causes, int Open, TimeSpan From, TimeSpan To)
+    EndSide Side, IReadOnlyList<EndRecord> Ends, IReadOnlyDictionary<DisconnectCause, int> Causes, int Open, TimeSpan From, TimeSpan To)
 {
     public int Count => Causes.Values.Sum();
 }
@@ -39,23 +39,13 @@ internal static class EndEvents
     public static IReadOnlyList<EndEvent> In(EndSnapshot record, TimeSpan now) =>
     [
         .. record.Ends
-            .GroupBy(end => SideOf(end.End.Cause))
-            .Where(group => group.Key is not null)
-            .SelectMany(group => OfSide(group.Key!, [.. group.OrderBy(end => end.Moment)], record, now))
+            .GroupBy(end => end.End.Cause.Side())
+            .Where(group => group.Key != EndSide.Server) // its own ends are nothing to be explained
+            .SelectMany(group => OfSide(group.Key, [.. group.OrderBy(end => end.Moment)], record, now))
             .OrderBy(found => found.From),
     ];
 
-    /// <summary>The side that an end tells of; null if the server itself ended the connection, which is nothing to be explained.</summary>
-    private static string? SideOf(DisconnectCause cause) => cause == DisconnectCause.PongTimeout
-        ? "client"
-        : cause.EndedBy() switch
-        {
-            "server" => null,
-            "network" => "client",
-            var side => side,
-        };
-
-    private static List<EndEvent> OfSide(string side, EndRecord[] ends, EndSnapshot record, TimeSpan now)
+    private static List<EndEvent> OfSide(EndSide side, EndRecord[] ends, EndSnapshot record, TimeSpan now)
     {
         var found = new List<EndEvent>();
         int next = 0;
@@ -108,28 +98,28 @@ internal static class EndEvents
     }
 
     /// <summary>How many ends of a side there are in a window as a rule, about a moment: the median, or just below.</summary>
-    private static int Usual(string side, TimeSpan moment, EndSnapshot record, TimeSpan now)
+    private static int Usual(EndSide side, TimeSpan moment, EndSnapshot record, TimeSpan now)
     {
         TimeSpan from = moment - Around > record.Since ? moment - Around : record.Since;
         TimeSpan to = moment + Around < now ? moment + Around : now;
         int[] windows = new int[(int)((to - from) / Window) + 1];
         foreach (EndStep step in record.Steps)
         {
-            if (SideOf(step.Cause) == side && step.First >= from && step.First <= to)
+            if (step.Cause.Side() == side && step.First >= from && step.First <= to)
                 windows[(int)((step.First - from) / Window)] += step.Count;
         }
         Array.Sort(windows);
         return windows.Length == 1 ? 0 : windows[(windows.Length - 1) / 2];
     }
 
-    private static EndEvent Counted(string side, List<EndRecord> those, EndSnapshot record)
+    private static EndEvent Counted(EndSide side, List<EndRecord> those, EndSnapshot record)
     {
         TimeSpan to = those[^1].Moment;
         if (record.Ends[0].Sequence == 1 || those[0].Moment - record.Ends[0].Moment > EndLog.Step)
             return new EndEvent(side, those, those.CountBy(end => end.End.Cause).ToDictionary(), those[0].Open, those[0].Moment, to);
 
         // The event began before the oldest end that is remembered.
-        EndStep[] steps = [.. record.Steps.Where(step => SideOf(step.Cause) == side && step.First <= to && to - step.First <= Window)];
+        EndStep[] steps = [.. record.Steps.Where(step => step.Cause.Side() == side && step.First <= to && to - step.First <= Window)];
         return new EndEvent(
             side, those, steps.GroupBy(step => step.Cause).ToDictionary(group => group.Key, group => group.Sum(step => step.Count)),
             steps[0].Open, steps[0].First, to);

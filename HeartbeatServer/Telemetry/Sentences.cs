@@ -34,9 +34,8 @@ internal static class Sentences
         string[] hosts = [.. found.Ends.Select(end => HostOf(end.Remote)).Distinct()];
         string where = $"{(found.Ends.Count < found.Count ? $"the last {Count(found.Ends.Count)} " : "")}from {(hosts.Length == 1 ? hosts[0] : $"{Count(hosts.Length)} addresses")}";
         string what = $"{string.Join(", ", causes.Select(pair => $"{pair.Key} {Count(pair.Value)}"))}; {where}";
-        string sentence = found.Side == "client"
-            ? $"{many} ended {when} ({what}): {Together(found.Causes.MaxBy(pair => pair.Value).Key)}."
-            : $"The {found.Side} ended {many} {when} ({what}): it restarted or failed.";
+        string who = found.Side == EndSide.Application ? $"The application ended {many}" : $"{many} ended";
+        string sentence = $"{who} {when} ({what}): {Together(found.Causes.MaxBy(pair => pair.Value).Key)}.";
         return new Finding(FindingKind.Event, sentence)
         {
             Count = found.Count,
@@ -167,6 +166,10 @@ internal static class Sentences
     {
         DisconnectCause.ClientClosed => "they said goodbye, so a program that held many of them ended, or a new version of it came",
         DisconnectCause.PongTimeout => "the network between failed, or a host that held many of them stopped",
+        DisconnectCause.UpstreamClosed => "it said goodbye to them, so it is being stopped or restarted",
+        DisconnectCause.UpstreamVanished or DisconnectCause.UpstreamReset => "it restarted or crashed, and its log knows more",
+        DisconnectCause.UpstreamDead => "its host failed, or the network between it and this server",
+        DisconnectCause.UpstreamProtocolError => "the same fault of it many times, so look whether a new version of it came",
         _ => "something on the way restarted or failed, such as a proxy, a network, or a program that held many of them",
     };
 
