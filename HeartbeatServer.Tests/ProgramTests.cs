@@ -75,7 +75,7 @@ public sealed class ProgramTests
         await program.WaitForExitAsync().InTime();
 
         Assert.That(program.ExitCode, Is.Zero);
-        Assert.That(output, Does.Contain("ended: server_shutdown by server").And.Contain("server_shutdown 1").And.Contain("Stopped"));
+        Assert.That(output, Does.Contain("ended: server_shutdown after").And.Contain("server_shutdown 1").And.Contain("Stopped"));
     }
 
     /// <summary>A process that ends with the test at the latest, even if it hangs.</summary>

@@ -45,11 +45,11 @@ internal static class Program
         OpenFiles.Raise();
         ShutdownSignals signals = _signals = new ShutdownSignals();
 
-        await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json);
-        var log = new ServerLog(output.Logger);
+        var time = TimeProvider.System;
+        await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json, Environment.GetEnvironmentVariable("NO_COLOR"));
+        var log = new ServerLog(output.Logger, time, keepsEnds: output.IsJson);
         // The loops catch what goes wrong on them. What the framework's own threads throw, for lack of memory say, is no reason to cut everybody either.
         ExceptionHandling.SetUnhandledExceptionHandler(log.Survived);
-        var time = TimeProvider.System;
         using var metrics = new ServerMetrics();
         var table = new ConnectionTable(options.MaxBuffered == 0 ? BufferBudget.DefaultLimit : options.MaxBuffered);
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
@@ -86,6 +86,7 @@ internal static class Program
             string signal = await signals.First;
             await drain.RunAsync(signal, signals.Second);
         }
+        log.Flush();
         Summarize();
         log.Stopped();
 

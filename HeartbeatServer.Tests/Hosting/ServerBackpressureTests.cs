@@ -38,8 +38,8 @@ public sealed class ServerBackpressureTests(RequestsFrom source)
 
         Assert.That(await flood.InTime(), Is.LessThan(Flood), "its send was stuck until it was cut");
         LogEvent end = await server.EndedAsync();
-        Assert.That(end.Value("Cause"), Is.EqualTo(DisconnectCause.SlowConsumer.Name()));
-        Assert.That((long)end.Value("BytesIn")!, Is.LessThan(Flood));
+        Assert.That(end.Value("cause"), Is.EqualTo(DisconnectCause.SlowConsumer.Name()));
+        Assert.That((long)end.Value("bytes_in")!, Is.LessThan(Flood));
         Assert.That(most - before, Is.LessThan(MemoryBound));
     }
 

@@ -46,7 +46,7 @@ public sealed class ServerDrainTests(RequestsFrom source)
         await drain.InTime();
 
         Assert.That(_server.Metrics.Ends(DisconnectCause.ServerShutdown), Is.EqualTo(5));
-        Assert.That(_server.Log.Containing("server_shutdown by server"), Has.Count.EqualTo(5));
+        Assert.That(_server.Log.Containing("ended: server_shutdown"), Has.Count.EqualTo(5));
         Assert.That(_server.Log.Containing("did not close in time"), Is.Empty);
         Array.ForEach(peers, peer => peer.Dispose());
     }
@@ -186,7 +186,7 @@ public sealed class ServerDrainTests(RequestsFrom source)
 
         Assert.That(await peers[0].ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
         await drain.InTime();
-        Assert.That((await _server.EndedAsync()).Value("MessagesIn"), Is.EqualTo(1L));
+        Assert.That((await _server.EndedAsync()).Value("messages_in"), Is.EqualTo(1L));
         peers[0].Dispose();
     }
 

@@ -35,7 +35,7 @@ public sealed class ServerEchoTests(RequestsFrom source)
         }
         await client.CloseAsync(WebSocketCloseStatus.NormalClosure, null, CancellationToken.None).InTime();
 
-        Assert.That((await _server.EndedAsync()).Value("Cause"), Is.EqualTo("client_closed"));
+        Assert.That((await _server.EndedAsync()).Value("cause"), Is.EqualTo("client_closed"));
     }
 
     [Test]

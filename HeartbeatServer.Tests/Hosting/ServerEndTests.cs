@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.WebSockets;
 using HeartbeatServer.Framing;
 using HeartbeatServer.Protocol;
@@ -161,7 +162,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin), "a reset could destroy the Close frame");
         LogEvent end = await EndsAsync(DisconnectCause.PongTimeout, "server", "3 ping(s) in a row");
         // The limit is ping x max-missed + timeout for any phase, and one step of this test.
-        Assert.That((double)end.Value("AgeSeconds")!, Is.LessThanOrEqualTo(6.6));
+        Assert.That((double)end.Value("age_seconds")!, Is.LessThanOrEqualTo(6.6));
         Assert.That(_server.Log.Containing("is suspect"), Has.Count.EqualTo(3));
         Assert.That(_server.Metrics.Strikes, Is.EqualTo(3));
     }
@@ -183,7 +184,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         await peer.SendAsync(ClientFrames.Close(1000));
 
         LogEvent end = await EndsAsync(DisconnectCause.ClientClosed, "client", "Close 1000");
-        Assert.That((end.Value("Pings"), end.Value("Pongs"), end.Value("Missed"), end.Value("Late")), Is.EqualTo((10UL, 10, 0, 0)));
+        Assert.That((end.Value("pings"), end.Value("pongs"), end.Value("missed"), end.Value("late")), Is.EqualTo((10UL, 10, 0, 0)));
     }
 
     [Test]
@@ -203,28 +204,33 @@ public sealed class ServerEndTests(RequestsFrom source)
         LogEvent end = await EndsAsync(DisconnectCause.ClientVanished, "client", "FIN");
         var expected = new Dictionary<string, object>
         {
-            ["Connection"] = 1L,
-            ["Remote"] = peer.Address.ToString()!,
-            ["Cause"] = "client_vanished",
-            ["EndedBy"] = "client",
-            ["AgeSeconds"] = age.TotalSeconds,
-            ["Detail"] = "FIN without a Close frame",
-            ["Pings"] = 1UL,
-            ["Pongs"] = 1,
-            ["Missed"] = 0,
-            ["Late"] = 0,
-            ["RoundTripLastMs"] = 96.0,
-            ["RoundTripMinMs"] = 96.0,
-            ["RoundTripMeanMs"] = 96.0,
-            ["RoundTripMaxMs"] = 96.0,
-            ["JitterMs"] = 0.0,
-            ["MessagesIn"] = 1L,
-            ["BytesIn"] = 14L + 11L,
-            ["MessagesOut"] = 1L,
-            ["BytesOut"] = 10L + 7L,
-            ["LastByteSecondsAgo"] = 0.304,
+            ["event"] = "connection_ended",
+            ["connection"] = 1L,
+            ["remote_address"] = "127.0.0.1",
+            ["remote_port"] = ((IPEndPoint)peer.Address).Port,
+            ["cause"] = "client_vanished",
+            ["ended_by"] = "client",
+            ["age_seconds"] = Math.Round(age.TotalSeconds, 3),
+            ["detail"] = "FIN without a Close frame",
+            ["pings"] = 1UL,
+            ["pongs"] = 1,
+            ["missed"] = 0,
+            ["late"] = 0,
+            ["other_pongs"] = 0,
+            ["subprotocols_not_spoken"] = 0,
+            ["round_trip_last_ms"] = 96.0,
+            ["round_trip_min_ms"] = 96.0,
+            ["round_trip_mean_ms"] = 96.0,
+            ["round_trip_max_ms"] = 96.0,
+            ["jitter_ms"] = 0.0,
+            ["messages_in"] = 1L,
+            ["bytes_in"] = 14L + 11L,
+            ["messages_out"] = 1L,
+            ["bytes_out"] = 10L + 7L,
+            ["last_byte_seconds"] = 0.304,
+            ["last_sent_seconds"] = 0.304,
         };
-        Assert.That(end.Properties.Keys, Is.EquivalentTo(expected.Keys));
+        Assert.That(end.Properties.Keys.Except(["remote", "what"]), Is.EquivalentTo(expected.Keys));
         foreach ((string property, object value) in expected)
             Assert.That(end.Value(property), Is.EqualTo(value), property);
     }
@@ -235,7 +241,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         for (int i = 1; i <= 3; i++)
         {
             using (await _server.UpgradedPeerAsync())
-                Assert.That((await _server.Log.WithAsync("connected", i)).Value("Connection"), Is.EqualTo((long)i));
+                Assert.That((await _server.Log.WithAsync("connected", i)).Value("connection"), Is.EqualTo((long)i));
             await _server.EndedAsync(i);
         }
     }
@@ -244,9 +250,10 @@ public sealed class ServerEndTests(RequestsFrom source)
     private async Task<LogEvent> EndsAsync(DisconnectCause cause, string by, string detail)
     {
         LogEvent end = await _server.EndedAsync();
-        Assert.That((end.Value("Cause"), end.Value("EndedBy")), Is.EqualTo((cause.Name(), by)));
-        Assert.That(end.Value("Detail"), Does.Contain(detail));
-        Assert.That(end.Level, Is.EqualTo(LogEventLevel.Information));
+        Assert.That((end.Value("cause"), end.Value("ended_by")), Is.EqualTo((cause.Name(), by)));
+        Assert.That(end.Value("detail"), Does.Contain(detail));
+        bool isCut = by == "server" && cause != DisconnectCause.ServerShutdown;
+        Assert.That(end.Level, Is.EqualTo(isCut ? LogEventLevel.Warning : LogEventLevel.Information));
         await Safety.UntilAsync(() => _server.Table.Count == 0, "an empty table");
         Assert.That(DisconnectCauses.All.Select(each => _server.Metrics.Ends(each)), Is.EqualTo(DisconnectCauses.All.Select(each => each == cause ? 1 : 0)));
         return end;

@@ -64,7 +64,7 @@ public sealed class ServerRefusalTests(RequestsFrom source)
         await _server.RequestAsync(ScriptedPeer.Upgrade("/other?x=1"));
 
         LogEvent line = await _server.Log.WithAsync("Refused GET /other?x=1 from 127.0.0.1:");
-        Assert.That(line.Value("Status"), Is.EqualTo(404));
+        Assert.That(line.Value("status"), Is.EqualTo(404));
         Assert.That(_server.Metrics.Refused, Is.EqualTo(1));
     }
 

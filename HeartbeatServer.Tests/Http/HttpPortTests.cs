@@ -84,25 +84,6 @@ public sealed class HttpPortTests
     }
 
     [Test]
-    public async Task Of_many_requests_that_are_turned_away_for_one_reason_one_is_a_line_in_a_second()
-    {
-        for (int i = 0; i < 20; i++)
-        {
-            using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);
-            await peer.SendAsync("hello\n");
-            await peer.ReadReplyAsync();
-        }
-        _server.Clock.Advance(1000);
-        using ScriptedPeer last = await ScriptedPeer.ConnectAsync(_server.Port);
-        await last.SendAsync("hello\n");
-        await last.ReadReplyAsync();
-
-        await _server.Log.WithAsync("Rejected", 2);
-        Assert.That(_server.Log.Containing("Rejected 20 requests, the last from"), Has.Count.EqualTo(1));
-        Assert.That(_server.Metrics.Refused, Is.EqualTo(21));
-    }
-
-    [Test]
     public async Task Our_own_stall_is_no_time_of_a_request_that_came_meanwhile()
     {
         using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_server.Port);

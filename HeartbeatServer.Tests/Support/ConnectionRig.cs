@@ -28,7 +28,7 @@ internal sealed class ConnectionRig : IAsyncDisposable
             id,
             new IPEndPoint(IPAddress.Parse("192.0.2.1"), 50123),
             Pipe,
-            new ConnectionContext(timings, echo, maxMessage, TimeSpan.FromSeconds(30), table.Buffers, new ServerLog(_logger), Metrics),
+            new ConnectionContext(timings, echo, maxMessage, TimeSpan.FromSeconds(30), table.Buffers, new ServerLog(_logger, Clock.Time), Metrics),
             phase,
             Clock.Wheel);
         table.Add(Connection);

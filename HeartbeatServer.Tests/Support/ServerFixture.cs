@@ -24,7 +24,8 @@ internal sealed class ServerFixture : IAsyncDisposable
         Options = options;
         _logger = Log.Logger();
         Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
-        Context = new ServerContext(options, Clock.Time, Loops, Table, Metrics, new EndLog(Clock.Time), new ServerLog(logger(_logger)));
+        Context = new ServerContext(
+            options, Clock.Time, Loops, Table, Metrics, new EndLog(Clock.Time), new ServerLog(logger(_logger), Clock.Time));
         Why = new WhyWatch(Context.Ends, Metrics.Suspects, options.Ping, Clock.Time, Context.Log);
         Admin = new AdminSite(Context, Why);
         Drain = new Drain(Table, options.Drain, Clock.Time, Context.Log);

@@ -19,25 +19,33 @@ public sealed class LogSetupTests
 
         Assert.That(lines, Has.Length.EqualTo(3));
         JsonElement[] objects = [.. lines.Select(line => JsonDocument.Parse(line).RootElement)];
-        Assert.That(objects.Select(line => line.GetProperty("@t").GetDateTimeOffset()), Is.All.GreaterThan(DateTimeOffset.UnixEpoch));
-        Assert.That(objects[0].GetProperty("Connection").GetInt64(), Is.EqualTo(7));
-        Assert.That(objects[0].GetProperty("Remote").GetString(), Is.EqualTo("127.0.0.1:50123"));
-        Assert.That(objects[0].GetProperty("@m").GetString(), Is.EqualTo("#7 127.0.0.1:50123 connected, 1 now"));
-        Assert.That(objects[1].GetProperty("@l").GetString(), Is.EqualTo("Warning"));
-        Assert.That(objects[1].GetProperty("Strikes").GetInt32(), Is.EqualTo(1));
-        Assert.That(objects[2].GetProperty("Cause").GetString(), Is.EqualTo("internal_error"));
-        Assert.That(objects[2].GetProperty("EndedBy").GetString(), Is.EqualTo("server"));
-        Assert.That(objects[2].GetProperty("@x").GetString(), Does.Contain("a\nbug"), "an exception of several lines stays in its line");
+        Assert.That(objects.Select(line => line.GetProperty("time").GetString()), Is.All.Match(@"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"));
+        Assert.That(objects.Select(line => line.GetProperty("level").GetString()), Is.EqualTo(new[] { "information", "warning", "error" }));
+        Assert.That(
+            objects.Select(line => line.GetProperty("event").GetString()),
+            Is.EqualTo(new[] { "connection_opened", "client_suspect", "connection_ended" }));
+        Assert.That(objects[0].GetProperty("connection").GetInt64(), Is.EqualTo(7));
+        Assert.That(
+            (objects[0].GetProperty("remote_address").GetString(), objects[0].GetProperty("remote_port").GetInt32()),
+            Is.EqualTo(("127.0.0.1", 50123)));
+        Assert.That(objects[0].GetProperty("message").GetString(), Is.EqualTo("#7 127.0.0.1:50123 connected, 1 now"));
+        Assert.That(objects[1].GetProperty("strikes").GetInt32(), Is.EqualTo(1));
+        Assert.That(objects[2].GetProperty("cause").GetString(), Is.EqualTo("internal_error"));
+        Assert.That(objects[2].GetProperty("exception").GetString(), Does.Contain("a\nbug"), "an exception of several lines stays in its line");
+        Assert.That(objects.SelectMany(line => line.EnumerateObject()).Select(each => each.Name), Is.All.Match("^[a-z0-9_]+$"));
+        Assert.That(objects.SelectMany(line => line.EnumerateObject()).Select(each => each.Name), Has.None.EqualTo("remote").And.None.EqualTo("what"));
     }
 
     [Test]
-    public async Task Text_has_time_level_and_message()
+    public async Task Text_has_date_time_offset_level_and_message()
     {
         string[] lines = await WriteAsync(LogEventLevel.Information, json: false);
 
-        Assert.That(lines[0], Does.Match(@"^\d\d:\d\d:\d\d\.\d{3} \[INF\] #7 127\.0\.0\.1:50123 connected, 1 now$"));
+        Assert.That(lines[0], Does.Match(
+            @"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d \[INF\] #7 127\.0\.0\.1:50123 connected, 1 now$"));
         Assert.That(lines[1], Does.Contain("[WRN] #7 127.0.0.1:50123 is suspect"));
-        Assert.That(lines[2], Does.Contain("[ERR] #7 127.0.0.1:50123 ended: internal_error by server"));
+        Assert.That(lines[2], Does.Contain("[ERR] #7 127.0.0.1:50123 ended: internal_error after 0.0s"));
+        Assert.That(lines, Has.None.Contain("\e"), "no colours where the output is no terminal");
     }
 
     [Test]

@@ -7,7 +7,7 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Telemetry;
 
-public sealed class ServerLogTests
+internal sealed class ServerLogTests
 {
     private static readonly IPEndPoint Remote = new(IPAddress.Parse("192.0.2.1"), 50123);
 
@@ -32,7 +32,22 @@ public sealed class ServerLogTests
         _log.Connected(7, Remote, 3);
 
         Assert.That(_sink.Lines, Is.EqualTo(new[] { "Information #7 192.0.2.1:50123 connected, 3 now" }));
-        Assert.That((_sink.Events[0].Value("Connection"), _sink.Events[0].Value("Remote")), Is.EqualTo((7L, "192.0.2.1:50123")));
+        LogEvent line = _sink.Events[0];
+        Assert.That(
+            (line.Value("event"), line.Value("connection"), line.Value("remote_address"), line.Value("remote_port")),
+            Is.EqualTo(("connection_opened", 7L, "192.0.2.1", 50123)));
+    }
+
+    [Test]
+    public void Of_a_client_behind_a_proxy_both_addresses_are_properties()
+    {
+        _log.Connected(7, new ForwardedEndPoint(IPAddress.Parse("2001:db8::7"), Remote), 3);
+
+        LogEvent line = _sink.Events[0];
+        Assert.That(LogSink.Line(line), Does.Contain("#7 2001:db8::7 via 192.0.2.1:50123 connected"));
+        Assert.That(
+            (line.Value("remote_address"), line.Value("proxy_address"), line.Value("proxy_port"), line.Properties.ContainsKey("remote_port")),
+            Is.EqualTo(("2001:db8::7", "192.0.2.1", 50123, false)));
     }
 
     [Test]
@@ -56,22 +71,39 @@ public sealed class ServerLogTests
         Assert.That(new ServerLog(logger).IsDebug, Is.EqualTo(isDebug));
     }
 
+    [TestCase(DisconnectCause.ClientClosed, LogEventLevel.Information)]
+    [TestCase(DisconnectCause.ClientVanished, LogEventLevel.Information)]
+    [TestCase(DisconnectCause.ConnectionReset, LogEventLevel.Information)]
+    [TestCase(DisconnectCause.ServerShutdown, LogEventLevel.Information)]
+    [TestCase(DisconnectCause.PongTimeout, LogEventLevel.Warning)]
+    [TestCase(DisconnectCause.ProtocolError, LogEventLevel.Warning)]
+    [TestCase(DisconnectCause.InvalidPayload, LogEventLevel.Warning)]
+    [TestCase(DisconnectCause.MessageTooBig, LogEventLevel.Warning)]
+    [TestCase(DisconnectCause.SlowConsumer, LogEventLevel.Warning)]
+    [TestCase(DisconnectCause.BufferLimit, LogEventLevel.Warning)]
+    [TestCase(DisconnectCause.InternalError, LogEventLevel.Error)]
+    public void What_the_server_does_to_a_client_is_a_warning_and_a_bug_an_error(DisconnectCause cause, LogEventLevel level)
+    {
+        _log.Ended(7, Remote, new Disconnect(cause, "why"), default);
+
+        Assert.That(_sink.Events.Single().Level, Is.EqualTo(level));
+    }
+
     [Test]
-    public void Above_information_only_the_end_by_a_bug_is_a_line()
+    public void At_warning_the_log_has_each_cut_and_no_goodbye()
     {
         using Logger logger = _sink.Logger(LogEventLevel.Warning);
         var log = new ServerLog(logger);
 
         log.Connected(7, Remote, 3);
         log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
-        log.Ended(8, Remote, new Disconnect(DisconnectCause.InternalError, "a bug", new InvalidOperationException("of ours")), default);
+        log.Ended(8, Remote, Disconnect.BySlowness(TimeSpan.FromSeconds(30)), default);
 
-        Assert.That(_sink.Lines, Has.Count.EqualTo(1));
-        Assert.That(_sink.Lines[0], Does.StartWith("Error #8 192.0.2.1:50123 ended: internal_error by server"));
+        Assert.That(_sink.Lines.Single(), Does.StartWith("Warning #8 192.0.2.1:50123 ended: slow_consumer after 0.0s, took no byte for 30s"));
     }
 
     [Test]
-    public void A_missed_pong_and_a_late_one_are_warnings()
+    public void A_missed_pong_is_a_warning_and_a_late_one_is_not()
     {
         _log.Suspect(7, Remote, 2, 3, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(4.56));
         _log.LatePong(7, Remote, TimeSpan.FromMilliseconds(712.3), 2);
@@ -79,12 +111,12 @@ public sealed class ServerLogTests
         Assert.That(_sink.Lines, Is.EqualTo(new[]
         {
             "Warning #7 192.0.2.1:50123 is suspect: no sign of life 500ms after a ping, strike 2 of 3, last byte 4.6s ago",
-            "Warning #7 192.0.2.1:50123 late pong, round trip 712.30ms, 2 strike(s) cleared",
+            "Information #7 192.0.2.1:50123 late pong, round trip 712.30ms, 2 strike(s) cleared",
         }));
     }
 
     [Test]
-    public void An_end_is_one_line_for_a_person()
+    public void An_end_is_one_short_line_for_a_person_with_all_figures_as_properties()
     {
         var times = new RoundTrips();
         times.Add(TimeSpan.FromMilliseconds(2));
@@ -92,21 +124,34 @@ public sealed class ServerLogTests
 
         _log.Ended(7, Remote, Disconnect.ByClient(1000, "bye"), Figures(times));
 
-        string line = _sink.Lines.Single();
-        Assert.That(line, Does.StartWith("Information #7 192.0.2.1:50123 ended: client_closed by client after 12.5s, Close 1000 \"bye\" | "));
-        Assert.That(line, Does.Contain("pings 5 pongs 4 missed 2 late 1 | round trip last 4.00 min 2.00 mean 3.00 max 4.00"));
-        Assert.That(line, Does.EndWith("in 8 msg 900 B, out 9 msg 1000 B | last byte 0.3s ago"));
+        LogEvent line = _sink.Events.Single();
+        Assert.That(LogSink.Line(line), Is.EqualTo("Information #7 192.0.2.1:50123 ended: client_closed after 12.5s, Close 1000 \"bye\""));
+        Assert.That(
+            (line.Value("round_trip_min_ms"), line.Value("round_trip_max_ms"), line.Value("bytes_in"), line.Value("last_byte_seconds")),
+            Is.EqualTo((2.0, 4.0, 900L, 0.25)));
     }
 
     [Test]
-    public void An_end_says_of_a_client_that_it_answers_with_another_payload()
+    public void An_end_says_the_figures_that_decide_for_its_cause()
     {
-        var end = new Disconnect(DisconnectCause.ClientVanished, "FIN");
-        _log.Ended(7, Remote, end, new ConnectionFigures { Pings = 5, OtherPongs = 4 });
-        _log.Ended(8, Remote, end, new ConnectionFigures { Pings = 5, Pongs = 5, OtherPongs = 4 });
+        _log.Ended(1, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"), Figures(default));
+        _log.Ended(2, Remote, Disconnect.ByTimeout(3, new HeartbeatTimings(TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(500), 3), null), Figures(default));
+        _log.Ended(3, Remote, Disconnect.BySlowness(TimeSpan.FromSeconds(30)), Figures(default));
+        _log.Ended(4, Remote, new Disconnect(DisconnectCause.MessageTooBig, "sent Close 1009: too big"), Figures(default));
 
-        Assert.That(_sink.Lines[0], Does.Contain("late 0 | answers pings with another payload, 4 times | "));
-        Assert.That(_sink.Lines[1], Does.Not.Contain("another payload"));
+        Assert.That(_sink.Lines[0], Does.EndWith(", FIN without a Close frame | last byte 0.3s ago"));
+        Assert.That(_sink.Lines[1], Does.EndWith("unknown: the kernel could not be asked | pings 5 pongs 4 late 1, last byte 0.3s ago"));
+        Assert.That(_sink.Lines[2], Does.EndWith(", took no byte for 30s, though bytes wait for it | out 9 msg 1000 B"));
+        Assert.That(_sink.Lines[3], Does.EndWith(", sent Close 1009: too big | in 8 msg 900 B"));
+    }
+
+    [Test]
+    public void The_line_of_an_end_is_short_whatever_the_client_says()
+    {
+        _log.Ended(7, Remote, Disconnect.ByClient(4000, new string('\u001b', 123)), Figures(default));
+
+        Assert.That(_sink.Lines.Single(), Has.Length.LessThan(300).And.EndsWith("..."));
+        Assert.That((string)_sink.Events.Single().Value("detail")!, Has.Length.GreaterThan(700));
     }
 
     [Test]
@@ -116,16 +161,16 @@ public sealed class ServerLogTests
         _log.Ended(7, Remote, end, new ConnectionFigures { OffersNotSpoken = 3 });
         _log.Ended(8, Remote, end, default);
 
-        Assert.That(_sink.Lines[0], Does.Contain(" | 3 subprotocol(s) offered, none spoken | "));
+        Assert.That(_sink.Lines[0], Does.EndWith(" | 3 subprotocol(s) offered, none spoken"));
         Assert.That(_sink.Lines[1], Does.Not.Contain("subprotocol"));
     }
 
     [Test]
-    public void An_end_without_a_round_trip_says_so()
+    public void A_figure_that_is_not_known_is_no_property()
     {
         _log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), Figures(default));
 
-        Assert.That(_sink.Lines.Single(), Does.Contain("| no round trip |").And.Not.Contain("null"));
+        Assert.That(_sink.Events.Single().Properties.Keys, Has.None.StartWith("round_trip").And.None.EqualTo("verdict"));
     }
 
     [Test]

@@ -14,9 +14,6 @@ namespace HeartbeatServer.Hosting;
 /// <summary>Answers requests on the port. If a request is upgraded, the server serves its connection to the end.</summary>
 internal sealed class Server : IAsyncDisposable
 {
-    /// <summary>A limit that is reached is worth a line in the log this often.</summary>
-    private static readonly TimeSpan LimitLineEvery = TimeSpan.FromSeconds(10);
-
     private readonly ServerOptions _options;
     private readonly ConnectionContext _context;
     private readonly EventLoops _loops;
@@ -30,8 +27,6 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>The application behind the relay; null for the echo server, and where there is no epoll.</summary>
     private readonly Upstream? _upstream;
 
-    private readonly Throttle _connectionLimitLines;
-    private readonly Throttle _ipLimitLines;
     private readonly EndLog _ends;
 
     /// <summary>What sets the limit of connections, for the log.</summary>
@@ -48,8 +43,6 @@ internal sealed class Server : IAsyncDisposable
         _context = new ConnectionContext(
             _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _table.Buffers, _log, _metrics);
         _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
-        _connectionLimitLines = new Throttle(time, LimitLineEvery);
-        _ipLimitLines = new Throttle(time, LimitLineEvery);
         var listen = new ListenOptions(
             _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings));
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => OpenDescriptors, _metrics.CountRefused, _log);
@@ -299,12 +292,10 @@ internal sealed class Server : IAsyncDisposable
         switch (refusal.Reason)
         {
             case RefusalReason.ConnectionLimit:
-                if (_connectionLimitLines.TryPass(out long refused))
-                    _log.LimitReached(_connectionLimit, remote, refusal, refused);
+                _log.LimitReached(_connectionLimit, remote, refusal);
                 break;
             case RefusalReason.IpLimit:
-                if (_ipLimitLines.TryPass(out refused))
-                    _log.LimitReached("--max-connections-per-ip", remote, refusal, refused);
+                _log.LimitReached("--max-connections-per-ip", remote, refusal);
                 break;
             default:
                 // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal. Clients put tokens for

@@ -54,7 +54,7 @@ internal sealed class HttpPort : RequestSource
         Func<int> connections,
         Action<RefusalReason>? turnedAway,
         ServerLog log)
-        : base(handle, time, turnedAway, log)
+        : base(handle, turnedAway, log)
     {
         (_options, _loops, _connections) = (options, loops, connections);
         _fullLines = new Throttle(time, WarnEvery);

@@ -20,7 +20,7 @@ namespace HeartbeatServer.Http;
 /// </remarks>
 internal sealed class PlainRequests(
     ListenOptions options, EventLoops loops, Func<HttpRequest, Task> handle, TimeProvider time, Action<RefusalReason>? turnedAway, ServerLog log)
-    : RequestSource(handle, time, turnedAway, log)
+    : RequestSource(handle, turnedAway, log)
 {
     /// <summary>How long the loop waits after a failure. Its reason may last, and a loop without a pause would use a whole core.</summary>
     private static readonly TimeSpan PauseFor = TimeSpan.FromMilliseconds(100);

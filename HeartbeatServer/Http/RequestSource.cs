@@ -9,24 +9,15 @@ namespace HeartbeatServer.Http;
 /// <summary>A port that gives each request to the handler. A failure with one request ends only that request.</summary>
 internal abstract class RequestSource : IDisposable
 {
-    /// <summary>The time between two log lines on requests that were turned away for the same reason.</summary>
-    private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(1);
-
     private readonly Func<HttpRequest, Task> _handle;
     private readonly Action<RefusalReason>? _turnedAway;
-
-    // There is one for each reason.
-    private readonly Throttle[] _lines;
 
     // The set is null once the port is closed.
     private readonly Lock _gate = new();
     private HashSet<HttpRequest>? _inHand = [];
 
-    protected RequestSource(Func<HttpRequest, Task> handle, TimeProvider time, Action<RefusalReason>? turnedAway, ServerLog log)
-    {
+    protected RequestSource(Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log) =>
         (_handle, _turnedAway, Log) = (handle, turnedAway, log);
-        _lines = [.. RefusalReasons.All.Select(_ => new Throttle(time, LineEvery))];
-    }
 
     /// <summary>Whether the port accepts nobody at the moment.</summary>
     public virtual bool IsFull => false;
@@ -82,12 +73,11 @@ internal abstract class RequestSource : IDisposable
         }
     }
 
-    /// <summary>Counts a request that the handler never sees, and logs it unless there was such a line a moment ago.</summary>
+    /// <summary>Counts and logs a request that the handler never sees.</summary>
     protected void OnTurnedAway(IPEndPoint remote, in Refusal refusal)
     {
         _turnedAway?.Invoke(refusal.Reason);
-        if (_lines[(int)refusal.Reason].TryPass(out long count))
-            Log.RequestRejected(remote, refusal.Status, refusal.Text, count);
+        Log.RequestRejected(remote, refusal);
     }
 
     /// <summary>Gives a request to the handler, and closes the request when the handler is done.</summary>

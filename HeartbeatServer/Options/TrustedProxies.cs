@@ -166,12 +166,3 @@ internal sealed class TrustedProxies
 /// <param name="Address">Counts for limits, logs and status.</param>
 /// <param name="IsDisputed">Whether the two headers name different clients, so that neither is believed.</param>
 internal readonly record struct ClientAddress(IPAddress Address, bool IsDisputed = false);
-
-/// <summary>The end point of a client behind a trusted proxy, for the log and the status.</summary>
-/// <param name="client">The address that the proxy gives.</param>
-/// <param name="proxy">The other end of the TCP connection.</param>
-internal sealed class ForwardedEndPoint(IPAddress client, EndPoint proxy) : EndPoint
-{
-    /// <summary><c>192.0.2.7 via 10.0.0.2:5555</c>.</summary>
-    public override string ToString() => $"{client} via {proxy}";
-}

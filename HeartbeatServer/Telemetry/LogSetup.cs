@@ -1,10 +1,11 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using Serilog;
+using Serilog.Configuration;
 using Serilog.Core;
 using Serilog.Events;
-using Serilog.Formatting.Compact;
 using Serilog.Sinks.Async;
+using Serilog.Sinks.SystemConsole.Themes;
 
 namespace HeartbeatServer.Telemetry;
 
@@ -12,10 +13,13 @@ namespace HeartbeatServer.Telemetry;
 [SuppressMessage("Usage", "CA2213", Justification = "DisposeAsync disposes of the logger on a thread of its own, which it may leave behind.")]
 internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
 {
-    /// <summary>So many lines may wait for a slow terminal or pipe. Further lines are dropped, because a thread that waited would miss beats.</summary>
-    private const int QueueLength = 10_000;
+    /// <summary>
+    /// So many lines may wait for a slow terminal or pipe. Further lines are dropped, because a thread that waited would miss beats. Only the ends of
+    /// connections come in such numbers (<see cref="LineLimit"/>), so this is how many connections may end at one moment.
+    /// </summary>
+    private const int QueueLength = 40_000;
 
-    private const string Template = "{Timestamp:HH:mm:ss.fff} [{Level:u3}] {Message:lj}{NewLine}{Exception}";
+    private const string Template = "{Timestamp:yyyy-MM-ddTHH:mm:ss.fffzzz} [{Level:u3}] {Message:lj}{NewLine}{Exception}";
 
     /// <summary>The last lines may take so long at the end. An output that nobody reads must not keep the process from ending.</summary>
     private static readonly TimeSpan FlushTimeout = TimeSpan.FromSeconds(1);
@@ -24,23 +28,21 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
     private IAsyncLogEventSinkInspector? _queue;
 
     /// <param name="level">Lines below this level are not written.</param>
-    /// <param name="json">True for one JSON object a line (compact log event format), false for text.</param>
-    public LogSetup(LogEventLevel level, bool json) => _logger = new LoggerConfiguration()
-        .MinimumLevel.Is(level)
-        .WriteTo.Async(
-            queue =>
-            {
-                if (json)
-                    queue.Console(new RenderedCompactJsonFormatter());
-                else
-                    queue.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture);
-            },
-            this,
-            QueueLength,
-            blockWhenFull: false)
-        .CreateLogger();
+    /// <param name="json">True for one JSON object a line, false for text.</param>
+    /// <param name="noColor">The variable NO_COLOR. If it has a value, the text has no colours (no-color.org).</param>
+    public LogSetup(LogEventLevel level, bool json, string? noColor = null)
+    {
+        IsJson = json;
+        _logger = new LoggerConfiguration()
+            .MinimumLevel.Is(level)
+            .WriteTo.Async(queue => WriteTo(queue, json, Theme(noColor)), this, QueueLength, blockWhenFull: false)
+            .CreateLogger();
+    }
 
     public ILogger Logger => _logger;
+
+    /// <summary>Whether programs read the log.</summary>
+    public bool IsJson { get; }
 
     /// <summary>How many lines were dropped because the queue was full.</summary>
     public long Dropped => _queue?.DroppedMessagesCount ?? 0;
@@ -56,4 +58,25 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
     public async ValueTask DisposeAsync() => await Task.WhenAny(
         Task.Factory.StartNew(_logger.Dispose, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default),
         Task.Delay(FlushTimeout));
+
+    private static void WriteTo(LoggerSinkConfiguration sink, bool json, ConsoleTheme theme)
+    {
+        if (json)
+            sink.Console(new JsonLines());
+        else
+            sink.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, theme: theme);
+    }
+
+    /// <summary>
+    /// The colours of the text on a terminal. Only the level has one, out of the terminal's own sixteen. A warning and an error have a background too,
+    /// so they can be read on a dark terminal and on a white one.
+    /// </summary>
+    private static ConsoleTheme Theme(string? noColor) => !string.IsNullOrEmpty(noColor) ? ConsoleTheme.None : new AnsiConsoleTheme(
+        new Dictionary<ConsoleThemeStyle, string>
+        {
+            [ConsoleThemeStyle.LevelInformation] = "\e[32m", // green
+            [ConsoleThemeStyle.LevelWarning] = "\e[30;43m", // black on yellow
+            [ConsoleThemeStyle.LevelError] = "\e[97;41m", // white on red
+            [ConsoleThemeStyle.LevelFatal] = "\e[97;41m",
+        });
 }

@@ -1,5 +1,5 @@
+using System.Globalization;
 using System.Net;
-using System.Text;
 using HeartbeatServer.Protocol;
 using Serilog;
 using Serilog.Core;
@@ -7,192 +7,189 @@ using Serilog.Events;
 
 namespace HeartbeatServer.Telemetry;
 
-/// <summary>Writes every line that the server logs. A property of a line has its unit in its name.</summary>
-internal sealed class ServerLog(ILogger logger)
+/// <summary>
+/// Writes every line that the server logs: gives the <see cref="LogLines"/> their figures. A property of a line has its unit in its name.
+/// </summary>
+/// <remarks>
+/// Lines past a rate become a count (<see cref="LineLimit"/>), whoever causes them. Errors never do, nor do the lines of a log at debug, which was
+/// asked for all of them.
+/// </remarks>
+internal sealed class ServerLog
 {
     /// <summary>So many characters of the method and of the target of a refused request are logged.</summary>
     private const int MostShown = 200;
 
+    private readonly ILogger _logger;
+    private readonly TimeProvider _time;
+    private readonly bool _keepsEnds;
+    private readonly LineLimit _limit;
+
+    /// <param name="logger">Gets the lines.</param>
+    /// <param name="time">The clock; null for that of the system.</param>
+    /// <param name="keepsEnds">Whether each end of a connection has its line, however many there are. Programs that read the log want that.</param>
+    public ServerLog(ILogger logger, TimeProvider? time = null, bool keepsEnds = false)
+    {
+        (_logger, _time, _keepsEnds) = (logger, time ?? TimeProvider.System, keepsEnds);
+        IsDebug = logger.IsEnabled(LogEventLevel.Debug);
+        _limit = new LineLimit(_time, Collapsed);
+    }
+
     /// <summary>Whether pings and pongs are logged. Callers ask before they put a line together, since there are so many of them.</summary>
-    public bool IsDebug => logger.IsEnabled(LogEventLevel.Debug);
+    public bool IsDebug { get; }
 
-    public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => logger.Information(
-        "Listening on {Url:l} (health: {HealthUrl:l}). {Heartbeat:l}. {Shutdown:l}.", url, healthUrl, heartbeat, shutdown);
+    /// <summary>Writes the counts of the lines that are held back at the moment.</summary>
+    public void Flush() => _limit.Flush();
 
-    public void InternalsGone(string runtime, string gone) => logger.Warning(
-        "{Runtime:l} has changed inside HttpListener: {Gone:l}. The server goes on with HttpListener's own sockets: "
-        + "requests that do not end are not turned away, and an upgrade costs more",
-        runtime,
-        gone);
+    public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => Write(
+        LogLines.Listening, [("url", url), ("health_url", healthUrl), ("heartbeat", heartbeat), ("shutdown", shutdown)]);
 
-    public void AdminListening(string url) => logger.Information("Dashboard on {Url:l}, metrics on {Url:l}metrics, status on {Url:l}status", url, url, url);
+    public void InternalsGone(string runtime, string gone) => Write(LogLines.InternalsGone, [("runtime", runtime), ("gone", gone)]);
 
-    public void AdminExposed(string address) => logger.Warning(
-        "--admin {Address:l} can be reached from other machines: it shows the addresses of clients, and asks for no password", address);
+    public void AdminListening(string url) => Write(LogLines.AdminListening, [("url", url)]);
 
-    public void AdminSlow(EndPoint? remote) => logger.Information(
-        "An admin answer to {Remote:l} was not taken in time and is cut", Text(remote));
+    public void AdminExposed(string address) => Write(LogLines.AdminExposed, [("address", address)]);
+
+    public void AdminSlow(EndPoint? remote)
+    {
+        if (Passes(LogLines.AdminSlow))
+            Write(LogLines.AdminSlow, Of(remote));
+    }
 
     public void Connected(long connection, EndPoint remote, int connections)
     {
-        if (logger.IsEnabled(LogEventLevel.Information))
-            logger.Information("#{Connection} {Remote:l} connected, {Connections} now", connection, Text(remote), connections);
+        if (Passes(LogLines.Connected))
+            Write(LogLines.Connected, [("connection", connection), .. Of(remote), ("connections", connections)]);
     }
 
     public void Ended(long connection, EndPoint remote, Disconnect end, in ConnectionFigures figures)
     {
-        LogEventLevel level = end.Error is null ? LogEventLevel.Information : LogEventLevel.Error;
-        if (!logger.IsEnabled(level))
+        LogLine line = LogLines.Ended(end.Cause);
+        if (!Passes(line, isKept: _keepsEnds))
             return;
-        var line = new StringBuilder();
-        var properties = new List<object?>();
-
-        Add(
-            "#{Connection} {Remote:l} ended: {Cause:l} by {EndedBy:l} after {AgeSeconds:0.0}s, {Detail:l} | ",
-            connection,
-            Text(remote),
-            end.Cause.Name(),
-            end.Cause.EndedBy(),
-            figures.Age.TotalSeconds,
-            end.Detail);
-        Add("pings {Pings} pongs {Pongs} missed {Missed} late {Late} | ", figures.Pings, figures.Pongs, figures.Missed, figures.Late);
-        if (figures.AnswersOtherwise)
-            Add("answers pings with another payload, {OtherPongs} times | ", figures.OtherPongs);
-        // A count alone: clients put tokens into what they offer.
-        if (figures.OffersNotSpoken > 0)
-            Add("{OffersNotSpoken} subprotocol(s) offered, none spoken | ", figures.OffersNotSpoken);
-        RoundTrips times = figures.RoundTrips;
-        if (times.Count > 0)
-        {
-            Add(
-                "round trip last {RoundTripLastMs:0.00} min {RoundTripMinMs:0.00} mean {RoundTripMeanMs:0.00} max {RoundTripMaxMs:0.00} "
-                + "jitter {JitterMs:0.00}ms | ",
-                times.Last.TotalMilliseconds,
-                times.Min.TotalMilliseconds,
-                times.Mean.TotalMilliseconds,
-                times.Max.TotalMilliseconds,
-                times.Jitter.TotalMilliseconds);
-        }
-        else
-        {
-            Add("no round trip | ");
-        }
-        if (end.Tcp is { } tcp)
-            Add("kernel round trip {KernelRoundTripMs:0.00}ms retransmissions {Retransmissions} | ", tcp.RoundTrip.TotalMilliseconds, tcp.Retransmissions);
-        Add(
-            "in {MessagesIn} msg {BytesIn} B, out {MessagesOut} msg {BytesOut} B | last byte {LastByteSecondsAgo:0.0}s ago",
-            figures.MessagesIn,
-            figures.BytesIn,
-            figures.MessagesOut,
-            figures.BytesOut,
-            figures.SinceLastByte.TotalSeconds);
-
-        ILogger log = end.Verdict is { } verdict ? logger.ForContext("Verdict", verdict.Name()) : logger;
-        log.Write(level, end.Error, line.ToString(), [.. properties]);
-
-        void Add(string template, params ReadOnlySpan<object?> values)
-        {
-            line.Append(template);
-            properties.AddRange(values);
-        }
+        RoundTrips? times = figures.RoundTrips.Count > 0 ? figures.RoundTrips : null;
+        Write(
+            line,
+            [
+                ("connection", connection),
+                .. Of(remote),
+                ("cause", end.Cause.Name()),
+                ("ended_by", end.Cause.EndedBy()),
+                ("verdict", end.Verdict?.Name()),
+                ("detail", end.Detail),
+                ("what", new TextOnly(What(end, figures))),
+                ("age_seconds", Seconds(figures.Age)),
+                ("pings", figures.Pings),
+                ("pongs", figures.Pongs),
+                ("missed", figures.Missed),
+                ("late", figures.Late),
+                ("other_pongs", figures.OtherPongs),
+                ("subprotocols_not_spoken", figures.OffersNotSpoken),
+                ("round_trip_last_ms", Ms(times?.Last)),
+                ("round_trip_min_ms", Ms(times?.Min)),
+                ("round_trip_mean_ms", Ms(times?.Mean)),
+                ("round_trip_max_ms", Ms(times?.Max)),
+                ("jitter_ms", Ms(times?.Jitter)),
+                ("kernel_round_trip_ms", Ms(end.Tcp?.RoundTrip)),
+                ("retransmissions", end.Tcp?.Retransmissions),
+                ("messages_in", figures.MessagesIn),
+                ("bytes_in", figures.BytesIn),
+                ("messages_out", figures.MessagesOut),
+                ("bytes_out", figures.BytesOut),
+                ("last_byte_seconds", Seconds(figures.SinceLastByte)),
+                ("last_sent_seconds", Seconds(figures.SinceLastSent)),
+            ],
+            end.Error);
     }
 
-    public void PingSent(long connection, ulong number) => logger.Debug("#{Connection} ping {Number}", connection, number);
+    public void PingSent(long connection, ulong number) => Write(LogLines.PingSent, [("connection", connection), ("ping", number)]);
 
     public void PongReceived(long connection, TimeSpan? roundTrip)
     {
         if (roundTrip is { } time)
-            logger.Debug("#{Connection} pong, round trip {RoundTripMs:0.00}ms", connection, time.TotalMilliseconds);
+            Write(LogLines.PongReceived, [("connection", connection), ("round_trip_ms", Ms(time))]);
         else
-            logger.Debug("#{Connection} unsolicited pong", connection);
+            Write(LogLines.PongUnsolicited, [("connection", connection)]);
     }
 
-    public void LatePong(long connection, EndPoint remote, TimeSpan roundTrip, int strikes) => logger.Warning(
-        "#{Connection} {Remote:l} late pong, round trip {RoundTripMs:0.00}ms, {Strikes} strike(s) cleared",
-        connection,
-        Text(remote),
-        roundTrip.TotalMilliseconds,
-        strikes);
+    public void LatePong(long connection, EndPoint remote, TimeSpan roundTrip, int strikes)
+    {
+        if (Passes(LogLines.LatePong))
+            Write(LogLines.LatePong, [("connection", connection), .. Of(remote), ("round_trip_ms", Ms(roundTrip)), ("strikes", strikes)]);
+    }
 
-    public void Suspect(long connection, EndPoint remote, int strikes, int maxMissed, TimeSpan timeout, TimeSpan sinceLastByte) => logger.Warning(
-        "#{Connection} {Remote:l} is suspect: no sign of life {TimeoutMs}ms after a ping, strike {Strikes} of {MaxMissed}, "
-        + "last byte {LastByteSecondsAgo:0.0}s ago",
-        connection,
-        Text(remote),
-        timeout.TotalMilliseconds,
-        strikes,
-        maxMissed,
-        sinceLastByte.TotalSeconds);
+    public void Suspect(long connection, EndPoint remote, int strikes, int maxMissed, TimeSpan timeout, TimeSpan sinceLastByte)
+    {
+        if (!Passes(LogLines.Suspect))
+            return;
+        Write(
+            LogLines.Suspect,
+            [
+                ("connection", connection),
+                .. Of(remote),
+                ("strikes", strikes),
+                ("max_missed", maxMissed),
+                ("timeout_ms", Ms(timeout)),
+                ("last_byte_seconds", Seconds(sinceLastByte)),
+            ]);
+    }
 
-    public void AliveAgain(long connection, EndPoint remote, int strikes) => logger.Information(
-        "#{Connection} {Remote:l} is alive again, {Strikes} strike(s) cleared", connection, Text(remote), strikes);
+    public void AliveAgain(long connection, EndPoint remote, int strikes)
+    {
+        if (Passes(LogLines.AliveAgain))
+            Write(LogLines.AliveAgain, [("connection", connection), .. Of(remote), ("strikes", strikes)]);
+    }
 
-    public void Refused(EndPoint? remote, string method, string url, in Refusal refusal) => logger.Information(
-        "Refused {Method:l} {Url:l} from {Remote:l}: {Status} {Reason:l}, {Text:l}",
-        Shortened(method),
-        Shortened(url),
-        Text(remote),
-        refusal.Status,
-        refusal.Reason.Name(),
-        refusal.Text);
+    public void Refused(EndPoint? remote, string method, string target, in Refusal refusal)
+    {
+        LogLine line = LogLines.Refused(refusal.Reason);
+        if (Passes(line))
+            Write(line, [("method", Shortened(method)), ("target", Shortened(target)), .. Of(remote), .. Of(refusal)]);
+    }
 
     /// <param name="option">The option that sets the limit.</param>
-    /// <param name="remote">The last client that was refused.</param>
+    /// <param name="remote">The client that was refused.</param>
     /// <param name="refusal">What the client was told.</param>
-    /// <param name="refused">How many clients were refused since the last such line.</param>
-    public void LimitReached(string option, EndPoint remote, in Refusal refusal, long refused) => logger.Warning(
-        "{Option:l} is reached: refused {Remote:l} with {Status} {Reason:l}, {Text:l} ({Refused} since the last such line)",
-        option,
-        Text(remote),
-        refusal.Status,
-        refusal.Reason.Name(),
-        refusal.Text,
-        refused);
-
-    public void ProxyHeadersDisagree(EndPoint proxy) => logger.Warning(
-        "X-Forwarded-For and Forwarded from the proxy {Proxy:l} name different clients: such a client counts as the proxy itself. "
-        + "Have the proxy remove the header that it does not set. This is said once",
-        Text(proxy));
-
-    /// <param name="remote">Who sent the last of them.</param>
-    /// <param name="status">HTTP status code.</param>
-    /// <param name="reason">For a person.</param>
-    /// <param name="count">How many there were since the last such line, this one included.</param>
-    public void RequestRejected(EndPoint? remote, int status, string reason, long count = 1)
+    public void LimitReached(string option, EndPoint remote, in Refusal refusal)
     {
-        if (count == 1)
-            logger.Information("Rejected a request from {Remote:l}: {Status} {Reason:l}", Text(remote), status, reason);
-        else
-            logger.Information("Rejected {Count} requests, the last from {Remote:l}: {Status} {Reason:l}", count, Text(remote), status, reason);
+        LogLine line = LogLines.LimitReached(refusal.Reason);
+        if (Passes(line))
+            Write(line, [("option", option), .. Of(remote), .. Of(refusal)]);
     }
 
-    public void TooFewFiles(int wanted, int possible) => logger.Warning(
-        "The limit of open files (ulimit -n) has room for {Possible} connection(s), --max-connections asks for {Wanted}", possible, wanted);
+    public void ProxyHeadersDisagree(EndPoint proxy) => Write(LogLines.ProxyHeadersDisagree, Of(proxy));
 
-    public void NoRoom(int port, int connections, int limit) => logger.Warning(
-        "No room: {Connections} connection(s), and the limit of open files (ulimit -n) allows {Limit}. Port {Port} lets nobody in until some leave.",
-        connections,
-        limit,
-        port);
+    public void RequestRejected(EndPoint? remote, in Refusal refusal)
+    {
+        LogLine line = LogLines.Rejected(refusal.Reason);
+        if (Passes(line))
+            Write(line, [.. Of(remote), .. Of(refusal)]);
+    }
 
-    public void LinesDropped(long lines) => logger.Warning(
-        "{Lines} log line(s) were dropped: whoever reads the output is slower than the log", lines);
+    public void TooFewFiles(int wanted, int possible) => Write(LogLines.TooFewFiles, [("possible", possible), ("wanted", wanted)]);
 
-    public void RoomAgain(int port, int connections, int limit) => logger.Information(
-        "Room again: {Connections} connection(s) of {Limit}. Port {Port} lets clients in.", connections, limit, port);
+    public void NoRoom(int port, int connections, int limit) =>
+        Write(LogLines.NoRoom, [("connections", connections), ("limit", limit), ("port", port)]);
 
-    public void UpgradeFailed(EndPoint? remote, Exception error) => logger.Information(
-        "Upgrade of {Remote:l} failed: {Error:l}", Text(remote), error.Message);
+    public void LinesDropped(long lines) => Write(LogLines.LinesDropped, [("lines", lines)]);
 
-    public void RequestFailed(Exception error) => logger.Error(error, "A request failed; the server goes on");
+    public void RoomAgain(int port, int connections, int limit) =>
+        Write(LogLines.RoomAgain, [("connections", connections), ("limit", limit), ("port", port)]);
 
-    public void RequestGone(Exception error) => logger.Debug(error, "A request was closed while it was being answered");
+    public void UpgradeFailed(EndPoint? remote, Exception error)
+    {
+        if (Passes(LogLines.UpgradeFailed))
+            Write(LogLines.UpgradeFailed, [.. Of(remote), ("error", error.Message)]);
+    }
 
-    public void AcceptFailed(Exception error) => logger.Error(error, "Accepting a request failed; the server goes on");
+    public void RequestFailed(Exception error) => Write(LogLines.RequestFailed, [], error);
 
-    public void ConnectionFailed(long connection, Exception error) => logger.Error(error, "#{Connection} failed; the server goes on", connection);
+    public void RequestGone(Exception error) => Write(LogLines.RequestGone, [], error);
 
-    public void LoopFailed(Exception error) => logger.Error(error, "A call on the thread of an event loop failed; the server goes on");
+    public void AcceptFailed(Exception error) => Write(LogLines.AcceptFailed, [], error);
+
+    public void ConnectionFailed(long connection, Exception error) => Write(LogLines.ConnectionFailed, [("connection", connection)], error);
+
+    public void LoopFailed(Exception error) => Write(LogLines.LoopFailed, [], error);
 
     /// <summary>An exception that nobody has caught, on a thread that is not ours.</summary>
     /// <returns>True: the server goes on.</returns>
@@ -200,7 +197,7 @@ internal sealed class ServerLog(ILogger logger)
     {
         try
         {
-            logger.Error(error, "A call on a thread of the framework failed; the server goes on");
+            Write(LogLines.Survived, [], error);
         }
         catch (OutOfMemoryException)
         {
@@ -209,38 +206,34 @@ internal sealed class ServerLog(ILogger logger)
         return true;
     }
 
-    public void ChoreFailed(Exception error) => logger.Error(error, "A periodic chore failed; it goes on");
+    public void ChoreFailed(Exception error) => Write(LogLines.ChoreFailed, [], error);
 
-    public void Draining(string signal, int connections, TimeSpan window) => logger.Information(
-        "{Signal:l}: draining, {Connections} connection(s) get Close 1001, at most {WindowSeconds:0.###}s. Again to cut at once.",
-        signal,
-        connections,
-        window.TotalSeconds);
+    public void Draining(string signal, int connections, TimeSpan window) => Write(
+        LogLines.Draining, [("signal", signal), ("connections", connections), ("window_seconds", Seconds(window))]);
 
-    public void CuttingRest(int connections) => logger.Warning(
-        "{Connections} connection(s) did not close in time and are cut", connections);
+    public void CuttingRest(int connections) => Write(LogLines.CuttingRest, [("connections", connections)]);
 
     /// <param name="lateness">How late the beat is.</param>
     /// <param name="collector">How long the garbage collector paused the process meanwhile.</param>
     /// <param name="busy">How long the thread that beats ran meanwhile: it serves clients, too.</param>
     /// <param name="queued">Work items that wait in the thread pool.</param>
-    public void BeatLate(TimeSpan lateness, TimeSpan collector, TimeSpan busy, long queued) => logger.Warning(
-        "The beat was {LatenessMs:0.0}ms late. Likely reason: {Reason:l} (garbage collector {CollectorPauseMs:0.0}ms, {QueuedWork} waiting in the thread pool). "
-        + "Deadlines move by as much",
-        lateness.TotalMilliseconds,
-        collector >= lateness / 2 ? "garbage collection" // first: it may run on this thread
+    public void BeatLate(TimeSpan lateness, TimeSpan collector, TimeSpan busy, long queued)
+    {
+        string reason = collector >= lateness / 2 ? "garbage collection" // first: it may run on this thread
             : busy >= lateness / 2 ? "this loop was busy with its clients"
             : queued > Environment.ProcessorCount ? "more work than this machine has processors for"
-            : "the system did not let the process run",
-        collector.TotalMilliseconds,
-        queued);
+            : "the system did not let the process run";
+        Write(
+            LogLines.BeatLate,
+            [("lateness_ms", Ms(lateness)), ("reason", reason), ("collector_pause_ms", Ms(collector)), ("queued_work", queued)]);
+    }
 
     /// <summary>What the record says about the ends, or about many clients that were silent together.</summary>
     /// <param name="kind">Of the finding.</param>
     /// <param name="sentence">For a person.</param>
-    public void Why(string kind, string sentence) => logger.Warning("Why ({Kind:l}): {Sentence:l}", kind, sentence);
+    public void Why(string kind, string sentence) => Write(LogLines.Why, [("kind", kind), ("sentence", sentence)]);
 
-    public void Stopped() => logger.Information("Stopped");
+    public void Stopped() => Write(LogLines.Stopped, []);
 
     public void Summary(ServerMetrics metrics, int connections, TimeSpan uptime, IReadOnlyList<Finding> why)
     {
@@ -252,37 +245,103 @@ internal sealed class ServerLog(ILogger logger)
             RefusalReasons.All.Where(reason => metrics.Refusals(reason) > 0).Select(reason => $"{reason.Name()} {metrics.Refusals(reason)}"));
         LatencyHistogram times = metrics.RoundTrips;
         LatencyHistogram beat = metrics.BeatLateness;
-        logger.Information(
-            "Summary after {UptimeSeconds:0.0}s\n"
-            + "  connections  {Connections} now, {Peak} at most, {Opened} in all\n"
-            + "  refused      {Refused}{Refusals:l}\n"
-            + "  ends         {Ends:l}\n"
-            + "  round trip   p50 {RoundTripP50Ms:0.00} p95 {RoundTripP95Ms:0.00} p99 {RoundTripP99Ms:0.00} max {RoundTripMaxMs:0.00}ms of {Pongs} pongs\n"
-            + "  heartbeat    {Strikes} strikes, {LatePongs} late pongs\n"
-            + "  beat late by p50 {LatenessP50Ms:0.00} p99 {LatenessP99Ms:0.00} max {LatenessMaxMs:0.00}ms\n"
-            + "  why          {Why:l}",
-            uptime.TotalSeconds,
-            connections,
-            metrics.Peak,
-            metrics.Opened,
-            metrics.Refused,
-            reasons.Length == 0 ? "" : $": {reasons}",
-            causes.Length == 0 ? "none" : causes,
-            times.Quantile(0.5).TotalMilliseconds,
-            times.Quantile(0.95).TotalMilliseconds,
-            times.Quantile(0.99).TotalMilliseconds,
-            times.Max.TotalMilliseconds,
-            times.Count,
-            metrics.Strikes,
-            metrics.LatePongs,
-            beat.Quantile(0.5).TotalMilliseconds,
-            beat.Quantile(0.99).TotalMilliseconds,
-            beat.Max.TotalMilliseconds,
-            string.Join("\n               ", why.Select(finding => finding.Sentence)));
+        Write(
+            LogLines.Summary,
+            [
+                ("uptime_seconds", Seconds(uptime)),
+                ("connections", connections),
+                ("peak", metrics.Peak),
+                ("opened", metrics.Opened),
+                ("refused", metrics.Refused),
+                ("refusals", reasons.Length == 0 ? "" : $": {reasons}"),
+                ("ends", causes.Length == 0 ? "none" : causes),
+                ("round_trip_p50_ms", Ms(times.Quantile(0.5))),
+                ("round_trip_p95_ms", Ms(times.Quantile(0.95))),
+                ("round_trip_p99_ms", Ms(times.Quantile(0.99))),
+                ("round_trip_max_ms", Ms(times.Max)),
+                ("pongs", times.Count),
+                ("missed", metrics.Strikes),
+                ("late", metrics.LatePongs),
+                ("lateness_p50_ms", Ms(beat.Quantile(0.5))),
+                ("lateness_p99_ms", Ms(beat.Quantile(0.99))),
+                ("lateness_max_ms", Ms(beat.Max)),
+                ("why", string.Join("\n               ", why.Select(finding => finding.Sentence))),
+            ]);
     }
+
+    private void Collapsed(LogLine line, long more, TimeSpan time) => Write(
+        line.Level == LogEventLevel.Warning ? LogLines.CollapsedWarnings : LogLines.Collapsed,
+        [
+            ("more", more),
+            ("seconds", Seconds(time)),
+            ("what", new TextOnly($"{line.Name} {line.Detail}".TrimEnd())),
+            ("collapsed", line.Name),
+            ("collapsed_detail", line.Detail.Length == 0 ? null : line.Detail),
+        ]);
+
+    /// <summary>Whether a line that clients can cause is written. If it is not, it is counted.</summary>
+    /// <param name="line">The kind of the line.</param>
+    /// <param name="isKept">Whether the line is written however many there are.</param>
+    private bool Passes(LogLine line, bool isKept = false) =>
+        _logger.IsEnabled(line.Level) && (IsDebug || isKept || line.Level >= LogEventLevel.Error || _limit.TryPass(line));
+
+    private void Write(LogLine line, ReadOnlySpan<(string Name, object? Value)> properties, Exception? error = null)
+    {
+        if (!_logger.IsEnabled(line.Level))
+            return;
+        var all = new List<LogEventProperty>(properties.Length + 1) { new("event", new ScalarValue(line.Name)) };
+        foreach ((string name, object? value) in properties)
+        {
+            if (value is not null)
+                all.Add(new LogEventProperty(name, new ScalarValue(value)));
+        }
+        _logger.Write(new LogEvent(_time.GetLocalNow(), line.Level, error, line.Template, all));
+    }
+
+    /// <summary>What a line of an end says for a person: the particulars, and the figures that decide for this cause.</summary>
+    private static string What(Disconnect end, in ConnectionFigures figures)
+    {
+        string detail = Shortened(end.Detail);
+        return end.Cause switch
+        {
+            DisconnectCause.ClientClosed or DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset when figures.OffersNotSpoken > 0 =>
+                Invariant($"{detail} | {figures.OffersNotSpoken} subprotocol(s) offered, none spoken"),
+            DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset =>
+                Invariant($"{detail} | last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago"),
+            DisconnectCause.PongTimeout =>
+                Invariant($"{detail} | pings {figures.Pings} pongs {figures.Pongs} late {figures.Late}, last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago"),
+            DisconnectCause.SlowConsumer => Invariant($"{detail} | out {figures.MessagesOut} msg {figures.BytesOut} B"),
+            DisconnectCause.ProtocolError or DisconnectCause.InvalidPayload or DisconnectCause.MessageTooBig =>
+                Invariant($"{detail} | in {figures.MessagesIn} msg {figures.BytesIn} B"),
+            _ => detail,
+        };
+    }
+
+    private static (string, object?)[] Of(in Refusal refusal) =>
+        [("status", refusal.Status), ("reason", refusal.Reason.Name()), ("text", refusal.Text)];
+
+    /// <summary>A client: for a person in one text, for programs with address and port apart. Behind a trusted proxy its port is not known.</summary>
+    private static (string, object?)[] Of(EndPoint? remote) => remote switch
+    {
+        IPEndPoint direct =>
+            [("remote", new TextOnly(direct.ToString())), ("remote_address", direct.Address.ToString()), ("remote_port", direct.Port)],
+        ForwardedEndPoint forwarded =>
+        [
+            ("remote", new TextOnly(forwarded.ToString())),
+            ("remote_address", forwarded.Client.ToString()),
+            ("proxy_address", forwarded.Proxy.Address.ToString()),
+            ("proxy_port", forwarded.Proxy.Port),
+        ],
+        null => [("remote", new TextOnly("unknown"))],
+        _ => [("remote", new TextOnly(remote.ToString()!))],
+    };
 
     /// <summary>The beginning of what a client has sent, which may be 24 KiB.</summary>
     private static string Shortened(string text) => text.Length <= MostShown ? text : text[..MostShown] + "...";
 
-    private static string Text(EndPoint? remote) => remote?.ToString() ?? "unknown";
+    private static double? Ms(TimeSpan? time) => time is { } known ? Math.Round(known.TotalMilliseconds, 3) : null;
+
+    private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 3);
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -73,7 +73,7 @@ def test_healthy_slow_frozen_flapping_and_gone_are_told_apart(lab: Lab) -> None:
         frozen, killed = 1, 2
         os.kill(waiting_client(lab, server, "127.0.0.1").process.pid, signal.SIGSTOP)
         waiting_client(lab, server, "127.0.0.1").vanish()
-        gone = eventually("the end of the killed client", lambda: [end for end in server.ends() if end["Connection"] == killed])[0]
+        gone = eventually("the end of the killed client", lambda: [end for end in server.ends() if end["connection"] == killed])[0]
         healthy = stays(server, "127.0.0.11")
         slow = stays(server, "127.0.0.12", SLOW)
         flap(server, "127.0.0.2")
@@ -89,7 +89,7 @@ def test_healthy_slow_frozen_flapping_and_gone_are_told_apart(lab: Lab) -> None:
         shown.wait_for_text("#situation", f"1 client keeps answering late: #{slow} 127.0.0.12:")
         shown.wait_for_text("#situation", "Raise --timeout to at least")
         shown.wait_for_text("#situation", f"127.0.0.2 connected and left {FLAPS} times in")
-        left = "1 client left without a goodbye" if gone["Cause"] == "client_vanished" else "1 connection was reset"
+        left = "1 client left without a goodbye" if gone["cause"] == "client_vanished" else "1 connection was reset"
         shown.wait_for_text("#situation", f"{left}: #{killed} ")
         situation = shown.text("#situation")
         expect_that("nothing to be said of the healthy client", "127.0.0.11:" not in situation, situation)

@@ -136,8 +136,8 @@ def test_nginx_accepts_its_configuration_and_spreads_over_the_servers_that_live(
         process = lab.start(nginx(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         peers = [eventually("nginx to listen", lambda: knock(port)), *(Peer(port) for _ in range(19))]
         logs = (first, second)
-        eventually("20 lines in the logs", lambda: sum(len(server.lines(" connected, ")) for server in logs) == 20)
-        expect("share of each of the two that live", [len(server.lines(" connected, ")) for server in logs], [10, 10])
+        eventually("20 lines in the logs", lambda: sum(server.opened() for server in logs) == 20)
+        expect("share of each of the two that live", [server.opened() for server in logs], [10, 10])
         for peer in peers:
             peer.goodbye()
         process.terminate()

@@ -31,7 +31,7 @@ def expect_echoed(clients: list[Running], server: Server) -> None:
         line = client.line()
         expect_that("the whole echo", line.startswith("echoed "), line)
     ends = server.wait_for_ends(len(clients))
-    expect("causes", {end["Cause"] for end in ends}, {"client_closed"})
+    expect("causes", {end["cause"] for end in ends}, {"client_closed"})
 
 
 def test_clients_that_read_slowly_get_their_whole_echo(lab: Lab) -> None:
@@ -126,4 +126,4 @@ def test_half_open_requests_lock_no_newcomer_out(lab: Lab) -> None:
         flood.result()
         for peer in members:
             peer.goodbye()
-        expect("causes", {end["Cause"] for end in server.ends()}, {"client_closed"})
+        expect("causes", {end["cause"] for end in server.ends()}, {"client_closed"})

@@ -14,6 +14,7 @@ import pytest
 from harness.expect import Failure, Table, eventually, expect, expect_that
 from harness.lab import WATCHING, Lab, elsewhere
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
+from harness.server import of
 
 WRITE_TIMEOUT = 10.0
 """Seconds after which the server ends a client that does not read."""
@@ -55,10 +56,10 @@ def test_20_clients_that_hardly_read_their_echoes(lab: Lab, bytes_a_second: int)
         before = len(server.ends())
         elsewhere(stuff, server.port, clients, 25, bytes_a_second, 100_000)
         ends = server.wait_for_ends(before + clients)[before:before + clients]
-        expect("causes", {end["Cause"] for end in ends}, {"slow_consumer"})
-        ages = [end["AgeSeconds"] for end in ends]
+        expect("causes", {end["cause"] for end in ends}, {"slow_consumer"})
+        ages = [end["age_seconds"] for end in ends]
         expect_that(f"ends {WRITE_TIMEOUT:g}s after the last progress", WRITE_TIMEOUT <= min(ages) and max(ages) <= WRITE_TIMEOUT + 8, ages)
-        expect("missed pongs: a client that cannot be written to is not mute", {end["Missed"] for end in ends}, {0})
+        expect("missed pongs: a client that cannot be written to is not mute", {end["missed"] for end in ends}, {0})
 
 
 def test_200_headers_of_16_mib_and_nothing_else(lab: Lab) -> None:
@@ -75,7 +76,7 @@ def test_200_headers_of_16_mib_and_nothing_else(lab: Lab) -> None:
             peer.silence(0.001)
             peer.socket.close()
         ends = server.wait_for_ends(before + 200)[before:]
-        expect("causes", {end["Cause"] for end in ends}, {"client_vanished"})
+        expect("causes", {end["cause"] for end in ends}, {"client_vanished"})
 
 
 def crumbs(port: int, seconds: float) -> None:
@@ -102,7 +103,7 @@ def test_fragments_of_a_byte_and_of_none_for_ever(lab: Lab) -> None:
             expect("answer to one byte too many", (item[0], item[1][:2]), ("close", close_body(1009)))
             expect("what follows", peer.transcript(), [EOF])
             peer.socket.close()
-            expect("cause", server.end_of(peer.address)["Cause"], "message_too_big")
+            expect("cause", server.end_of(peer.address)["cause"], "message_too_big")
         elsewhere(crumbs, server.port, 5.0)
 
 
@@ -126,7 +127,7 @@ def test_ping_floods(lab: Lab) -> None:
         elsewhere(flood, server.port, 200_000)
         elsewhere(deaf_flood, server.port, 25.0)
         ends = server.wait_for_ends(before + 2)[before:]
-        expect("causes, with and without reading the pongs", [end["Cause"] for end in ends], ["client_closed", "slow_consumer"])
+        expect("causes, with and without reading the pongs", [end["cause"] for end in ends], ["client_closed", "slow_consumer"])
 
 
 def deaf_flood(port: int, seconds: float) -> None:
@@ -168,11 +169,11 @@ def test_gone_without_fin_mute_deaf_or_never_closing(lab: Lab) -> None:
                 ("gone", gone, "client_vanished" if powerless else "connection_reset", None)):
             with table.row(what):
                 ends = [server.end_of(peer.address, worst + 5) for peer in peers]
-                expect("causes and verdicts", {(end["Cause"], end.get("Verdict")) for end in ends}, {(cause, verdict)})
+                expect("causes and verdicts", {(end["cause"], end.get("verdict")) for end in ends}, {(cause, verdict)})
                 if verdict is not None:
-                    lives = sorted(end["AgeSeconds"] for end in ends)
+                    lives = sorted(end["age_seconds"] for end in ends)
                     expect_that(f"a life of {worst - ping:.1f}s to {worst:.1f}s", worst - ping - 0.1 <= lives[0] and lives[-1] <= worst + 0.5, lives)
-                    expect("missed pongs", {end["Missed"] for end in ends}, {missed})
+                    expect("missed pongs", {end["missed"] for end in ends}, {missed})
         with table.row("goodbye to the mute"):
             items = mute[0].transcript()
             expect("last frame", items[-2], ("close", close_body(1011, "pong timeout")))
@@ -190,7 +191,7 @@ def test_gone_without_fin_mute_deaf_or_never_closing(lab: Lab) -> None:
                     expect("answer", item, answer)
                 expect("what follows", peer.transcript(), [EOF])
                 end = server.end_of(peer.address, 6)
-                expect("cause", end["Cause"], cause)
+                expect("cause", end["cause"], cause)
 
 
 @pytest.mark.alone
@@ -198,12 +199,12 @@ def test_2000_resets_at_once(lab: Lab) -> None:
     with lab.hostile() as server:
         before = len(server.ends())
         upgraded = [Peer(server.port) for _ in range(2000)]
-        addresses = {"%s:%d" % peer.address for peer in upgraded}
+        addresses = {peer.address for peer in upgraded}
         for peer in upgraded:
             peer.reset()
         ends = server.wait_for_ends(before + 2000, 10)[before:]
-        expect("connections that ended", {end["Remote"] for end in ends} == addresses, True)
-        expect("causes", {end["Cause"] for end in ends}, {"connection_reset"})
+        expect("connections that ended", {of(end) for end in ends} == addresses, True)
+        expect("causes", {end["cause"] for end in ends}, {"connection_reset"})
 
         halfway = [Peer(server.port, upgrade=False) for _ in range(2000)]
         for number, peer in enumerate(halfway):
@@ -258,8 +259,8 @@ def test_seeded_fuzzer_for_20_seconds(lab: Lab) -> None:
         expect_that("some hundred connections", connections > 200, connections)
         eventually(
             "an end for every connection but the healthy ones",
-            lambda: len(server.ends()) >= len(server.lines(" connected, ")) - WATCHING, 10)
-        causes = {end["Cause"] for end in server.ends()}
+            lambda: len(server.ends()) >= server.opened() - WATCHING, 10)
+        causes = {end["cause"] for end in server.ends()}
         allowed = {"client_closed", "client_vanished", "connection_reset", "protocol_error", "invalid_payload", "message_too_big"}
         expect("causes other than the client's doing", causes - allowed, set())
         expect("violations found", {"protocol_error", "invalid_payload"} <= causes, True)
@@ -293,7 +294,7 @@ def test_sigterm_in_the_middle_of_a_storm(lab: Lab) -> None:
         with ThreadPoolExecutor(50) as pool:
             clients = [pool.submit(come_and_come, server.port) for _ in range(50)]
             try:
-                eventually("the storm to be there", lambda: len(server.lines("connected")) >= 50)
+                eventually("the storm to be there", lambda: server.opened() >= 50)
                 server.terminate()
                 server.stop()
             finally:
@@ -302,5 +303,5 @@ def test_sigterm_in_the_middle_of_a_storm(lab: Lab) -> None:
         expect("ends of those that were upgraded, other than Close 1001", wrong, [])
         for client in clients:
             client.result()
-        expect("connections without an end in the log", len(server.lines("connected")) - len(server.ends()), 0)
-        expect("causes", {end["Cause"] for end in server.ends()}, {"server_shutdown"})
+        expect("connections without an end in the log", server.opened() - len(server.ends()), 0)
+        expect("causes", {end["cause"] for end in server.ends()}, {"server_shutdown"})

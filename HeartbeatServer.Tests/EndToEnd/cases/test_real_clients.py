@@ -22,10 +22,10 @@ def test_echo_pings_and_close(lab: Lab, client: str) -> None:
         closed = running.line()
         expect_that("the client to see its code, 3001", closed.startswith("closed 3001"), closed)
         end = server.wait_for_ends(1)[0]
-        expect("cause and detail", (end["Cause"], end["EndedBy"], end["Detail"]), ("client_closed", "client", 'Close 3001 "see you later"'))
-        expect("messages in and out", (end["MessagesIn"], end["MessagesOut"]), (14, 14))
-        expect_that("at least three pongs", end["Pongs"] >= 3, end["Pongs"])
-        expect_that("no ping without its pong, but for the last", end["Pings"] - end["Pongs"] <= 1, (end["Pings"], end["Pongs"]))
+        expect("cause and detail", (end["cause"], end["ended_by"], end["detail"]), ("client_closed", "client", 'Close 3001 "see you later"'))
+        expect("messages in and out", (end["messages_in"], end["messages_out"]), (14, 14))
+        expect_that("at least three pongs", end["pongs"] >= 3, end["pongs"])
+        expect_that("no ping without its pong, but for the last", end["pings"] - end["pongs"] <= 1, (end["pings"], end["pongs"]))
 
 
 def test_offers_subprotocols_and_the_first_is_spoken(lab: Lab, client: str) -> None:
@@ -42,7 +42,7 @@ def test_offers_subprotocols_and_none_is_spoken(lab: Lab, client: str) -> None:
         start(lab, client, url_of(server), "offer")
         server.wait_for("connected")
         server.terminate()
-        expect("offers that were not spoken", server.wait_for_ends(1)[0]["OffersNotSpoken"], 2)
+        expect("offers that were not spoken", server.wait_for_ends(1)[0]["subprotocols_not_spoken"], 2)
 
 
 def test_drained_with_1001(lab: Lab, client: str) -> None:
@@ -53,8 +53,8 @@ def test_drained_with_1001(lab: Lab, client: str) -> None:
         server.terminate()
         running.expect_line("closed 1001 server is shutting down")
         end = server.wait_for_ends(1)[0]
-        expect("cause and who", (end["Cause"], end["EndedBy"]), ("server_shutdown", "server"))
-        expect_that("a drain that does not use its window up", end["AgeSeconds"] < 30 and not server.lines("are cut"), server.lines("are cut"))
+        expect("cause and who", (end["cause"], end["ended_by"]), ("server_shutdown", "server"))
+        expect_that("a drain that does not use its window up", end["age_seconds"] < 30 and not server.lines("are cut"), server.lines("are cut"))
 
 
 def test_vanishes(lab: Lab, client: str) -> None:
@@ -63,4 +63,4 @@ def test_vanishes(lab: Lab, client: str) -> None:
         running.expect_line("open")
         running.vanish()
         end = server.wait_for_ends(1)[0]
-        expect_that("client_vanished or connection_reset", end["Cause"] in ("client_vanished", "connection_reset"), end["Cause"])
+        expect_that("client_vanished or connection_reset", end["cause"] in ("client_vanished", "connection_reset"), end["cause"])

@@ -82,7 +82,7 @@ async def roll(lab: Lab, servers: list[Server], port: int) -> Crowd:
 
 def now(server: Server) -> int:
     """How many connections the server has, according to its log."""
-    return len(server.lines(" connected, ")) - len(server.ends())
+    return server.opened() - len(server.ends())
 
 
 @pytest.mark.alone

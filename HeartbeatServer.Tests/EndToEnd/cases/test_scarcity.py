@@ -52,10 +52,10 @@ def test_450_messages_left_unfinished_where_memory_is_short(lab: Lab, monkeypatc
         expect_that("the server to stay within half of its heap", server.rss() < HEAP / MIB / 2, server.rss())
         stack.close()
         server.expect_empty()
-        ends = [end for end in server.ends() if end["Cause"] == "buffer_limit"]
+        ends = [end for end in server.ends() if end["cause"] == "buffer_limit"]
         # What is left holds the budget: a quarter of the heap, in arrays of 2 MiB.
         expect_that("all but some 48 to be sent away", clients - 60 < len(ends) < clients, len(ends))
-        expect_that("the reason", all("its unfinished message was the largest, 2.0 MiB" in end["Detail"] for end in ends[-10:]), ends[-1])
+        expect_that("the reason", all("its unfinished message was the largest, 2.0 MiB" in end["detail"] for end in ends[-10:]), ends[-1])
 
 
 def test_clients_that_take_no_echo_where_memory_is_short(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_clients_that_take_no_echo_where_memory_is_short(lab: Lab, monkeypatch: 
             healthy.send(frame("binary", large))
             expect("the echo to a healthy client", healthy.data(), ("binary", large))
             healthy.goodbye()
-        ends = eventually("some to be cut", lambda: [end for end in server.ends() if end["Cause"] == "buffer_limit"])
+        ends = eventually("some to be cut", lambda: [end for end in server.ends() if end["cause"] == "buffer_limit"])
         expect_that("the slowest to be cut, and not the healthy one", clients - 60 <= len(ends) < clients, len(ends))
         stack.close()
         server.expect_empty()

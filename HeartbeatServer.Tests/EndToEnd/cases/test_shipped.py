@@ -46,7 +46,7 @@ def test_it_runs_alone_in_a_folder_with_an_empty_environment(lab: Lab) -> None:
     process.terminate()
     output, _ = process.communicate(timeout=15)
     expect("exit code", process.returncode, 0)
-    expect_that("the end in the log", "ended: client_closed by client" in output and output.rstrip().endswith("Stopped"), output)
+    expect_that("the end in the log", "ended: client_closed after" in output and output.rstrip().endswith("Stopped"), output)
     expect("files in the folder afterwards", os.listdir(os.path.dirname(file)), ["HeartbeatServer"])
 
 

@@ -28,19 +28,19 @@ def test_10000_connections_as_fast_as_they_come(lab: Lab) -> None:
     """More clients come than the kernel lets wait (net.core.somaxconn). It then sends SYN cookies, and may fail to recognise one that returns."""
     count = 10_000
     with lab.hostile(stall=5) as server, Swarm(server.port) as swarm:
-        before, ended = len(server.lines(" connected, ")), len(server.ends())
+        before, ended = server.opened(), len(server.ends())
         cookies = failed_cookies()
         swarm.upgrade(count, 30)
         cookies = failed_cookies() - cookies
         expect_that(f"no failure but the kernel's own {cookies}", len(swarm.failures) <= cookies, swarm.failures[:5])
         failed = len(swarm.failures)
         count -= failed
-        eventually(f"{count} connections in the log", lambda: len(server.lines(" connected, ")) - before >= count, 10)
+        eventually(f"{count} connections in the log", lambda: server.opened() - before >= count, 10)
         expect("ends while they are there", len(server.ends()) - ended, 0)
         swarm.close(30)
         expect("failures of the closing handshake", swarm.failures[failed:], [])
         ends = server.wait_for_ends(ended + count, 10)[ended:]
-        expect("causes", {end["Cause"] for end in ends}, {"client_closed"})
+        expect("causes", {end["cause"] for end in ends}, {"client_closed"})
 
 
 LIMIT = 256
@@ -70,7 +70,7 @@ def test_at_the_descriptor_limit(lab: Lab) -> None:
         for peer in (peers[0], peers[-1]):
             peer.send(frame("text", b"inside"))
             expect("echo to those inside", peer.receive(), ("text", b"inside"))
-        warnings = [line["@m"] for line in server.log if line.get("@l") == "Warning"]
+        warnings = [line["message"] for line in server.log if line["level"] == "warning"]
         about = [text for text in warnings if "open files" in text]
         expect_that("a warning about open files, once in a while", 1 <= len(about) <= 3, warnings)
 

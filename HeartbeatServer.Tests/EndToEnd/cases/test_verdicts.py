@@ -11,10 +11,10 @@ from harness.server import Server
 
 def expect_timeout(server: Server, verdict: str) -> None:
     end = server.wait_for_ends(1, 15)[0]
-    expect("cause and verdict", (end["Cause"], end.get("Verdict")), ("pong_timeout", verdict))
-    expect_that("at least a pong before the silence", end["Pongs"] >= 1, end["Pongs"])
-    expect("missed pongs", end["Missed"], 3)
-    expect_that("the kernel's round trip in the line", end["KernelRoundTripMs"] > 0, end["KernelRoundTripMs"])
+    expect("cause and verdict", (end["cause"], end.get("verdict")), ("pong_timeout", verdict))
+    expect_that("at least a pong before the silence", end["pongs"] >= 1, end["pongs"])
+    expect("missed pongs", end["missed"], 3)
+    expect_that("the kernel's round trip in the line", end["kernel_round_trip_ms"] > 0, end["kernel_round_trip_ms"])
 
 
 @on_both_doors

@@ -35,9 +35,9 @@ def run(lab: Lab, rows: Iterable[Row]) -> None:
                 (check_relayed if relayed else check)(peer, chunks, wanted)
         server.expect_empty()
         for end in server.ends():
-            name, cause = causes[end["Connection"] - 1]
+            name, cause = causes[end["connection"] - 1]
             with table.row(name):
-                expect(f"cause in the log ({end['Detail']})", end["Cause"], cause)
+                expect(f"cause in the log ({end['detail']})", end["cause"], cause)
 
 
 def ends_with(wanted: list[Item], name: str) -> bool:

@@ -83,10 +83,10 @@ class Lab:
     def log_tail(self) -> str:
         """The last lines of the logs of the last two servers, and the errors from before."""
         return "\n".join(
-            f"server: {line['@m'][:300]}"
+            f"server: {line['message'][:300]}"
             for server in self.servers[-2:]
             for place, line in enumerate(server.log)
-            if place >= len(server.log) - 4 or line.get("@l") in ("Error", "Fatal"))
+            if place >= len(server.log) - 4 or line["level"] in ("error", "fatal"))
 
     @contextlib.contextmanager
     def hostile(

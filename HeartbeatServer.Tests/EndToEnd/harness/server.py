@@ -32,6 +32,11 @@ def die_together(descriptors: int | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
 
+def of(line: Line) -> tuple[str | None, int | None]:
+    """The address and the port of the client that a line is about."""
+    return line.get("remote_address"), line.get("remote_port")
+
+
 class Server:
     """A context manager: leaving it sends SIGTERM and expects a clean end, without an error in the log."""
 
@@ -88,25 +93,33 @@ class Server:
             raise Failure("the server to end within 15s of SIGTERM: it did not") from None
         self._reader.join(5)
         expect("exit code of the server after SIGTERM", code, 0)
-        errors = [line for line in self.log if line.get("@l") in ("Error", "Fatal")]
-        expect("errors in the server's log", [f"{line['@m']} {line.get('@x', '')[:300]}" for line in errors], [])
+        errors = [line for line in self.log if line["level"] in ("error", "fatal")]
+        expect("errors in the server's log", [f"{line['message']} {line.get('exception', '')[:300]}" for line in errors], [])
+        expect("ends in the log, one for each connection", len(self.ends()), self.lines("Summary after")[-1]["opened"])
 
     def lines(self, text: str) -> list[Line]:
         """The log lines whose message contains the text."""
-        return [line for line in list(self.log) if text in line["@m"]]
+        return [line for line in list(self.log) if text in line["message"]]
 
     def ends(self) -> list[Line]:
         """The log lines of ended connections."""
-        return [line for line in list(self.log) if "Cause" in line]
+        return [line for line in list(self.log) if line.get("event") == "connection_ended"]
+
+    def opened(self) -> int:
+        """How many connections the log knows of: by their lines, and by the counts that stand for lines when there were many."""
+        log = list(self.log)
+        lines = sum(line.get("event") == "connection_opened" for line in log)
+        counted = sum(line["more"] for line in log if line.get("collapsed") == "connection_opened")
+        return max(lines + counted, max((line.get("connection", 0) for line in log), default=0))
 
     def number_of(self, local: tuple[str, int]) -> int:
         """The number of the last connection from this address. An earlier client may have had the same port."""
-        return eventually(f"{local} in the log", lambda: self.lines(f" {local[0]}:{local[1]} connected, "))[-1]["Connection"]
+        return eventually(f"{local} in the log", lambda: [line for line in list(self.log) if line.get("connection") and of(line) == local])[-1]["connection"]
 
     def end_of(self, local: tuple[str, int], timeout: float = 5.0) -> Line:
         """Waits for the line of the end of the last connection from this address."""
         number = self.number_of(local)
-        return eventually(f"an end in the log of #{number}", lambda: [end for end in self.ends() if end["Connection"] == number], timeout)[0]
+        return eventually(f"an end in the log of #{number}", lambda: [end for end in self.ends() if end["connection"] == number], timeout)[0]
 
     def wait_for(self, text: str, timeout: float = 5.0) -> Line:
         return eventually(f"{text!r} in the log", lambda: self.lines(text), timeout)[0]
@@ -117,9 +130,7 @@ class Server:
 
     def expect_empty(self, timeout: float = 10.0) -> None:
         """Checks that every connection has ended, and has exactly one end in the log."""
-        eventually(
-            "as many ends as connections in the log",
-            lambda: len(self.ends()) == len([line for line in list(self.log) if "Connections" in line and "Connection" in line]), timeout)
+        eventually("as many ends as connections in the log", lambda: len(self.ends()) == self.opened(), timeout)
 
     def rss(self) -> float:
         """The resident memory in MiB."""
@@ -150,5 +161,5 @@ class Server:
             try:
                 line = json.loads(text)
             except ValueError:
-                line = {"@m": text.decode(errors="replace").rstrip(), "@l": "Fatal"}
+                line = {"message": text.decode(errors="replace").rstrip(), "level": "fatal"}
             self.log.append(line)
