@@ -61,7 +61,7 @@ internal sealed class Departures
                 SinceLastSent = TimeSpan.FromSeconds(one.To ?? one.From ?? one.Age),
             };
             int open = Others + Array.FindLastIndex(opened, moment => moment <= one.At) + 1 - i;
-            log.Add(i + 1, new IPEndPoint(IPAddress.Parse($"192.0.2.{one.Host}"), 5000 + (i % 1000)), new Disconnect(one.Cause, ""), figures, open);
+            log.Add(i + 1, new IPEndPoint(IPAddress.Parse($"192.0.2.{one.Host}"), 5000 + (i % 1000)), ClientInfo.Unknown, new Disconnect(one.Cause, ""), figures, open);
             if ((i + 1) % every == 0)
                 yield return log.Snapshot();
         }

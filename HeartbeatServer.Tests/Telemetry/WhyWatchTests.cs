@@ -124,7 +124,7 @@ internal sealed class WhyWatchTests
     {
         TimeSpan quiet = TimeSpan.FromSeconds(silence + (_random.NextDouble() * jitter));
         var figures = new ConnectionFigures { Age = quiet + TimeSpan.FromSeconds(10 + _random.Next(500)), SinceLastByte = quiet, SinceLastSent = quiet };
-        _ends.Add(++_id, new IPEndPoint(IPAddress.Loopback, 5000), new Disconnect(DisconnectCause.ClientVanished, ""), figures, open: 50);
+        _ends.Add(++_id, new IPEndPoint(IPAddress.Loopback, 5000), ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientVanished, ""), figures, open: 50);
     }
 
     private void Pass(int seconds)

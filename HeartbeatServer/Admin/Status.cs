@@ -48,7 +48,7 @@ internal sealed class Status
             totals = totals.Plus(figures);
             if (figures.Strikes > 0)
                 suspect++;
-            if (!Matches(search, connection.Id, connection.Remote))
+            if (!Matches(search, connection.Id, connection.Remote, connection.Client))
                 continue;
             matching++;
             page.Offer(connection, figures);
@@ -103,7 +103,7 @@ internal sealed class Status
         return new EndsJson(found.Length, [.. found.Take(limit).Select(Json)]);
 
         bool IsFound(EndRecord end) =>
-            Matches(search, end.Id, end.Remote) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase);
+            Matches(search, end.Id, end.Remote, end.Client) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>Why connections end, and why clients are silent.</summary>
@@ -129,11 +129,15 @@ internal sealed class Status
         DateTime? Calendar(TimeSpan? then) => then is { } known ? JsonTime.Instant(now - (moment - known)) : null;
     }
 
-    /// <summary>Whether a search finds a connection: by a part of the client's address, or by the number of the connection, with or without #.</summary>
-    private static bool Matches(string search, long id, EndPoint remote) =>
+    /// <summary>
+    /// Whether a search finds a connection: by a part of the client's address, by a part of what the client said of itself, or by the number of the
+    /// connection, with or without #.
+    /// </summary>
+    private static bool Matches(string search, long id, EndPoint remote, ClientInfo client) =>
         search.Length == 0
         || (long.TryParse(search.AsSpan().TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number == id)
-        || remote.ToString()!.Contains(search, StringComparison.OrdinalIgnoreCase);
+        || new[] { remote.ToString(), client.Path, client.UserAgent, client.Origin, client.Subprotocol }
+            .Any(text => text?.Contains(search, StringComparison.OrdinalIgnoreCase) == true);
 
     private QuantilesJson RoundTripQuantiles()
     {
@@ -159,6 +163,10 @@ internal sealed class Status
         {
             Id = connection.Id,
             Remote = connection.Remote.ToString()!,
+            Path = connection.Client.Path,
+            UserAgent = connection.Client.UserAgent,
+            Origin = connection.Client.Origin,
+            Subprotocol = connection.Client.Subprotocol,
             Opened = JsonTime.Instant(_started + (connection.Opened - _startedAt)),
             AgeSeconds = JsonTime.Seconds(figures.Age),
             State = figures.State,
@@ -198,6 +206,10 @@ internal sealed class Status
         Id = end.Id,
         At = JsonTime.Instant(end.At),
         Remote = end.Remote.ToString()!,
+        Path = end.Client.Path,
+        UserAgent = end.Client.UserAgent,
+        Origin = end.Client.Origin,
+        Subprotocol = end.Client.Subprotocol,
         Cause = end.End.Cause.Name(),
         By = end.End.Cause.EndedBy(),
         Detail = end.End.Detail,

@@ -57,6 +57,10 @@ internal sealed record ConnectionJson
 {
     public required long Id { get; init; }
     public required string Remote { get; init; }
+    public required string Path { get; init; }
+    public required string? UserAgent { get; init; }
+    public required string? Origin { get; init; }
+    public required string? Subprotocol { get; init; }
     public required DateTime Opened { get; init; }
     public required double AgeSeconds { get; init; }
     public required string State { get; init; }
@@ -104,6 +108,10 @@ internal sealed record EndJson
     public required long Id { get; init; }
     public required DateTime At { get; init; }
     public required string Remote { get; init; }
+    public required string Path { get; init; }
+    public required string? UserAgent { get; init; }
+    public required string? Origin { get; init; }
+    public required string? Subprotocol { get; init; }
     public required string Cause { get; init; }
     public required string By { get; init; }
     public required string Detail { get; init; }

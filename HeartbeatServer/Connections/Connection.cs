@@ -70,6 +70,9 @@ internal abstract class Connection : WheelEntry
     /// <summary>How many subprotocols the client offered, if the server speaks none of them; else 0.</summary>
     public int OffersNotSpoken { get; init; }
 
+    /// <summary>What the client said of itself.</summary>
+    public ClientInfo Client { get; init; } = ClientInfo.Unknown;
+
     /// <summary>When the connection opened, on the clock of <see cref="TimingWheel.Now"/>.</summary>
     public TimeSpan Opened { get; }
 

@@ -14,6 +14,9 @@ namespace HeartbeatServer.Hosting;
 /// <summary>Answers requests on the port. If a request is upgraded, the server serves its connection to the end.</summary>
 internal sealed class Server : IAsyncDisposable
 {
+    /// <summary>So many kinds of clients share what is remembered of them.</summary>
+    private const int MostKinds = 1000;
+
     private readonly ServerOptions _options;
     private readonly ConnectionContext _context;
     private readonly EventLoops _loops;
@@ -23,6 +26,7 @@ internal sealed class Server : IAsyncDisposable
     private readonly Drain _drain;
     private readonly RequestSource _requests;
     private readonly Admission _admission;
+    private readonly Sharing<ClientInfo> _clients = new(MostKinds);
 
     /// <summary>The application behind the relay; null for the echo server, and where there is no epoll.</summary>
     private readonly Upstream? _upstream;
@@ -192,6 +196,7 @@ internal sealed class Server : IAsyncDisposable
             {
                 IsBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address),
                 OffersNotSpoken = protocol is null ? offers.Length : 0,
+                Client = _clients.Share(ClientInfo.Of(request.Head, protocol)),
             };
         }
         catch
@@ -239,6 +244,8 @@ internal sealed class Server : IAsyncDisposable
         var connection = new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _context, Random.Shared, request.Loop.Wheel)
         {
             IsBehindProxy = isBehindProxy,
+            // The subprotocol is the application's choice: its name is not told, because applications put tokens into it.
+            Client = _clients.Share(ClientInfo.Of(request.Head, subprotocol: null)),
         };
         _ = ServeAsync(connection, address); // not awaited, as above
         return true;
@@ -252,14 +259,14 @@ internal sealed class Server : IAsyncDisposable
         {
             int count = _table.Add(connection);
             _metrics.CountOpened(count);
-            _log.Connected(connection.Id, connection.Remote, count);
+            _log.Connected(connection.Id, connection.Remote, connection.Client, count);
             _drain.OnOpened(connection);
             end = await connection.RunAsync();
             _metrics.CountEnd(end.Cause, end.Verdict);
             ConnectionFigures figures = connection.Figures();
-            _log.Ended(connection.Id, connection.Remote, end, figures);
+            _log.Ended(connection.Id, connection.Remote, connection.Client, end, figures);
             _metrics.CountLife(end.Cause, figures);
-            _ends.Add(connection.Id, connection.Remote, end, figures, _table.Count);
+            _ends.Add(connection.Id, connection.Remote, connection.Client, end, figures, _table.Count);
         }
 #pragma warning disable CA1031 // There may be no memory even for a line in the log. That costs this connection, and nobody else.
         catch (Exception e)
@@ -298,9 +305,8 @@ internal sealed class Server : IAsyncDisposable
                 _log.LimitReached("--max-connections-per-ip", remote, refusal);
                 break;
             default:
-                // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal. Clients put tokens for
-                // the application into the query.
-                _log.Refused(remote, request.Head.Method, _upstream is null ? request.Head.Target : request.Head.Path, refusal);
+                // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal.
+                _log.Refused(remote, request.Head.Method, request.Head.ShownTarget, refusal);
                 break;
         }
     }

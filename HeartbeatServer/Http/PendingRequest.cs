@@ -210,7 +210,7 @@ internal sealed class PendingRequest : WheelEntry
         stream.Dispose();
         reader.Forget();
         throw new InvalidOperationException(
-            $"HttpListener did not understand a request that RequestHead has let pass: {_head!.Method} {_head.Target}");
+            $"HttpListener did not understand a request that RequestHead has let pass: {_head!.Method} {_head.ShownTarget}");
     }
 
     private static byte[] ForHttpListener(RequestHead head) => Encoding.ASCII.GetBytes(

@@ -31,7 +31,7 @@ internal static class CloseBody
                 CloseCode.ProtocolError,
                 $"Close code {code} must not be sent",
                 "7.4",
-                reason.Length == 0 ? "" : $", its reason is {Disconnect.Quoted(reason)}");
+                reason.Length == 0 ? "" : $", its reason is {PeerText.Quoted(reason)}");
         }
         if (!Utf8.IsValid(body[sizeof(ushort)..]))
             throw new WebSocketProtocolException(CloseCode.InvalidPayload, "reason of a Close frame is not valid UTF-8", "5.5.1");

@@ -87,22 +87,10 @@ internal sealed record Disconnect(
     public static Disconnect ByUpstreamViolation(WebSocketProtocolException violation) =>
         new(DisconnectCause.UpstreamProtocolError, violation.Message);
 
-    /// <summary>
-    /// Puts a text from a peer in quotes and escapes its unprintable characters. So the text cannot break a line of the log, reverse the
-    /// direction of its letters, or control the terminal.
-    /// </summary>
-    public static string Quoted(string text) => $"\"{string.Concat(text.Select(Printable))}\"";
-
     private static string Close(ushort code, string reason) => (code, reason) switch
     {
         (CloseCode.NoStatus, _) => "Close without a code",
         (_, "") => $"Close {code}",
-        _ => $"Close {code} {Quoted(reason)}",
-    };
-
-    private static string Printable(char c) => char.GetUnicodeCategory(c) switch
-    {
-        UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator => $"\\u{(int)c:x4}",
-        _ => c is '"' or '\\' ? $"\\{c}" : $"{c}",
+        _ => $"Close {code} {PeerText.Quoted(reason)}",
     };
 }

@@ -45,6 +45,9 @@ internal sealed class RequestHead
     /// <summary>The target from the <c>?</c> on; empty if there is none.</summary>
     public string Query => Target[Path.Length..];
 
+    /// <summary>The target as people may see it. Clients put tokens into a query, so its text is left out: <c>/ws?***</c>.</summary>
+    public string ShownTarget => Query.Length == 0 ? Target : $"{Path}?***";
+
     /// <summary>The second digit of the HTTP version. The first digit is 1.</summary>
     public int MinorVersion { get; }
 

@@ -95,5 +95,5 @@ internal static class UpgradeAnswer
 
     /// <summary>A value for a text that goes to the client and into the log.</summary>
     private static string Quoted(string? value) =>
-        value is null ? "nothing" : Disconnect.Quoted(value.Length > LongestQuote ? string.Concat(value.AsSpan(0, LongestQuote), "…") : value);
+        value is null ? "nothing" : PeerText.Quoted(value.Length > LongestQuote ? string.Concat(value.AsSpan(0, LongestQuote), "…") : value);
 }

@@ -8,12 +8,13 @@ namespace HeartbeatServer.Telemetry;
 /// <param name="At">UTC.</param>
 /// <param name="Moment">The same moment on a clock that nobody sets.</param>
 /// <param name="Id">The number of the connection.</param>
-/// <param name="Remote">The client.</param>
+/// <param name="Remote">The address of the client.</param>
+/// <param name="Client">What the client said of itself.</param>
 /// <param name="End">The cause and the particulars.</param>
 /// <param name="Figures">What the connection did in its whole life.</param>
 /// <param name="Open">How many connections were open, this one included.</param>
 internal sealed record EndRecord(
-    long Sequence, DateTime At, TimeSpan Moment, long Id, EndPoint Remote, Disconnect End, ConnectionFigures Figures, int Open)
+    long Sequence, DateTime At, TimeSpan Moment, long Id, EndPoint Remote, ClientInfo Client, Disconnect End, ConnectionFigures Figures, int Open)
 {
     /// <summary>When the connection opened, on the clock of <see cref="Moment"/>.</summary>
     public TimeSpan Opened => Moment - Figures.Age;
@@ -63,18 +64,19 @@ internal sealed class EndLog(TimeProvider time)
     public long Count => Interlocked.Read(ref _last);
 
     /// <param name="id">The number of the connection.</param>
-    /// <param name="remote">The client.</param>
+    /// <param name="remote">The address of the client.</param>
+    /// <param name="client">What the client said of itself.</param>
     /// <param name="end">The cause and the particulars.</param>
     /// <param name="figures">What the connection did in its whole life.</param>
     /// <param name="open">How many connections are open, this one included.</param>
-    public void Add(long id, EndPoint remote, Disconnect end, ConnectionFigures figures, int open)
+    public void Add(long id, EndPoint remote, ClientInfo client, Disconnect end, ConnectionFigures figures, int open)
     {
         DateTime at = time.GetUtcNow().UtcDateTime;
         TimeSpan moment = time.GetElapsedTime(0);
         lock (_gate)
         {
             long sequence = ++_last;
-            _ring[sequence % Length] = new EndRecord(sequence, at, moment, id, remote, end, figures, open);
+            _ring[sequence % Length] = new EndRecord(sequence, at, moment, id, remote, client, end, figures, open);
             CountStep(end.Cause, moment, open);
         }
     }

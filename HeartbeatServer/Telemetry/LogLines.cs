@@ -87,7 +87,7 @@ internal static class LogLines
 
     // Connections.
     public static readonly LogLine Connected =
-        Add("connection_opened", Information, "#{connection} {remote:l} connected, {connections} now");
+        Add("connection_opened", Information, "#{connection} {remote:l} connected, {connections} now{client:l}");
     public static readonly LogLine PingSent = Add("ping_sent", Debug, "#{connection} ping {ping}");
     public static readonly LogLine PongReceived = Add("pong_received", Debug, "#{connection} pong, round trip {round_trip_ms:0.00}ms");
     public static readonly LogLine PongUnsolicited = Add("pong_unsolicited", Debug, "#{connection} unsolicited pong");

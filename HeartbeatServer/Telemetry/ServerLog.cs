@@ -19,6 +19,9 @@ internal sealed class ServerLog
     /// <summary>So many characters of the method and of the target of a refused request are logged.</summary>
     private const int MostShown = 200;
 
+    /// <summary>So many characters of a User-Agent, of an origin and of a subprotocol stand in the words of a line.</summary>
+    private const int MostOfAName = 60;
+
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly bool _keepsEnds;
@@ -55,13 +58,16 @@ internal sealed class ServerLog
             Write(LogLines.AdminSlow, Of(remote));
     }
 
-    public void Connected(long connection, EndPoint remote, int connections)
+    public void Connected(long connection, EndPoint remote, ClientInfo client, int connections)
     {
-        if (Passes(LogLines.Connected))
-            Write(LogLines.Connected, [("connection", connection), .. Of(remote), ("connections", connections)]);
+        if (!Passes(LogLines.Connected))
+            return;
+        Write(
+            LogLines.Connected,
+            [("connection", connection), .. Of(remote), ("connections", connections), ("client", new TextOnly(Words(client))), .. Of(client)]);
     }
 
-    public void Ended(long connection, EndPoint remote, Disconnect end, in ConnectionFigures figures)
+    public void Ended(long connection, EndPoint remote, ClientInfo client, Disconnect end, in ConnectionFigures figures)
     {
         LogLine line = LogLines.Ended(end.Cause);
         if (!Passes(line, isKept: _keepsEnds))
@@ -72,6 +78,7 @@ internal sealed class ServerLog
             [
                 ("connection", connection),
                 .. Of(remote),
+                .. Of(client),
                 ("cause", end.Cause.Name()),
                 ("ended_by", end.Cause.EndedBy()),
                 ("verdict", end.Verdict?.Name()),
@@ -143,7 +150,7 @@ internal sealed class ServerLog
     {
         LogLine line = LogLines.Refused(refusal.Reason);
         if (Passes(line))
-            Write(line, [("method", Shortened(method)), ("target", Shortened(target)), .. Of(remote), .. Of(refusal)]);
+            Write(line, [("method", PeerText.Shortened(method, MostShown)), ("target", PeerText.Shortened(target, MostShown)), .. Of(remote), .. Of(refusal)]);
     }
 
     /// <param name="option">The option that sets the limit.</param>
@@ -301,7 +308,7 @@ internal sealed class ServerLog
     /// <summary>What a line of an end says for a person: the particulars, and the figures that decide for this cause.</summary>
     private static string What(Disconnect end, in ConnectionFigures figures)
     {
-        string detail = Shortened(end.Detail);
+        string detail = PeerText.Shortened(end.Detail, MostShown);
         return end.Cause switch
         {
             DisconnectCause.ClientClosed or DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset when figures.OffersNotSpoken > 0 =>
@@ -316,6 +323,21 @@ internal sealed class ServerLog
             _ => detail,
         };
     }
+
+    /// <summary>What a client said of itself, as far as it fits into a line.</summary>
+    private static string Words(ClientInfo client)
+    {
+        string[] words =
+        [
+            .. client.Subprotocol is { } subprotocol ? [$"speaks {PeerText.Shortened(subprotocol, MostOfAName)}"] : Array.Empty<string>(),
+            .. client.Origin is { } origin ? [$"from {PeerText.Shortened(origin, MostOfAName)}"] : Array.Empty<string>(),
+            .. client.UserAgent is { } agent ? [PeerText.Quoted(PeerText.Shortened(agent, MostOfAName))] : Array.Empty<string>(),
+        ];
+        return words.Length == 0 ? "" : $" | {string.Join(", ", words)}";
+    }
+
+    private static (string, object?)[] Of(ClientInfo client) =>
+        [("path", client.Path), ("user_agent", client.UserAgent), ("origin", client.Origin), ("subprotocol", client.Subprotocol)];
 
     private static (string, object?)[] Of(in Refusal refusal) =>
         [("status", refusal.Status), ("reason", refusal.Reason.Name()), ("text", refusal.Text)];
@@ -335,9 +357,6 @@ internal sealed class ServerLog
         null => [("remote", new TextOnly("unknown"))],
         _ => [("remote", new TextOnly(remote.ToString()!))],
     };
-
-    /// <summary>The beginning of what a client has sent, which may be 24 KiB.</summary>
-    private static string Shortened(string text) => text.Length <= MostShown ? text : text[..MostShown] + "...";
 
     private static double? Ms(TimeSpan? time) => time is { } known ? Math.Round(known.TotalMilliseconds, 3) : null;
 

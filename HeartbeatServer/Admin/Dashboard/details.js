@@ -101,6 +101,10 @@ export function detailsDialog(onOpen) {
 function rowsOf(figures, since) {
     const times = figures.round_trip_ms;
     return [
+        ["Path", figures.path],
+        ["Subprotocol", figures.subprotocol ?? "none"],
+        ["Origin", figures.origin ?? "none"],
+        ["User agent", figures.user_agent ?? "none"],
         ["Age", duration(figures.age_seconds)],
         ["Last byte", `${duration(figures.last_byte_seconds)} ${since}`],
         ["Pings and pongs", `${count(figures.pings)} and ${count(figures.pongs)}`],
