@@ -50,7 +50,7 @@ internal static class Program
         var log = new ServerLog(output.Logger, time, keepsEnds: output.IsJson);
         // The loops catch what goes wrong on them. What the framework's own threads throw, for lack of memory say, is no reason to cut everybody either.
         ExceptionHandling.SetUnhandledExceptionHandler(log.Survived);
-        using var metrics = new ServerMetrics();
+        using var metrics = new ServerMetrics { LinesDropped = () => output.Dropped };
         var table = new ConnectionTable(options.MaxBuffered == 0 ? BufferBudget.DefaultLimit : options.MaxBuffered);
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
         if (HttpListenerInternals.OfThisRuntime().Choose(options.PlainRequests, log, out bool epoll) is { } gone)
@@ -80,8 +80,10 @@ internal static class Program
         server.Start();
 
         TimeSpan started = loops.Now;
+        long droppedTold = 0;
         await using (new PeriodicTask(WhyWatch.Every, time, log, why.Look))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
+        await using (new PeriodicTask(LogSetup.TellEvery, time, log, TellDropped))
         {
             string signal = await signals.First;
             await drain.RunAsync(signal, signals.Second);
@@ -93,8 +95,13 @@ internal static class Program
         void Summarize()
         {
             log.Summary(metrics, table.Count, loops.Now - started, why.Findings());
-            if (output.Dropped > 0)
-                log.LinesDropped(output.Dropped);
+            TellDropped();
+        }
+
+        void TellDropped()
+        {
+            if (output.Dropped is var dropped && dropped > droppedTold)
+                log.LinesDropped(droppedTold = dropped);
         }
     }
 }

@@ -33,7 +33,7 @@ public sealed class StatusTests
         Assert.That(Names(totals), Is.EqualTo(new[]
         {
             "connections", "peak", "opened", "ended", "refused", "ends", "refusals", "pings", "pongs", "missed", "late", "bytes_in", "bytes_out",
-            "messages_in", "messages_out", "suspect",
+            "messages_in", "messages_out", "suspect", "log_lines_dropped",
         }));
         Assert.That(Names(totals.GetProperty("ends")), Is.EqualTo(DisconnectCauses.All.Select(cause => cause.Name())));
         Assert.That(Names(status.GetProperty("round_trip_ms")), Is.EqualTo(new[] { "p50", "p95", "p99", "max" }));
@@ -77,7 +77,7 @@ public sealed class StatusTests
         JsonElement one = status.GetProperty("connections").GetProperty("items")[0];
         Assert.That(Names(one), Is.EqualTo(new[]
         {
-            "id", "remote", "opened", "age_seconds", "state", "strikes", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms", "recent_ms",
+            "id", "remote", "path", "user_agent", "origin", "subprotocol", "opened", "age_seconds", "state", "strikes", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms", "recent_ms",
             "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "last_sent_seconds", "end",
         }));
         Assert.That(one.GetProperty("remote").GetString(), Is.EqualTo(peer.Address.ToString()));
@@ -139,7 +139,8 @@ public sealed class StatusTests
         JsonElement end = ends.GetProperty("items")[0];
         Assert.That(Names(end), Is.EqualTo(new[]
         {
-            "seq", "id", "at", "remote", "cause", "by", "detail", "verdict", "age_seconds", "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms",
+            "seq", "id", "at", "remote", "path", "user_agent", "origin", "subprotocol", "cause", "by", "detail", "verdict", "age_seconds",
+            "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms",
             "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "last_sent_seconds",
         }));
         Assert.That(
@@ -247,6 +248,35 @@ public sealed class StatusTests
         else
             Assert.That((got, page.GetProperty("matching").GetInt32()), Is.EqualTo((ids, matching)));
         peers.ForEach(peer => peer.Dispose());
+    }
+
+    [TestCase("user-agent")]
+    [TestCase("app.EXAMPLE")]
+    [TestCase("v1.chat")]
+    [TestCase("/ws")]
+    public async Task Who_a_client_was_is_shown_and_found_while_it_is_there_and_afterwards(string search)
+    {
+        using (ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_admin.Server.Port))
+        {
+            await peer.SendAsync(ScriptedPeer.Upgrade(
+                "/ws?access_token=secret",
+                headers: [("User-Agent", "A-User-Agent/1"), ("Origin", "https://app.example.com"), ("Sec-WebSocket-Protocol", "v1.chat")]));
+            await peer.ReadReplyAsync();
+            Check((await _admin.JsonAsync($"/status?search={search}")).GetProperty("connections").GetProperty("items"));
+            await peer.SendAsync(ClientFrames.Close(1000));
+            await peer.ReadFrameAsync();
+        }
+        await _admin.Server.EndedAsync();
+        Check((await _admin.JsonAsync($"/status/ends?search={search}")).GetProperty("items"));
+        Assert.That(_admin.Server.Log.Lines, Has.None.Contain("secret"));
+
+        static void Check(JsonElement items)
+        {
+            JsonElement item = items.EnumerateArray().Single();
+            Assert.That(
+                new[] { "path", "user_agent", "origin", "subprotocol" }.Select(name => item.GetProperty(name).GetString()),
+                Is.EqualTo(new[] { "/ws", "A-User-Agent/1", "https://app.example.com", "v1.chat" }));
+        }
     }
 
     [TestCase("limit=0", "limit: '0' is not a whole number from 1 to 1000")]

@@ -199,9 +199,49 @@ public sealed class ConnectionHeartbeatTests
         Assert.That((figures.Pongs, figures.Missed, figures.Late), Is.EqualTo((beats, beats, beats)));
         Assert.That(figures.RoundTrips.Mean, Is.EqualTo(TimeSpan.FromMilliseconds(700)), "the true round trip");
         Assert.That(rig.Metrics.LatePongs, Is.EqualTo(beats));
-        Assert.That(rig.Log.Containing("late pong, round trip 700.00ms, 1 strike(s) cleared"), Has.Count.EqualTo(beats));
-        Assert.That(rig.Log.Containing("is alive again"), Is.Empty, "the late pong has told so");
         Assert.That(rig.Running.IsCompleted, Is.False);
+    }
+
+    [Test]
+    public async Task A_client_that_stays_late_is_told_once_and_again_when_it_recovers()
+    {
+        await using var rig = new ConnectionRig(pingMs: 2000, timeoutMs: 500, maxMissed: 3);
+        rig.Clock.Advance(2000);
+
+        for (int i = 0; i < 20; i++)
+            PongAfter(700);
+        for (int i = 0; i < 20; i++)
+            PongAfter(96);
+
+        Assert.That(rig.Log.Lines.Where(line => !line.StartsWith("Debug", StringComparison.Ordinal)), Is.EqualTo(new[]
+        {
+            "Warning #7 192.0.2.1:50123 is suspect: no sign of life 500ms after a ping, strike 1 of 3, last byte 2.5s ago",
+            "Information #7 192.0.2.1:50123 late pong, round trip 700.00ms, 1 strike(s) cleared",
+            "Information #7 192.0.2.1:50123 has answered 10 pings in time again, round trip 96.00ms",
+        }));
+
+        void PongAfter(int milliseconds)
+        {
+            rig.Clock.Advance(milliseconds);
+            rig.Pong();
+            rig.Clock.Advance(2000 - milliseconds);
+        }
+    }
+
+    [TestCase(1, true)]
+    [TestCase(3, true)]
+    [TestCase(4, false)]
+    public async Task Of_the_first_three_connections_the_first_round_trip_is_told(long id, bool isTold)
+    {
+        await using var rig = new ConnectionRig(pingMs: 2000, id: id);
+
+        for (int i = 0; i < 2; i++)
+        {
+            rig.Clock.Advance(2000);
+            rig.Pong();
+        }
+
+        Assert.That(rig.Log.Containing("Information").Count(line => line.Contains("first pong", StringComparison.Ordinal)), Is.EqualTo(isTold ? 1 : 0));
     }
 
     [Test]

@@ -208,6 +208,7 @@ public sealed class ServerEndTests(RequestsFrom source)
             ["connection"] = 1L,
             ["remote_address"] = "127.0.0.1",
             ["remote_port"] = ((IPEndPoint)peer.Address).Port,
+            ["path"] = "/ws",
             ["cause"] = "client_vanished",
             ["ended_by"] = "client",
             ["age_seconds"] = Math.Round(age.TotalSeconds, 3),

@@ -61,9 +61,10 @@ public sealed class ServerRefusalTests(RequestsFrom source)
     [Test]
     public async Task A_refusal_is_counted_and_is_a_log_line()
     {
-        await _server.RequestAsync(ScriptedPeer.Upgrade("/other?x=1"));
+        await _server.RequestAsync(ScriptedPeer.Upgrade("/other?token=secret"));
 
-        LogEvent line = await _server.Log.WithAsync("Refused GET /other?x=1 from 127.0.0.1:");
+        LogEvent line = await _server.Log.WithAsync("Refused GET /other?*** from 127.0.0.1:");
+        Assert.That(line.Value("target"), Is.EqualTo("/other?***"));
         Assert.That(line.Value("status"), Is.EqualTo(404));
         Assert.That(_server.Metrics.Refused, Is.EqualTo(1));
     }

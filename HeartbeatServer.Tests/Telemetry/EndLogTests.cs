@@ -15,7 +15,7 @@ public sealed class EndLogTests
         Assert.That(log.After(0), Is.Empty);
 
         for (int i = 1; i <= 1001; i++)
-            log.Add(7, Remote, new Disconnect(DisconnectCause.ClientClosed, $"end {i}"), default, open: 1);
+            log.Add(7, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientClosed, $"end {i}"), default, open: 1);
 
         Assert.That(log.After(0).Select(end => end.Sequence), Is.EqualTo(Enumerable.Range(2, 1000).Reverse()));
         Assert.That(log.After(999).Select(end => end.End.Detail), Is.EqualTo(new[] { "end 1001", "end 1000" }));

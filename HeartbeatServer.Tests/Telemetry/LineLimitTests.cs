@@ -112,10 +112,10 @@ internal sealed class LineLimitTests
     public async Task In_text_ends_collapse_by_cause()
     {
         for (int i = 0; i < 300; i++)
-            _log.Ended(i, Remote, new Disconnect(DisconnectCause.PongTimeout, "silent"), default);
+            _log.Ended(i, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.PongTimeout, "silent"), default);
         for (int i = 0; i < 30; i++)
-            _log.Ended(i, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
-        _log.Ended(400, Remote, new Disconnect(DisconnectCause.SlowConsumer, "took no byte"), default);
+            _log.Ended(i, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
+        _log.Ended(400, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.SlowConsumer, "took no byte"), default);
         _time.Advance(TimeSpan.FromSeconds(1));
 
         await _sink.WithAsync("more in", 2);
@@ -133,7 +133,7 @@ internal sealed class LineLimitTests
         var log = new ServerLog(_logger, _time, keepsEnds: true);
 
         for (int i = 0; i < 300; i++)
-            log.Ended(i, Remote, new Disconnect(DisconnectCause.PongTimeout, "silent"), default);
+            log.Ended(i, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.PongTimeout, "silent"), default);
 
         Assert.That(_sink.Containing("ended: pong_timeout"), Has.Count.EqualTo(300));
     }
@@ -144,7 +144,7 @@ internal sealed class LineLimitTests
         var bug = new InvalidOperationException("a bug");
         for (int i = 0; i < 100; i++)
         {
-            _log.Ended(i, Remote, new Disconnect(DisconnectCause.InternalError, "a bug", bug), default);
+            _log.Ended(i, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.InternalError, "a bug", bug), default);
             _log.RequestFailed(bug);
         }
 
@@ -191,6 +191,6 @@ internal sealed class LineLimitTests
     private void Connect(int clients)
     {
         for (int i = 0; i < clients; i++)
-            _log.Connected(i, Remote, 1);
+            _log.Connected(i, Remote, ClientInfo.Unknown, 1);
     }
 }

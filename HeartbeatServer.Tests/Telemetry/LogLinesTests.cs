@@ -11,6 +11,8 @@ namespace HeartbeatServer.Tests.Telemetry;
 /// <summary>docs/reference.md has every event of the log with its level and its properties.</summary>
 internal sealed partial class LogLinesTests
 {
+    private static readonly ClientInfo Browser = new("/ws", "Mozilla/5.0", "https://app.example.com", "chat");
+
     [Test]
     public void The_reference_has_each_event_with_its_levels()
     {
@@ -83,11 +85,13 @@ internal sealed partial class LogLinesTests
         foreach (EndPoint remote in new EndPoint[] { direct, forwarded })
         {
             log.UpgradeFailed(remote, bug);
-            log.Connected(1, remote, 1);
+            log.Connected(1, remote, Browser, 1);
             log.LatePong(1, remote, TimeSpan.Zero, 1);
+            log.FirstPong(1, remote, TimeSpan.Zero);
+            log.InTimeAgain(1, remote, TimeSpan.Zero);
             log.Suspect(1, remote, 1, 1, TimeSpan.Zero, TimeSpan.Zero);
             log.AliveAgain(1, remote, 1);
-            log.Ended(1, remote, end, figures);
+            log.Ended(1, remote, Browser, end, figures);
             log.Refused(remote, "GET", "/", refusal);
             log.LimitReached("--option", remote, refusal);
             log.RequestRejected(remote, refusal);

@@ -73,10 +73,10 @@ public sealed class LogSetupTests
             // Dispose waits until the queue is empty.
             await using var setup = new LogSetup(level, json);
             var log = new ServerLog(setup.Logger);
-            log.Connected(7, Remote, 1);
+            log.Connected(7, Remote, ClientInfo.Unknown, 1);
             log.PingSent(7, 3);
             log.Suspect(7, Remote, 1, 3, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(1));
-            log.Ended(7, Remote, new Disconnect(DisconnectCause.InternalError, "sent Close 1011", new InvalidOperationException("a\nbug")), default);
+            log.Ended(7, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.InternalError, "sent Close 1011", new InvalidOperationException("a\nbug")), default);
         }
         finally
         {

@@ -29,7 +29,7 @@ internal sealed class ServerLogTests
     [Test]
     public void A_connect_has_number_and_address_as_properties()
     {
-        _log.Connected(7, Remote, 3);
+        _log.Connected(7, Remote, ClientInfo.Unknown, 3);
 
         Assert.That(_sink.Lines, Is.EqualTo(new[] { "Information #7 192.0.2.1:50123 connected, 3 now" }));
         LogEvent line = _sink.Events[0];
@@ -39,9 +39,52 @@ internal sealed class ServerLogTests
     }
 
     [Test]
+    public void A_connect_says_who_the_client_was_as_far_as_it_fits()
+    {
+        var client = new ClientInfo("/ws", "Mozilla/5.0 (\"X11\"; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130", "https://app.example.com", "mqtt");
+
+        _log.Connected(7, Remote, client, 3);
+        _log.Connected(8, Remote, new ClientInfo("/ws", "Go-http-client/1.1", null, null), 4);
+
+        Assert.That(_sink.Lines, Is.EqualTo(new[]
+        {
+            "Information #7 192.0.2.1:50123 connected, 3 now | speaks mqtt, from https://app.example.com, "
+                + "\"Mozilla/5.0 (\\\"X11\\\"; Linux x86_64) AppleWebKit/537.36 (KHTML,...\"",
+            "Information #8 192.0.2.1:50123 connected, 4 now | \"Go-http-client/1.1\"",
+        }));
+        LogEvent line = _sink.Events[0];
+        Assert.That(
+            (line.Value("path"), line.Value("user_agent"), line.Value("origin"), line.Value("subprotocol")),
+            Is.EqualTo((client.Path, client.UserAgent, client.Origin, client.Subprotocol)));
+        Assert.That(_sink.Events[1].Properties.Keys, Has.None.EqualTo("origin").And.None.EqualTo("subprotocol"));
+    }
+
+    [Test]
+    public void An_end_says_who_the_client_was_in_its_properties()
+    {
+        _log.Ended(7, Remote, new ClientInfo("/ws", "curl/8", null, null), new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
+
+        Assert.That((_sink.Events[0].Value("path"), _sink.Events[0].Value("user_agent")), Is.EqualTo(("/ws", "curl/8")));
+        Assert.That(_sink.Lines[0], Does.Not.Contain("curl"));
+    }
+
+    [Test]
+    public void The_first_pong_and_a_recovery_are_information()
+    {
+        _log.FirstPong(1, Remote, TimeSpan.FromMilliseconds(0.654));
+        _log.InTimeAgain(1, Remote, TimeSpan.FromMilliseconds(12));
+
+        Assert.That(_sink.Lines, Is.EqualTo(new[]
+        {
+            "Information #1 192.0.2.1:50123 first pong, round trip 0.65ms",
+            "Information #1 192.0.2.1:50123 has answered 10 pings in time again, round trip 12.00ms",
+        }));
+    }
+
+    [Test]
     public void Of_a_client_behind_a_proxy_both_addresses_are_properties()
     {
-        _log.Connected(7, new ForwardedEndPoint(IPAddress.Parse("2001:db8::7"), Remote), 3);
+        _log.Connected(7, new ForwardedEndPoint(IPAddress.Parse("2001:db8::7"), Remote), ClientInfo.Unknown, 3);
 
         LogEvent line = _sink.Events[0];
         Assert.That(LogSink.Line(line), Does.Contain("#7 2001:db8::7 via 192.0.2.1:50123 connected"));
@@ -84,7 +127,7 @@ internal sealed class ServerLogTests
     [TestCase(DisconnectCause.InternalError, LogEventLevel.Error)]
     public void What_the_server_does_to_a_client_is_a_warning_and_a_bug_an_error(DisconnectCause cause, LogEventLevel level)
     {
-        _log.Ended(7, Remote, new Disconnect(cause, "why"), default);
+        _log.Ended(7, Remote, ClientInfo.Unknown, new Disconnect(cause, "why"), default);
 
         Assert.That(_sink.Events.Single().Level, Is.EqualTo(level));
     }
@@ -95,9 +138,9 @@ internal sealed class ServerLogTests
         using Logger logger = _sink.Logger(LogEventLevel.Warning);
         var log = new ServerLog(logger);
 
-        log.Connected(7, Remote, 3);
-        log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
-        log.Ended(8, Remote, Disconnect.BySlowness(TimeSpan.FromSeconds(30)), default);
+        log.Connected(7, Remote, ClientInfo.Unknown, 3);
+        log.Ended(7, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);
+        log.Ended(8, Remote, ClientInfo.Unknown, Disconnect.BySlowness(TimeSpan.FromSeconds(30)), default);
 
         Assert.That(_sink.Lines.Single(), Does.StartWith("Warning #8 192.0.2.1:50123 ended: slow_consumer after 0.0s, took no byte for 30s"));
     }
@@ -122,7 +165,7 @@ internal sealed class ServerLogTests
         times.Add(TimeSpan.FromMilliseconds(2));
         times.Add(TimeSpan.FromMilliseconds(4));
 
-        _log.Ended(7, Remote, Disconnect.ByClient(1000, "bye"), Figures(times));
+        _log.Ended(7, Remote, ClientInfo.Unknown, Disconnect.ByClient(1000, "bye"), Figures(times));
 
         LogEvent line = _sink.Events.Single();
         Assert.That(LogSink.Line(line), Is.EqualTo("Information #7 192.0.2.1:50123 ended: client_closed after 12.5s, Close 1000 \"bye\""));
@@ -134,21 +177,26 @@ internal sealed class ServerLogTests
     [Test]
     public void An_end_says_the_figures_that_decide_for_its_cause()
     {
-        _log.Ended(1, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"), Figures(default));
-        _log.Ended(2, Remote, Disconnect.ByTimeout(3, new HeartbeatTimings(TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(500), 3), null), Figures(default));
-        _log.Ended(3, Remote, Disconnect.BySlowness(TimeSpan.FromSeconds(30)), Figures(default));
-        _log.Ended(4, Remote, new Disconnect(DisconnectCause.MessageTooBig, "sent Close 1009: too big"), Figures(default));
+        _log.Ended(1, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientVanished, "FIN without a Close frame"), Figures(default));
+        var times = new RoundTrips();
+        times.Add(TimeSpan.FromMilliseconds(900));
+        var timings = new HeartbeatTimings(TimeSpan.FromSeconds(2), TimeSpan.FromMilliseconds(500), 3);
+        _log.Ended(2, Remote, ClientInfo.Unknown, Disconnect.ByTimeout(3, timings, null), Figures(times));
+        _log.Ended(3, Remote, ClientInfo.Unknown, Disconnect.BySlowness(TimeSpan.FromSeconds(30)), Figures(default));
+        _log.Ended(4, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.MessageTooBig, "sent Close 1009: too big"), Figures(default));
 
         Assert.That(_sink.Lines[0], Does.EndWith(", FIN without a Close frame | last byte 0.3s ago"));
-        Assert.That(_sink.Lines[1], Does.EndWith("unknown: the kernel could not be asked | pings 5 pongs 4 late 1, last byte 0.3s ago"));
+        Assert.That(_sink.Lines[1], Does.EndWith("unknown: the kernel could not be asked | pings 5 pongs 4 late 1, round trip up to 900ms, last byte 0.3s ago"));
         Assert.That(_sink.Lines[2], Does.EndWith(", took no byte for 30s, though bytes wait for it | out 9 msg 1000 B"));
+        _log.Ended(5, Remote, ClientInfo.Unknown, Disconnect.ByTimeout(3, timings, null), new ConnectionFigures { Pings = 5, OtherPongs = 4 });
+        Assert.That(_sink.Lines[4], Does.EndWith(" | pings 5 pongs 0, answers pings with another payload, 4 times, last byte 0.0s ago"));
         Assert.That(_sink.Lines[3], Does.EndWith(", sent Close 1009: too big | in 8 msg 900 B"));
     }
 
     [Test]
     public void The_line_of_an_end_is_short_whatever_the_client_says()
     {
-        _log.Ended(7, Remote, Disconnect.ByClient(4000, new string('\u001b', 123)), Figures(default));
+        _log.Ended(7, Remote, ClientInfo.Unknown, Disconnect.ByClient(4000, new string('\u001b', 123)), Figures(default));
 
         Assert.That(_sink.Lines.Single(), Has.Length.LessThan(300).And.EndsWith("..."));
         Assert.That((string)_sink.Events.Single().Value("detail")!, Has.Length.GreaterThan(700));
@@ -158,8 +206,8 @@ internal sealed class ServerLogTests
     public void An_end_says_how_many_offered_subprotocols_were_not_spoken()
     {
         var end = new Disconnect(DisconnectCause.ClientVanished, "FIN");
-        _log.Ended(7, Remote, end, new ConnectionFigures { OffersNotSpoken = 3 });
-        _log.Ended(8, Remote, end, default);
+        _log.Ended(7, Remote, ClientInfo.Unknown, end, new ConnectionFigures { OffersNotSpoken = 3 });
+        _log.Ended(8, Remote, ClientInfo.Unknown, end, default);
 
         Assert.That(_sink.Lines[0], Does.EndWith(" | 3 subprotocol(s) offered, none spoken"));
         Assert.That(_sink.Lines[1], Does.Not.Contain("subprotocol"));
@@ -168,7 +216,7 @@ internal sealed class ServerLogTests
     [Test]
     public void A_figure_that_is_not_known_is_no_property()
     {
-        _log.Ended(7, Remote, new Disconnect(DisconnectCause.ClientVanished, "FIN"), Figures(default));
+        _log.Ended(7, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientVanished, "FIN"), Figures(default));
 
         Assert.That(_sink.Events.Single().Properties.Keys, Has.None.StartWith("round_trip").And.None.EqualTo("verdict"));
     }
@@ -178,7 +226,7 @@ internal sealed class ServerLogTests
     {
         var bug = new InvalidOperationException("a bug");
 
-        _log.Ended(7, Remote, new Disconnect(DisconnectCause.InternalError, "sent Close 1011", bug), Figures(default));
+        _log.Ended(7, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.InternalError, "sent Close 1011", bug), Figures(default));
 
         Assert.That(_sink.Events.Single().Level, Is.EqualTo(LogEventLevel.Error));
         Assert.That(_sink.Events.Single().Exception, Is.SameAs(bug));

@@ -80,6 +80,7 @@ internal sealed class Status
                 MessagesIn = totals.MessagesIn,
                 MessagesOut = totals.MessagesOut,
                 Suspect = suspect,
+                LogLinesDropped = _metrics.LinesDropped(),
             },
             RoundTripMs = RoundTripQuantiles(),
             LatenessMs = Lateness(),

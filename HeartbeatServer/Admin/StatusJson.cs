@@ -40,6 +40,7 @@ internal sealed record TotalsJson
     public required long MessagesIn { get; init; }
     public required long MessagesOut { get; init; }
     public required int Suspect { get; init; }
+    public required long LogLinesDropped { get; init; }
 }
 
 /// <summary>Quantiles of the round trips; null as long as there is none.</summary>

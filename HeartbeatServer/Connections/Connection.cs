@@ -26,10 +26,14 @@ internal abstract class Connection : WheelEntry
     /// <summary>How long a client has to close a connection that the server regards as ended.</summary>
     public static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(3);
 
+    /// <summary>The first round trip of so many connections is logged: whoever tries the server sees that it pings.</summary>
+    private const int FirstToTell = 3;
+
     // The lock guards these fields. The outbox is the lock.
     private readonly Outbox _outbox = new();
     private readonly Heartbeat _heartbeat;
     private readonly LivenessJudge _judge;
+    private LateNews _news;
     private Deadline _endBy = new(Heartbeat.Never);
     private long _bytesIn;
     private bool _discards;
@@ -255,15 +259,17 @@ internal abstract class Connection : WheelEntry
         var next = Outgoing.None;
         TimeSpan due, silence;
         Disconnect? end;
+        bool isNews;
         lock (_outbox)
         {
             end = EndOverdue(now, stall) ?? (_isJudged ? _judge.Check(now, stall, out strikes) : null);
+            isNews = strikes > 0 && _news.OnStrike(_heartbeat.Pings, strikes);
             if (end is null)
                 next = Writer.TakeOwed();
             due = NextDue();
             silence = now - _heartbeat.LastReceived;
         }
-        if (strikes > 0)
+        if (isNews)
             Context.Log.Suspect(Id, Remote, strikes, Context.Timings.MaxMissed, Context.Timings.Timeout, silence);
         if (end is null)
         {
@@ -348,21 +354,41 @@ internal abstract class Connection : WheelEntry
     {
         TimeSpan? roundTrip;
         bool isLate;
+        bool isNews = false;
+        bool isFirst = false;
         lock (_outbox)
         {
             TimeSpan now = _heartbeat.LastReceived;
             roundTrip = _heartbeat.PongReceived(payload, now, Wheel.StallAt(now), out isLate);
-            // The deadline is void. Under the lock nobody else can make the connection due earlier meanwhile.
-            if (roundTrip is not null)
+            if (roundTrip is { } trip)
+            {
+                isNews = isLate ? _news.OnLatePong(_heartbeat.Pings, trip) : _news.OnPongInTime(_heartbeat.Pings);
+                isFirst = _heartbeat.Pongs == 1;
+                // The deadline is void. Under the lock nobody else can make the connection due earlier meanwhile.
                 Wheel.Postpone(this, NextDue());
+            }
         }
         if (roundTrip is { } time)
             Context.Metrics.CountRoundTrip(time);
         if (isLate)
-        {
             Context.Metrics.CountLatePong();
+        TellPong(roundTrip, isLate, isNews, isFirst);
+    }
+
+    private void TellPong(TimeSpan? roundTrip, bool isLate, bool isNews, bool isFirst)
+    {
+        if (isNews && isLate)
+        {
             Context.Log.LatePong(Id, Remote, roundTrip!.Value, _strikesCleared);
             _strikesCleared = 0;
+        }
+        else if (isNews)
+        {
+            Context.Log.InTimeAgain(Id, Remote, roundTrip!.Value);
+        }
+        else if (isFirst && Id <= FirstToTell)
+        {
+            Context.Log.FirstPong(Id, Remote, roundTrip!.Value);
         }
         else if (Context.Log.IsDebug)
         {
@@ -373,7 +399,12 @@ internal abstract class Connection : WheelEntry
     /// <summary>Logs that a suspect client is alive, unless a late pong has told so already.</summary>
     protected void TellRecovery()
     {
-        if (_strikesCleared > 0)
+        if (_strikesCleared == 0)
+            return;
+        bool isNews;
+        lock (_outbox)
+            isNews = _news.OnSignOfLife();
+        if (isNews)
             Context.Log.AliveAgain(Id, Remote, _strikesCleared);
     }
 

@@ -30,14 +30,9 @@ internal static class Instruments
         meter.CreateObservableCounter("heartbeat.connections.opened", () => metrics.Opened, "{connection}", "Connections that were upgraded");
         meter.CreateObservableCounter(
             "heartbeat.connections.ended",
-            () => DisconnectCauses.All.Select(cause => Measured(metrics.Ends(cause), "cause", cause.Name())),
+            () => DisconnectCauses.All.SelectMany(cause => Ends(metrics, cause)),
             "{connection}",
-            "Connections that ended, by cause");
-        meter.CreateObservableCounter(
-            "heartbeat.pong_timeouts",
-            () => PathVerdicts.All.Select(verdict => Measured(metrics.Verdicts(verdict), "verdict", verdict.Name())),
-            "{connection}",
-            "Connections that ended by a pong timeout, by the kernel's verdict");
+            "Connections that ended, by cause, and a pong timeout by the kernel's verdict, too");
         meter.CreateObservableCounter(
             "heartbeat.upgrades.refused",
             () => RefusalReasons.All.Select(reason => Measured(metrics.Refusals(reason), "reason", reason.Name())),
@@ -52,6 +47,8 @@ internal static class Instruments
         meter.CreateObservableGauge(
             "heartbeat.buffered", () => table.Buffers.Used, "By", "Memory of unfinished messages and of replies that wait for their clients");
         meter.CreateObservableGauge("heartbeat.buffered.limit", () => table.Buffers.Limit, "By", "Most such memory before a connection has to go");
+        meter.CreateObservableCounter(
+            "heartbeat.log.lines_dropped", () => metrics.LinesDropped(), "{line}", "Lines of the log that were dropped: the output is read too slowly");
         meter.CreateObservableGauge("heartbeat.draining", () => state() == ServerState.Draining ? 1 : 0, null, "1 while the server shuts down");
     }
 
@@ -68,6 +65,14 @@ internal static class Instruments
 
     private static IEnumerable<Measurement<long>> UpstreamBytes(ConnectionTotals totals) =>
         [new(totals.UpstreamBytesIn, In), new(totals.UpstreamBytesOut, Out)];
+
+    /// <summary>The ends by one cause. Only a pong timeout has a verdict; the others have an empty one, because all series need the same labels.</summary>
+    private static IEnumerable<Measurement<long>> Ends(ServerMetrics metrics, DisconnectCause cause) => cause == DisconnectCause.PongTimeout
+        ? PathVerdicts.All.Select(verdict => Ended(metrics.Verdicts(verdict), cause, verdict.Name()))
+        : [Ended(metrics.Ends(cause), cause, "")];
+
+    private static Measurement<long> Ended(long value, DisconnectCause cause, string verdict) =>
+        new(value, new KeyValuePair<string, object?>("cause", cause.Name()), new KeyValuePair<string, object?>("verdict", verdict));
 
     private static IEnumerable<Measurement<long>> Bytes(ConnectionTotals totals) => [new(totals.BytesIn, In), new(totals.BytesOut, Out)];
 

@@ -93,6 +93,12 @@ internal static class LogLines
     public static readonly LogLine PongUnsolicited = Add("pong_unsolicited", Debug, "#{connection} unsolicited pong");
     public static readonly LogLine LatePong = Add(
         "pong_late", Information, "#{connection} {remote:l} late pong, round trip {round_trip_ms:0.00}ms, {strikes} strike(s) cleared");
+    public static readonly LogLine FirstPong = Add(
+        "first_pong", Information, "#{connection} {remote:l} first pong, round trip {round_trip_ms:0.00}ms");
+    public static readonly LogLine InTimeAgain = Add(
+        "client_in_time",
+        Information,
+        "#{connection} {remote:l} has answered {pings} pings in time again, round trip {round_trip_ms:0.00}ms");
     public static readonly LogLine Suspect = Add(
         "client_suspect",
         Warning,
@@ -137,6 +143,7 @@ internal static class LogLines
     {
         DisconnectCause.InternalError => Error,
         DisconnectCause.ServerShutdown => Information,
+        DisconnectCause.UpstreamProtocolError => Warning,
         _ => cause.EndedBy() == "server" ? Warning : Information,
     };
 

@@ -19,6 +19,9 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
     /// </summary>
     private const int QueueLength = 40_000;
 
+    /// <summary>How often to look whether lines were dropped, and to say so.</summary>
+    public static readonly TimeSpan TellEvery = TimeSpan.FromSeconds(10);
+
     private const string Template = "{Timestamp:yyyy-MM-ddTHH:mm:ss.fffzzz} [{Level:u3}] {Message:lj}{NewLine}{Exception}";
 
     /// <summary>The last lines may take so long at the end. An output that nobody reads must not keep the process from ending.</summary>
@@ -26,6 +29,7 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
 
     private readonly Logger _logger;
     private IAsyncLogEventSinkInspector? _queue;
+    private long _leftOut;
 
     /// <param name="level">Lines below this level are not written.</param>
     /// <param name="json">True for one JSON object a line, false for text.</param>
@@ -35,6 +39,7 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
         IsJson = json;
         _logger = new LoggerConfiguration()
             .MinimumLevel.Is(level)
+            .Filter.ByExcluding(IsTooMuch)
             .WriteTo.Async(queue => WriteTo(queue, json, Theme(noColor)), this, QueueLength, blockWhenFull: false)
             .CreateLogger();
     }
@@ -44,8 +49,8 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
     /// <summary>Whether programs read the log.</summary>
     public bool IsJson { get; }
 
-    /// <summary>How many lines were dropped because the queue was full.</summary>
-    public long Dropped => _queue?.DroppedMessagesCount ?? 0;
+    /// <summary>How many lines were dropped because the queue was full, or half full in the case of a line at debug.</summary>
+    public long Dropped => (_queue?.DroppedMessagesCount ?? 0) + Interlocked.Read(ref _leftOut);
 
     public void StartMonitoring(IAsyncLogEventSinkInspector inspector) => _queue = inspector;
 
@@ -58,6 +63,15 @@ internal sealed class LogSetup : IAsyncDisposable, IAsyncLogEventSinkMonitor
     public async ValueTask DisposeAsync() => await Task.WhenAny(
         Task.Factory.StartNew(_logger.Dispose, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default),
         Task.Delay(FlushTimeout));
+
+    /// <summary>Drops lines at debug while the queue is half full, so that the rest is for lines that matter more.</summary>
+    private bool IsTooMuch(LogEvent line)
+    {
+        if (line.Level > LogEventLevel.Debug || _queue is not { } queue || queue.Count < QueueLength / 2)
+            return false;
+        Interlocked.Increment(ref _leftOut);
+        return true;
+    }
 
     private static void WriteTo(LoggerSinkConfiguration sink, bool json, ConsoleTheme theme)
     {

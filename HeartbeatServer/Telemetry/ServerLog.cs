@@ -124,6 +124,21 @@ internal sealed class ServerLog
             Write(LogLines.LatePong, [("connection", connection), .. Of(remote), ("round_trip_ms", Ms(roundTrip)), ("strikes", strikes)]);
     }
 
+    public void FirstPong(long connection, EndPoint remote, TimeSpan roundTrip)
+    {
+        if (Passes(LogLines.FirstPong))
+            Write(LogLines.FirstPong, [("connection", connection), .. Of(remote), ("round_trip_ms", Ms(roundTrip))]);
+    }
+
+    public void InTimeAgain(long connection, EndPoint remote, TimeSpan roundTrip)
+    {
+        if (!Passes(LogLines.InTimeAgain))
+            return;
+        Write(
+            LogLines.InTimeAgain,
+            [("connection", connection), .. Of(remote), ("pings", LateNews.PingsToRecover), ("round_trip_ms", Ms(roundTrip))]);
+    }
+
     public void Suspect(long connection, EndPoint remote, int strikes, int maxMissed, TimeSpan timeout, TimeSpan sinceLastByte)
     {
         if (!Passes(LogLines.Suspect))
@@ -313,15 +328,23 @@ internal sealed class ServerLog
         {
             DisconnectCause.ClientClosed or DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset when figures.OffersNotSpoken > 0 =>
                 Invariant($"{detail} | {figures.OffersNotSpoken} subprotocol(s) offered, none spoken"),
-            DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset =>
-                Invariant($"{detail} | last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago"),
-            DisconnectCause.PongTimeout =>
-                Invariant($"{detail} | pings {figures.Pings} pongs {figures.Pongs} late {figures.Late}, last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago"),
+            DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset => $"{detail} | {LastByte(figures)}",
+            DisconnectCause.PongTimeout => $"{detail} | {Pongs(figures)}, {LastByte(figures)}",
             DisconnectCause.SlowConsumer => Invariant($"{detail} | out {figures.MessagesOut} msg {figures.BytesOut} B"),
             DisconnectCause.ProtocolError or DisconnectCause.InvalidPayload or DisconnectCause.MessageTooBig =>
                 Invariant($"{detail} | in {figures.MessagesIn} msg {figures.BytesIn} B"),
             _ => detail,
         };
+    }
+
+    private static string LastByte(in ConnectionFigures figures) => Invariant($"last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago");
+
+    /// <summary>Whether the client answered before, and how: a slow path has late pongs.</summary>
+    private static string Pongs(in ConnectionFigures figures)
+    {
+        string late = figures.Late > 0 ? Invariant($" late {figures.Late}, round trip up to {figures.RoundTrips.Max.TotalMilliseconds:0}ms") : "";
+        string others = figures.AnswersOtherwise ? Invariant($", answers pings with another payload, {figures.OtherPongs} times") : "";
+        return Invariant($"pings {figures.Pings} pongs {figures.Pongs}{late}{others}");
     }
 
     /// <summary>What a client said of itself, as far as it fits into a line.</summary>

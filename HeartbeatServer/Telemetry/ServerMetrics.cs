@@ -77,6 +77,9 @@ internal sealed class ServerMetrics : IDisposable
     /// <summary>Pongs that came after their deadline.</summary>
     public long LatePongs => Interlocked.Read(ref _latePongs);
 
+    /// <summary>Asks how many lines of the log were dropped since the start.</summary>
+    public Func<long> LinesDropped { get; init; } = () => 0;
+
     /// <summary>The most connections that were open at one time.</summary>
     public int Peak => Volatile.Read(ref _peak);
 

@@ -85,8 +85,14 @@ def test_the_numbers_are_those_of_the_clients(lab: Lab) -> None:
             lambda: (now := admin.figures())["heartbeat_pongs_total"] >= pongs and now["heartbeat_connections"] == 1 and now)
 
         expect("opened", figures["heartbeat_connections_opened_total"], 3)
-        for cause, count in {"client_closed": 1, "pong_timeout": 1, "connection_reset": 0, "internal_error": 0}.items():
-            expect(f"ends by {cause}", figures[f'heartbeat_connections_ended_total{{cause="{cause}"}}'], count)
+        for labels, count in {
+            'cause="client_closed",verdict=""': 1,
+            'cause="pong_timeout",verdict="peer_frozen"': 1,
+            'cause="pong_timeout",verdict="path_dead"': 0,
+            'cause="connection_reset",verdict=""': 0,
+            'cause="internal_error",verdict=""': 0,
+        }.items():
+            expect(f"ends by {labels}", figures[f"heartbeat_connections_ended_total{{{labels}}}"], count)
         expect("refused", figures['heartbeat_upgrades_refused_total{reason="not_found"}'], 1)
         expect("missed", figures["heartbeat_pongs_missed_total"], 2)
         expect("round trips", figures["heartbeat_round_trip_seconds_count"], figures["heartbeat_pongs_total"])
