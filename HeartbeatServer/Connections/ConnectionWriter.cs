@@ -47,7 +47,10 @@ internal sealed class ConnectionWriter(
     /// <summary>Whether the client takes what waits for it; null as long as nobody had to ask. The lock guards it.</summary>
     public SendProgress? Progress { get; set; }
 
-    /// <summary>When the last write was done; when the connection opened, if there was none. The lock guards it.</summary>
+    /// <summary>
+    /// When bytes were last given to the socket: at the start of a write, and at the end of one that had to wait. It is the time of the upgrade if
+    /// there was no write. The lock guards it.
+    /// </summary>
     public TimeSpan LastSent { get; private set; } = wheel.Now;
 
     /// <summary>Writes frames, and waits until the transport has taken them all. One caller at a time writes: the read loop, as a rule.</summary>
@@ -114,6 +117,8 @@ internal sealed class ConnectionWriter(
         if (next == Outgoing.Ping)
             heartbeat.PingWritten(wheel.Now);
         HasSentClose |= next == Outgoing.Close;
+        if (next != Outgoing.None)
+            LastSent = wheel.Now;
         return next;
     }
 
@@ -193,7 +198,12 @@ internal sealed class ConnectionWriter(
     private bool TryBegin(int bytes, Ending ending)
     {
         lock (outbox)
-            return outbox.TryBegin(bytes, ending);
+        {
+            bool begins = outbox.TryBegin(bytes, ending);
+            if (begins)
+                LastSent = wheel.Now;
+            return begins;
+        }
     }
 
     /// <summary>
@@ -211,13 +221,13 @@ internal sealed class ConnectionWriter(
     private Outgoing Written()
     {
         Outgoing next;
-        TimeSpan now = wheel.Now;
         TimeSpan due;
         TaskCompletionSource? turn = null;
         lock (outbox)
         {
+            if (outbox.IsWaiting)
+                LastSent = wheel.Now;
             outbox.Written();
-            LastSent = now;
             next = TakeOwed();
             due = heartbeat.NextDue;
             if (next == Outgoing.None)
