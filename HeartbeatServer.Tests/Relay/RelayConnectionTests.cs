@@ -114,6 +114,37 @@ public sealed class RelayConnectionTests
         await CloseAsync(client, application);
     }
 
+    [Test]
+    public async Task No_ping_of_ours_leaves_while_one_of_the_application_is_unanswered()
+    {
+        var (client, application) = await _relay.PairAsync();
+        byte[] foreign = ServerFrames.Frame(Opcode.Ping, "theirs"u8);
+        await application.SendAsync(foreign);
+        Assert.That(await client.ReadBytesAsync(foreign.Length), Is.EqualTo(foreign));
+        _relay.Server.Clock.Advance(TimeSpan.FromSeconds(10.1));
+        Assert.That(_relay.Server.Table.Open.Single().Figures().Pings, Is.Zero);
+
+        byte[] pong = ClientFrames.Pong("theirs"u8);
+        await client.SendAsync(pong);
+        Assert.That(await application.ReadBytesAsync(pong.Length), Is.EqualTo(pong));
+        await _relay.Server.AdvanceToPingAsync(1);
+        Assert.That((await client.ReadFrameAsync()).Payload, Has.Length.EqualTo(8));
+        Assert.That(_relay.Server.Metrics.ForeignPings, Is.EqualTo(1));
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task The_beat_is_judged_on_a_ping_of_the_application()
+    {
+        var (client, application) = await _relay.PairAsync();
+        await application.SendAsync(ServerFrames.Frame(Opcode.Ping, "theirs"u8));
+        await client.ReadFrameAsync();
+        await _relay.Server.AdvanceUntilAsync(() => _relay.Server.Metrics.Strikes == 1, "a strike", step: TimeSpan.FromMilliseconds(100));
+
+        Assert.That(_relay.Server.Table.Open.Single().Figures().Pings, Is.Zero);
+        await CloseAsync(client, application);
+    }
+
     /// <summary>Ends the connection in the usual way: both sides send a Close frame.</summary>
     private static async Task CloseAsync(ScriptedPeer client, ScriptedPeer application)
     {

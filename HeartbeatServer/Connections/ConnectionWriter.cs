@@ -26,6 +26,9 @@ internal sealed class ConnectionWriter(
     [ThreadStatic]
     private static byte[]? _pingFrame;
 
+    /// <summary>The pings of somebody else that pass to the client; null as long as there was none. The lock guards it.</summary>
+    private ForeignPings? _foreignPings;
+
     /// <summary>The read loop waits on this until nothing is being written. The lock guards it.</summary>
     private TaskCompletionSource? _turn;
 
@@ -113,6 +116,12 @@ internal sealed class ConnectionWriter(
     /// </summary>
     public Outgoing TakeOwed()
     {
+        if (_foreignPings is not null && outbox.CanPing && _foreignPings.TryHold())
+        {
+            outbox.DropPing();
+            heartbeat.PingHeld(wheel.Now);
+            wheel.Schedule(connection, heartbeat.NextDue);
+        }
         Outgoing next = outbox.Next(FrameWriter.PingSize);
         if (next == Outgoing.Ping)
             heartbeat.PingWritten(wheel.Now);
@@ -154,6 +163,20 @@ internal sealed class ConnectionWriter(
         {
             Fail(e);
         }
+    }
+
+    /// <summary>Notes that a ping of somebody else passes to the client. No ping leaves before it is answered.</summary>
+    public void ForeignPingPasses(ReadOnlySpan<byte> payload)
+    {
+        lock (outbox)
+            (_foreignPings ??= new ForeignPings(context.Timings.MaxMissed)).PingPassed(payload);
+    }
+
+    /// <summary>Notes that a pong of the client passes which answers no ping of this server.</summary>
+    public void ForeignPongPasses(ReadOnlySpan<byte> payload)
+    {
+        lock (outbox)
+            _foreignPings?.PongPassed(payload);
     }
 
     /// <summary>Waits until nothing is being written. Only the caller of <see cref="WriteAsync"/> calls this.</summary>

@@ -19,6 +19,11 @@ internal enum Readiness : uint
     HangUp = 0x10,
     /// <summary>The peer has sent FIN. The bytes before it may not be read yet.</summary>
     PeerEnd = 0x2000,
+    /// <summary>
+    /// Is no readiness: the socket is reported when it becomes ready, and not again in each wait. Whoever watches a socket so reads until nothing is left, or
+    /// watches it anew.
+    /// </summary>
+    Edge = 0x8000_0000,
 }
 
 /// <summary>In which order sockets are served when several are ready.</summary>
@@ -49,8 +54,8 @@ internal interface IReady
 }
 
 /// <summary>
-/// Reports which of many sockets are ready. The reports are level-triggered: each wait reports a socket again as long as the socket is ready, so
-/// nothing is missed between two waits. docs/decisions/0005 says why the server has its own epoll instance beside the framework's.
+/// Reports which of many sockets are ready. The reports are level-triggered, unless a socket is watched with <see cref="Readiness.Edge"/>: each wait
+/// reports a socket again as long as the socket is ready, so nothing is missed between two waits. docs/decisions/0005 says why the server has its own epoll instance beside the framework's.
 /// </summary>
 /// <remarks>One thread waits and reads the events. Any thread may add a socket, change what it is watched for, and wake the waiting thread.</remarks>
 [SupportedOSPlatform("linux")]

@@ -30,6 +30,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     private bool _filled;
     private int _turn;
     private bool _isBusy;
+    private bool _hasEnded;
 
     /// <param name="socket">A connected socket, which no other epoll instance watches.</param>
     /// <param name="epoll">The instance that is to watch the socket.</param>
@@ -42,6 +43,12 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
 
     /// <summary>Whether the event loop serves the other ready sockets first.</summary>
     public bool IsLowPriority { get; set; }
+
+    /// <summary>
+    /// Whether a wait that is not busy means that the socket is empty: its last receive did not fill the buffer. Then the kernel need not look again
+    /// before something comes, which is a tenth of the cost of a small message.
+    /// </summary>
+    public bool IsEmptied { get; set; }
 
     public Priority Priority => IsLowPriority ? Priority.Low : _isBusy ? Priority.Busy : Priority.Normal;
 
@@ -56,6 +63,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             {
                 if (_closed)
                     return;
+                _hasEnded |= isGone || (ready & Readiness.PeerEnd) != 0;
                 reads = _reading && (isGone || (ready & (Readiness.Read | Readiness.PeerEnd)) != 0);
                 writable = isGone || (ready & Readiness.Write) != 0 ? _writable : null;
                 // Epoll would report again at once what nobody waits for, so that watch ends here. The watch for a reader stays: as a rule
@@ -93,7 +101,9 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     protected override ValueTask<int> WaitAsync(bool isBusy)
     {
         (_buffer, _turn, _isBusy) = (default, 0, isBusy);
-        return WaitAsync();
+        // The kernel tells once of bytes and of the end behind them. If the end is there already, it has to tell again.
+        bool isEmpty = IsEmptied && !isBusy && !_hasEnded;
+        return WaitAsync(isEmpty ? Readiness.Read | Readiness.PeerEnd | Readiness.Edge : Readiness.Read);
     }
 
     public override void StopWaiting()
@@ -132,7 +142,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         }
         // If the last receive filled its buffer, the turn was too short for all that the peer has sent.
         (_isBusy, _turn) = (_filled, 0);
-        return WaitAsync();
+        return WaitAsync(Readiness.Read);
     }
 
     protected override async ValueTask SendRestAsync(ReadOnlyMemory<byte> rest)
@@ -199,7 +209,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
         }
     }
 
-    private ValueTask<int> WaitAsync()
+    private ValueTask<int> WaitAsync(Readiness wanted)
     {
         _read.Reset();
         try
@@ -210,7 +220,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
                     return new(End(SocketError.OperationAborted));
                 if (TakeCancellation())
                     return new(Cancelled);
-                Wait(Readiness.Read);
+                Wait(wanted);
             }
         }
         catch (IOException e)

@@ -85,6 +85,12 @@ internal sealed class Outbox
     /// <summary>Notes that the Close frame is due. Only the first Close frame counts.</summary>
     public void OweClose(byte[] frame) => CloseFrame ??= frame;
 
+    /// <summary>Whether a ping is owed, and would leave now.</summary>
+    public bool CanPing => _owesPing && CloseFrame is null && !IsWriting && !IsClosed && !_isInsideFrame;
+
+    /// <summary>Forgets the ping that is owed.</summary>
+    public void DropPing() => _owesPing = false;
+
     /// <summary>Takes the owed frame that may leave now. From here on this frame is being written.</summary>
     /// <param name="pingSize">The length of a ping on the wire in bytes.</param>
     public Outgoing Next(int pingSize)

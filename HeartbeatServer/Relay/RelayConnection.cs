@@ -77,6 +77,7 @@ internal sealed class RelayConnection : Connection
         (_client, _application, _early) = (client, upgrade.Leg, upgrade.Early);
         _fromClient = new FrameScanner(Sender.Client, upgrade.HasDeflate, context.MaxMessage == 0 ? long.MaxValue : context.MaxMessage);
         _fromApplication = new FrameScanner(Sender.Server, upgrade.HasDeflate, long.MaxValue);
+        (_client.IsEmptied, _application.Transport.IsEmptied) = (true, true);
         // Four bytes at random and four that count: the application's own pings hardly look like that.
         Writer.PingMark = (ulong)random.NextInt64(1, uint.MaxValue) << 32;
     }
@@ -275,7 +276,10 @@ internal sealed class RelayConnection : Connection
                 switch (control.Opcode)
                 {
                     case Opcode.Pong:
-                        isOurs = TryAbsorb(control.Payload(bytes, room));
+                        ReadOnlySpan<byte> payload = control.Payload(bytes, room);
+                        isOurs = TryAbsorb(payload);
+                        if (!isOurs)
+                            Writer.ForeignPongPasses(payload);
                         break;
                     case Opcode.Close:
                         isClose = true;
@@ -369,12 +373,16 @@ internal sealed class RelayConnection : Connection
             {
                 isMore = _fromApplication.TryRead(bytes.AsSpan(0, end), ref position, out ControlFrame control, out int last);
                 boundary = Math.Max(boundary, last);
-                if (isMore && control.Opcode == Opcode.Ping)
-                    Context.Metrics.CountForeignPing();
-                if (!isMore || control.Opcode != Opcode.Close)
+                if (!isMore || control.Opcode == Opcode.Pong)
                     continue;
-                isClose = true;
                 ReadOnlySpan<byte> body = control.Payload(bytes, room);
+                if (control.Opcode == Opcode.Ping)
+                {
+                    Context.Metrics.CountForeignPing();
+                    Writer.ForeignPingPasses(body);
+                    continue;
+                }
+                isClose = true;
                 End(Disconnect.ByUpstream(CloseBody.Code(body), CloseBody.Reason(body)));
             }
         }
