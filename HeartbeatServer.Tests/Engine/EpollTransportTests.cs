@@ -57,6 +57,68 @@ public sealed class EpollTransportTests
     }
 
     [Test]
+    public void A_wait_without_a_buffer_ends_when_bytes_come_and_begins_anew_when_they_are_read()
+    {
+        var buffer = new byte[10];
+        for (int round = 0; round < 3; round++)
+        {
+            ValueTask<int> wait = _stream.WaitReadableAsync(isBusy: false);
+            Assert.That(wait.IsCompleted, Is.False, "nothing is there");
+            _peer.Send([1, 2, 3]);
+            Assert.That(_loop.Serve(Forever), Is.EqualTo(1));
+            Assert.That(wait.IsCompletedSuccessfully, Is.True);
+            Assert.That(_stream.TryRead(buffer), Is.EqualTo(3));
+        }
+        Assert.That(_loop.Serve(0), Is.Zero, "an empty socket is not looked at again");
+    }
+
+    [Test]
+    public void A_wait_after_a_full_read_finds_what_is_left()
+    {
+        var buffer = new byte[2];
+        ValueTask<int> wait = _stream.WaitReadableAsync(isBusy: false);
+        _peer.Send([1, 2, 3]);
+        _loop.Serve(Forever);
+        Assert.That(wait.IsCompleted && _stream.TryRead(buffer) == 2, Is.True);
+
+        wait = _stream.WaitReadableAsync(isBusy: true);
+        while (!wait.IsCompleted)
+            _loop.Serve(Forever);
+        Assert.That(_stream.TryRead(buffer), Is.EqualTo(1));
+    }
+
+    [Test]
+    public void A_wait_after_a_read_finds_an_end_that_came_with_the_bytes()
+    {
+        var buffer = new byte[10];
+        ValueTask<int> wait = _stream.WaitReadableAsync(isBusy: false);
+        _peer.Send([1, 2, 3]);
+        _peer.Shutdown(SocketShutdown.Send);
+        _loop.Serve(Forever);
+        Assert.That(wait.IsCompleted && _stream.TryRead(buffer) == 3, Is.True);
+
+        wait = _stream.WaitReadableAsync(isBusy: false);
+        while (!wait.IsCompleted)
+            _loop.Serve(Forever);
+        Assert.That((_stream.TryRead(buffer), _stream.Error), Is.EqualTo((0, SocketError.Success)));
+    }
+
+    [Test]
+    public void An_end_is_seen_behind_bytes_that_nobody_reads()
+    {
+        bool hasEnded = false;
+        _stream.WhenEnded(() => hasEnded = true);
+        _peer.Send([1, 2, 3]);
+        _loop.Serve(0);
+        Assert.That(hasEnded, Is.False);
+
+        _peer.Shutdown(SocketShutdown.Send);
+        while (!hasEnded)
+            _loop.Serve(Forever);
+        Assert.That(_stream.UnreadBytes, Is.EqualTo(3));
+    }
+
+    [Test]
     public async Task Bytes_that_nobody_waits_for_are_reported_once_and_kept_for_the_next_read()
     {
         await ReadOneAsync();

@@ -127,4 +127,30 @@ public sealed class OutboxTests
     }
 
     private Outgoing Next() => _outbox.Next(FrameWriter.PingSize);
+
+    [Test]
+    public void Nothing_leaves_inside_a_frame_whose_rest_is_to_come()
+    {
+        var outbox = new Outbox();
+        Assert.That(outbox.TryBegin(100, Ending.InsideFrame), Is.True);
+        outbox.Written();
+        outbox.OwePing();
+        Assert.That((outbox.Next(10), outbox.Owes, outbox.CanPing), Is.EqualTo((Outgoing.None, true, false)));
+
+        Assert.That(outbox.TryBegin(50), Is.True, "the rest");
+        outbox.Written();
+        Assert.That(outbox.CanPing, Is.True);
+        Assert.That(outbox.Next(10), Is.EqualTo(Outgoing.Ping));
+    }
+
+    [Test]
+    public void Nothing_leaves_behind_a_Close_frame_that_passes()
+    {
+        var outbox = new Outbox();
+        outbox.OwePing();
+        Assert.That(outbox.TryBegin(4, Ending.Close), Is.True);
+        outbox.Written();
+
+        Assert.That((outbox.Next(10), outbox.TryBegin(1)), Is.EqualTo((Outgoing.None, false)));
+    }
 }

@@ -1,4 +1,5 @@
 using HeartbeatServer.Framing;
+using HeartbeatServer.Protocol;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Relay;
@@ -143,6 +144,42 @@ public sealed class RelayConnectionTests
 
         Assert.That(_relay.Server.Table.Open.Single().Figures().Pings, Is.Zero);
         await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task The_figures_have_both_legs()
+    {
+        var (client, application) = await _relay.PairAsync();
+        byte[] down = ServerFrames.Frame(Opcode.Text, "down"u8);
+        await client.SendAsync(ClientFrames.Text("up"));
+        await application.ReadBytesAsync(ClientFrames.Text("up").Length);
+        await application.SendAsync(down, down[..3]);
+        await client.ReadBytesAsync(down.Length + 3);
+
+        UpstreamFigures leg = _relay.Server.Table.Open.Single().Figures().Upstream!;
+        Assert.That((leg.BytesIn, leg.BytesOut, leg.IsInsideFrame, leg.NotReadFor), Is.EqualTo((9L, 8L, true, (TimeSpan?)null)));
+        Assert.That(leg.Address, Does.StartWith("127.0.0.1:"));
+        await application.SendAsync(down[3..]);
+        await client.ReadBytesAsync(down.Length - 3);
+        await CloseAsync(client, application);
+    }
+
+    [Test]
+    public async Task A_stalled_reader_stops_the_sender_and_the_memory_stays_flat([Values] bool isUp)
+    {
+        const long most = 64 * 1024 * 1024;
+        var (client, application) = await _relay.PairAsync();
+        byte[] frame = isUp ? ClientFrames.Binary(new byte[60_000]) : ServerFrames.Frame(Opcode.Binary, new byte[60_000]);
+        ScriptedPeer sender = isUp ? client : application;
+        Task<long> flood = sender.FloodAsync(frame, atMost: most);
+        await Safety.UntilAsync(() => _relay.Server.Table.Buffers.Used > 0, "a write that waits");
+
+        Assert.That(_relay.Server.Table.Buffers.Used, Is.LessThan(128 * 1024));
+        Assert.That(flood.IsCompleted, Is.False);
+        client.Reset();
+        application.Reset();
+        Assert.That(await flood.InTime(), Is.LessThan(most));
+        await Safety.UntilAsync(() => _relay.Server.Table.Buffers.Used == 0, "nothing held");
     }
 
     /// <summary>Ends the connection in the usual way: both sides send a Close frame.</summary>

@@ -194,6 +194,25 @@ internal sealed class ServerLogTests
     }
 
     [Test]
+    public void An_end_of_a_relayed_connection_adds_the_other_leg()
+    {
+        var leg = new UpstreamFigures(
+            Address: "10.0.0.5:3000",
+            Handshake: TimeSpan.FromMilliseconds(3),
+            BytesIn: 7,
+            BytesOut: 8,
+            SinceLastByte: TimeSpan.FromSeconds(60),
+            NotReadFor: null,
+            IsInsideFrame: true,
+            KernelRoundTrip: TimeSpan.FromMilliseconds(0.2));
+        _log.Ended(7, Remote, ClientInfo.Unknown, Disconnect.ByClient(1000, ""), new ConnectionFigures { Upstream = leg });
+
+        Assert.That(_sink.Lines.Single(), Does.EndWith(
+            " | app 10.0.0.5:3000: handshake 3.0ms, kernel round trip 0.2ms, last byte 60.0s ago, in 7 B, out 8 B, inside a frame that it has not ended"));
+        Assert.That(_sink.Events.Single().Value("upstream_bytes_out"), Is.EqualTo(8));
+    }
+
+    [Test]
     public void The_line_of_an_end_is_short_whatever_the_client_says()
     {
         _log.Ended(7, Remote, ClientInfo.Unknown, Disconnect.ByClient(4000, new string('\u001b', 123)), Figures(default));

@@ -83,7 +83,7 @@ internal sealed class ServerLog
                 ("ended_by", end.Cause.EndedBy()),
                 ("verdict", end.Verdict?.Name()),
                 ("detail", end.Detail),
-                ("what", new TextOnly(What(end, figures))),
+                ("what", new TextOnly(What(end, figures) + Words(figures.Upstream))),
                 ("age_seconds", Seconds(figures.Age)),
                 ("pings", figures.Pings),
                 ("pongs", figures.Pongs),
@@ -104,6 +104,7 @@ internal sealed class ServerLog
                 ("bytes_out", figures.BytesOut),
                 ("last_byte_seconds", Seconds(figures.SinceLastByte)),
                 ("last_sent_seconds", Seconds(figures.SinceLastSent)),
+                .. Of(figures.Upstream),
             ],
             end.Error);
     }
@@ -337,6 +338,17 @@ internal sealed class ServerLog
         };
     }
 
+    /// <summary>The leg to the application, for a person; empty if there is none.</summary>
+    private static string Words(UpstreamFigures? leg)
+    {
+        if (leg is null)
+            return "";
+        string kernel = leg.KernelRoundTrip is { } time ? Invariant($", kernel round trip {time.TotalMilliseconds:0.0}ms") : "";
+        string inside = leg.IsInsideFrame ? ", inside a frame that it has not ended" : "";
+        return Invariant($" | app {leg.Address}: handshake {leg.Handshake.TotalMilliseconds:0.0}ms{kernel}, ")
+            + Invariant($"last byte {leg.SinceLastByte.TotalSeconds:0.0}s ago, in {leg.BytesIn} B, out {leg.BytesOut} B{inside}");
+    }
+
     private static string LastByte(in ConnectionFigures figures) => Invariant($"last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago");
 
     /// <summary>Whether the client answered before, and how: a slow path has late pongs.</summary>
@@ -361,6 +373,19 @@ internal sealed class ServerLog
 
     private static (string, object?)[] Of(ClientInfo client) =>
         [("path", client.Path), ("user_agent", client.UserAgent), ("origin", client.Origin), ("subprotocol", client.Subprotocol)];
+
+    private static (string, object?)[] Of(UpstreamFigures? leg) => leg is null
+        ? []
+        :
+        [
+            ("upstream_address", leg.Address),
+            ("upstream_handshake_ms", Ms(leg.Handshake)),
+            ("upstream_kernel_round_trip_ms", Ms(leg.KernelRoundTrip)),
+            ("upstream_bytes_in", leg.BytesIn),
+            ("upstream_bytes_out", leg.BytesOut),
+            ("upstream_last_byte_seconds", Seconds(leg.SinceLastByte)),
+            ("upstream_inside_frame", leg.IsInsideFrame),
+        ];
 
     private static (string, object?)[] Of(in Refusal refusal) =>
         [("status", refusal.Status), ("reason", refusal.Reason.Name()), ("text", refusal.Text)];

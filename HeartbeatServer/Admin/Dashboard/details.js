@@ -113,5 +113,17 @@ function rowsOf(figures, since) {
         ["Jitter", milliseconds(times?.jitter)],
         ["Bytes in, out", `${bytes(figures.bytes_in)}, ${bytes(figures.bytes_out)}`],
         ["Messages in, out", `${count(figures.messages_in)}, ${count(figures.messages_out)}`],
+        ...(figures.upstream ? legOf(figures.upstream, since) : []),
+    ];
+}
+
+/** The rows of the leg to the application. */
+function legOf(leg, since) {
+    return [
+        ["Application", `${leg.address}, answered the handshake in ${milliseconds(leg.handshake_ms)}`],
+        ["Its kernel's round trip", milliseconds(leg.kernel_round_trip_ms)],
+        ["Its last byte", `${duration(leg.last_byte_seconds)} ${since}${leg.inside_frame ? ", inside a frame that it has not ended" : ""}`],
+        ["Bytes from it, to it", `${bytes(leg.bytes_in)}, ${bytes(leg.bytes_out)}`],
+        ...(leg.not_read_seconds === null ? [] : [["Has not read for", duration(leg.not_read_seconds)]]),
     ];
 }

@@ -25,6 +25,11 @@ const address = { make: () => element("span", "", element("span"), element("wbr"
     setText(node.lastElementChild, remote.slice(port));
 } };
 
+/** The application's leg of a relayed connection: how far its kernel is, and since when it is silent or does not read. */
+const leg = text(({ upstream }) => !upstream ? "" : upstream.not_read_seconds > 1
+    ? `has not read for ${duration(upstream.not_read_seconds)}`
+    : `${milliseconds(upstream.kernel_round_trip_ms)}, ${duration(upstream.last_byte_seconds)} ago`);
+
 /** Each with what it is called, how the server sorts by it (if it does), its class, and what is in its cells. */
 const COLUMNS = [
     ["State", "worst", "", chip],
@@ -40,6 +45,7 @@ const COLUMNS = [
     ["Last 16", null, "line", line],
     ["Bytes in / out", "bytes", "number wide", text(each => `${bytes(each.bytes_in)} / ${bytes(each.bytes_out)}`)],
     ["Last byte", null, "number middle", text(each => `${duration(each.last_byte_seconds)} ago`)],
+    ["Application", null, "number relayed", leg],
     ["Age", "age", "number middle", text(each => duration(each.age_seconds))],
 ];
 
@@ -123,6 +129,7 @@ export function connectionTable(onQuery, onOpen) {
         show(status, inStall) {
             options = status.options;
             stall = inStall;
+            byId("rows").closest("table").classList.toggle("relays", options.upstream !== "none");
             const { items, matching, offset } = status.connections;
             if (items.length === 0 && offset > 0)
                 return ask({ offset: Math.floor(Math.max(0, matching - 1) / PAGE) * PAGE });
