@@ -34,9 +34,6 @@ namespace HeartbeatServer.Relay;
 [SuppressMessage("Design", "CA1001", Justification = "Release disposes: the base class calls it at the end of its life.")]
 internal sealed class RelayConnection : Connection
 {
-    /// <summary>How long one direction goes on after the other has ended, and how long a Close frame waits for its answer.</summary>
-    public static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(10);
-
     /// <summary>How many receives in a row a peer may have. Then others have their turn.</summary>
     private const int ReadsInTurn = 4;
 
@@ -56,12 +53,8 @@ internal sealed class RelayConnection : Connection
     private bool _upIsSlow, _downIsSlow;
     private volatile int _upHolds, _downHolds;
 
-    // The end. A Close frame counts once it is on its way to the other side.
-    private bool _clientHasClosed, _applicationHasClosed;
-    private bool _clientIsGone, _downHasEnded;
-    private Deadline _overBy = new(Heartbeat.Never);
-    private bool _isExtended;
-    private Deadline _goodbyeBy = new(Heartbeat.Never);
+    private readonly RelayEnd _relayEnd;
+    private bool _clientIsGone;
 
     /// <param name="id">The number of the connection, unique in this process.</param>
     /// <param name="remote">The client's address as this machine sees it.</param>
@@ -77,6 +70,7 @@ internal sealed class RelayConnection : Connection
         (_client, _application, _early) = (client, upgrade.Leg, upgrade.Early);
         _fromClient = new FrameScanner(Sender.Client, upgrade.HasDeflate, context.MaxMessage == 0 ? long.MaxValue : context.MaxMessage);
         _fromApplication = new FrameScanner(Sender.Server, upgrade.HasDeflate, long.MaxValue);
+        _relayEnd = new RelayEnd(client, _application, Writer, wheel, Schedule);
         (_client.IsEmptied, _application.Transport.IsEmptied) = (true, true);
         // Four bytes at random and four that count: the application's own pings hardly look like that.
         Writer.PingMark = (ulong)random.NextInt64(1, uint.MaxValue) << 32;
@@ -85,8 +79,6 @@ internal sealed class RelayConnection : Connection
     public override TcpInfo? UpstreamTcp => _application.Transport.Tcp;
 
     protected override long HeldBytes => _upHolds + _downHolds;
-
-    private bool HaveBothClosed => _clientHasClosed && _applicationHasClosed;
 
     /// <inheritdoc/>
     /// <remarks>All that a relay holds is on its way to a side that does not read.</remarks>
@@ -100,10 +92,8 @@ internal sealed class RelayConnection : Connection
     {
         if (!End(end))
             return;
-        TimeSpan due = Wheel.Now + CloseTimeout;
-        _goodbyeBy = new Deadline(due);
         Writer.SendClose(code, reason);
-        Schedule(due);
+        _relayEnd.ExpectGoodbye();
     }
 
     public override void Cut(Disconnect end)
@@ -114,24 +104,13 @@ internal sealed class RelayConnection : Connection
 
     protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
     {
-        if (_overBy.IsOver(now, stall))
-        {
-            _client.Dispose();
-            _application.Dispose();
-            return Heartbeat.Never;
-        }
-        if (_goodbyeBy.IsOver(now, stall))
-        {
-            _goodbyeBy = new Deadline(Heartbeat.Never);
-            if (!Writer.HasSentClose)
-                EndDown();
-        }
+        _relayEnd.Check(now, stall);
         if (_application.Look(now) is { } silence)
             OnApplicationDead(silence);
         return base.OnDue(now, stall);
     }
 
-    protected override TimeSpan NextDue() => Min(base.NextDue(), Min(Min(_overBy.Due, _goodbyeBy.Due), _application.LookDue));
+    protected override TimeSpan NextDue() => Min(base.NextDue(), Min(_relayEnd.Due, _application.LookDue));
 
     protected override void Begin() => _down = PumpDownAsync();
 
@@ -220,14 +199,14 @@ internal sealed class RelayConnection : Connection
 #pragma warning restore CA1031
         {
             EndByBug(e);
-            OverWithin(CloseTimeout);
+            _relayEnd.EndBoth();
         }
     }
 
     /// <summary>Passes bytes of the client on to the application, without our own pongs.</summary>
     private async ValueTask PassUpAsync(byte[] bytes, int end, TimeSpan now)
     {
-        if (Discards || _application.IsEnded || _clientHasClosed)
+        if (Discards || _application.IsEnded || _relayEnd.ClientHasClosed)
             return;
         int pass = ScanUp(bytes, end, out bool isClose, out WebSocketProtocolException? violation);
         ValueTask write = _application.WriteAsync(bytes.AsMemory(0, pass), now);
@@ -242,15 +221,15 @@ internal sealed class RelayConnection : Connection
             _upHolds = 0;
             Context.Buffers.Release(bytes.Length);
         }
-        Extend();
+        _relayEnd.Extend();
 
         if (violation is not null)
         {
-            EndUp();
+            _relayEnd.EndUp();
             if (End(Disconnect.ByViolation(violation)))
                 SayGoodbye(violation.CloseCode, violation.Rule);
             else
-                EndDown();
+                _relayEnd.EndDown();
         }
         else if (isClose)
         {
@@ -346,17 +325,17 @@ internal sealed class RelayConnection : Connection
             _downHolds = 0;
             Context.Buffers.Release(bytes.Length);
         }
-        Extend();
+        _relayEnd.Extend();
 
         if (violation is not null)
         {
             End(Disconnect.ByUpstreamViolation(violation));
-            EndUp();
-            EndDown();
+            _relayEnd.EndUp();
+            _relayEnd.EndDown();
         }
         else if (isClose)
         {
-            OnCloseFromApplication();
+            _relayEnd.PassClose(isFromClient: false);
         }
     }
 
@@ -407,33 +386,11 @@ internal sealed class RelayConnection : Connection
         // The answer to a Close frame of ours goes no further.
         if (Writer.HasSentClose)
         {
-            EndUp();
-            EndDown();
-            OverWithin(CloseTimeout);
+            _relayEnd.EndBoth();
             return;
         }
-        _clientHasClosed = true;
         StopJudging();
-        OnCloseHasPassed();
-    }
-
-    private void OnCloseFromApplication()
-    {
-        _applicationHasClosed = true;
-        OnCloseHasPassed();
-    }
-
-    private void OnCloseHasPassed()
-    {
-        if (!HaveBothClosed)
-        {
-            OverWithin(EndTimeout, isExtended: true);
-            return;
-        }
-        // RFC 6455 section 7.1.1: the server closes the connection first. To the client that is the relay; to the relay it is the application, which
-        // has some time for it.
-        EndDown();
-        OverWithin(CloseTimeout);
+        _relayEnd.PassClose(isFromClient: true);
     }
 
     /// <summary>The client's FIN or RST has come, or the relay has closed the client's leg.</summary>
@@ -445,9 +402,9 @@ internal sealed class RelayConnection : Connection
         StopJudging();
         if (isReset)
             Writer.Stop();
-        if (!HaveBothClosed)
-            EndUp(isReset && !_clientHasClosed);
-        OverWithin(EndTimeout);
+        if (!_relayEnd.HaveBothClosed)
+            _relayEnd.EndUp(isReset && !_relayEnd.ClientHasClosed);
+        _relayEnd.Begin();
         await _down;
     }
 
@@ -458,11 +415,11 @@ internal sealed class RelayConnection : Connection
         End(end);
         if (end.Cause != DisconnectCause.UpstreamVanished)
             _application.Drop();
-        OverWithin(EndTimeout);
+        _relayEnd.Begin();
         // A ping of ours may still be leaving.
         await Writer.UntilIdleAsync();
-        EndDown(isReset: end.Cause == DisconnectCause.UpstreamReset && !_applicationHasClosed);
-        if (HaveBothClosed || _clientIsGone)
+        _relayEnd.EndDown(isReset: end.Cause == DisconnectCause.UpstreamReset && !_relayEnd.ApplicationHasClosed);
+        if (_relayEnd.HaveBothClosed || _clientIsGone)
             _application.Dispose();
     }
 
@@ -471,56 +428,16 @@ internal sealed class RelayConnection : Connection
         End(new Disconnect(
             DisconnectCause.UpstreamDead,
             $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, and bytes wait for it"));
-        EndDown();
+        _relayEnd.EndDown();
         _application.Abort();
     }
 
     protected override TimeSpan Condemn(Disconnect end, TimeSpan now)
     {
         End(end);
-        EndUp();
+        _relayEnd.EndUp();
         Transport.Abort();
-        return _overBy.Due;
-    }
-
-    /// <summary>Lets nothing more go to the application: it gets FIN, or the client's reset.</summary>
-    private void EndUp(bool isReset = false)
-    {
-        _application.End(isReset);
-        OverWithin(EndTimeout);
-    }
-
-    /// <summary>Lets nothing more go to the client: it gets FIN, or the application's reset if nothing is unsent.</summary>
-    private void EndDown(bool isReset = false)
-    {
-        if (_downHasEnded)
-            return;
-        _downHasEnded = true;
-        Writer.Stop();
-        if (isReset && !UpstreamLeg.IsUnsent(Transport))
-            Transport.Abort();
-        else
-            Transport.ShutdownSend();
-        OverWithin(EndTimeout);
-    }
-
-    /// <summary>Closes both legs after this time, if their peers have not closed them before.</summary>
-    /// <param name="time">From now on.</param>
-    /// <param name="isExtended">Whether the time begins anew with each byte that passes: a Close frame may wait behind a long message.</param>
-    private void OverWithin(TimeSpan time, bool isExtended = false)
-    {
-        TimeSpan due = Wheel.Now + time;
-        if (due >= _overBy.Due && !_isExtended)
-            return;
-        (_overBy, _isExtended) = (new Deadline(due), isExtended);
-        Schedule(due);
-    }
-
-    /// <summary>Bytes have passed.</summary>
-    private void Extend()
-    {
-        if (_isExtended)
-            _overBy = new Deadline(Wheel.Now + EndTimeout);
+        return _relayEnd.Due;
     }
 
     protected override UpstreamFigures? UpstreamFigures(TimeSpan now) => _application.Figures(now, !_fromApplication.IsBetweenFrames);
