@@ -28,9 +28,9 @@ def test_an_application_and_its_client_by_web_socket_alone(lab: Lab, application
         expect_that("two exchanges and the end", [line for line in lines if "exchanged" in line] == ["exchanged", "exchanged again"], lines)
         expect("exit code of the client", client.process.returncode, 0)
         end = server.wait_for_ends(1)[0]
-        expect("causes", [end["Cause"] for end in server.ends()], ["client_closed"])
-        expect_that("at least three pongs", end["Pongs"] >= 3, end["Pongs"])
-        expect("missed pongs", end["Missed"], 0)
+        expect("causes", [end["cause"] for end in server.ends()], ["client_closed"])
+        expect_that("at least three pongs", end["pongs"] >= 3, end["pongs"])
+        expect("missed pongs", end["missed"], 0)
 
 
 @pytest.mark.door
@@ -46,8 +46,8 @@ def test_an_echo_and_a_client_that_others_wrote(lab: Lab, client: str, applicati
         closed = running.line()
         expect_that("the client to see its code, 3001", closed.startswith("closed 3001"), closed)
         end = server.wait_for_ends(1)[0]
-        expect("cause and detail", (end["Cause"], end["EndedBy"], end["Detail"]), ("client_closed", "client", 'Close 3001 "see you later"'))
-        expect_that("at least three pongs", end["Pongs"] >= 3, end["Pongs"])
+        expect("cause and detail", (end["cause"], end["ended_by"], end["detail"]), ("client_closed", "client", 'Close 3001 "see you later"'))
+        expect_that("at least three pongs", end["pongs"] >= 3, end["pongs"])
 
 
 @pytest.mark.door

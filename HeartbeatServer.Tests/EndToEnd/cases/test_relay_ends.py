@@ -36,7 +36,7 @@ def pair(server: Server, upstream: Upstream, **options: object) -> tuple[Peer, L
 def expect_end(server: Server, cause: str, by: str, timeout: float = 5.0) -> Line:
     """Checks the only end in the log."""
     end = server.wait_for_ends(1, timeout)[0]
-    expect(f"cause and who ({end['@m']})", (end["Cause"], end["EndedBy"]), (cause, by))
+    expect(f"cause and who ({end['message']})", (end["cause"], end["ended_by"]), (cause, by))
     return end
 
 
@@ -72,7 +72,7 @@ def test_a_close_of_the_application_passes_with_its_code_and_reason(lab: Lab) ->
         expect("what the client gets then", client.transcript(), [EOF])
         expect("what the application gets", application.transcript(), [("close", close_body(4404)), EOF])
         end = expect_end(server, "upstream_closed", "application")
-        expect("detail", end["Detail"], 'Close 4404 "no such room"')
+        expect("detail", end["detail"], 'Close 4404 "no such room"')
 
 
 def test_a_killed_application_is_an_application_that_vanished(lab: Lab) -> None:
@@ -225,7 +225,7 @@ def test_a_frozen_client_is_cut_and_the_application_told(lab: Lab) -> None:
         expect("what the application gets", application.transcript(), [EOF])
         application.socket.close()
         end = expect_end(server, "pong_timeout", "server")
-        expect("verdict", end["Verdict"], "peer_frozen")
+        expect("verdict", end["verdict"], "peer_frozen")
 
 
 def test_a_client_whose_cable_is_cut(lab: Lab) -> None:
@@ -235,7 +235,7 @@ def test_a_client_whose_cable_is_cut(lab: Lab) -> None:
         expect("what the application gets", application.transcript(), [EOF])
         application.socket.close()
         end = expect_end(server, "pong_timeout", "server")
-        expect("verdict", end["Verdict"], "path_dead")
+        expect("verdict", end["verdict"], "path_dead")
 
 
 def test_a_client_that_does_not_read(lab: Lab) -> None:

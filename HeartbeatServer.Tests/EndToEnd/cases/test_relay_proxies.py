@@ -33,8 +33,8 @@ def test_polling_and_negotiation_go_past_the_relay(lab: Lab, file: Path, applica
         lines = client.process.communicate(timeout=30)[0].decode().splitlines()
         expect("what the client did", lines[:-1], [line for line in (first, then, "exchanged", "exchanged again") if line])
         end = server.wait_for_ends(1)[0]
-        expect("causes", [end["Cause"] for end in server.ends()], ["client_closed"])
-        expect_that("at least three pongs", end["Pongs"] >= 3, end["Pongs"])
+        expect("causes", [end["cause"] for end in server.ends()], ["client_closed"])
+        expect_that("at least three pongs", end["pongs"] >= 3, end["pongs"])
 
 
 @SPLITTERS
@@ -49,7 +49,7 @@ def test_a_page_goes_to_the_application_and_a_web_socket_to_the_relay(lab: Lab, 
             peer.send(request)
             expect("status of the upgrade", peer.response()[0], 101)
             expect("the first message of Engine.IO", peer.data()[1][:1], b"0")
-        expect_that("the client's address, and the proxy's, in the log", " 127.0.0.5 via 127.0.0.1:" in server.wait_for(" connected, ")["@m"], server.lines(" connected, "))
+        expect_that("the client's address, and the proxy's, in the log", " 127.0.0.5 via 127.0.0.1:" in server.wait_for(" connected, ")["message"], server.lines(" connected, "))
 
 
 def test_a_page_that_reaches_the_relay_is_told_the_way_past_it(lab: Lab) -> None:
@@ -98,5 +98,5 @@ def test_a_proxy_between_relay_and_application_that_cuts_is_on_the_applications_
         expect("what the client gets after pings", items[-1], EOF)
         peer.socket.close()
         end = server.wait_for_ends(1)[0]
-        expect("cause and who", (end["Cause"], end["EndedBy"]), ("upstream_vanished", "application"))
-        expect_that(f"an age of {IDLE}s", IDLE - 0.5 <= end["AgeSeconds"] <= IDLE + 3, end["AgeSeconds"])
+        expect("cause and who", (end["cause"], end["ended_by"]), ("upstream_vanished", "application"))
+        expect_that(f"an age of {IDLE}s", IDLE - 0.5 <= end["age_seconds"] <= IDLE + 3, end["age_seconds"])

@@ -24,11 +24,11 @@ def report(crowd: Crowd, server: Server) -> None:
     """pytest shows this for a case that failed, and with -rP for one that passed."""
     print(f"upgrades by attempt {dict(sorted(crowd.upgraded.items()))}; failed attempts {Counter(crowd.failed).most_common(4)}")
     print(f"ends the clients saw {dict(crowd.ends)}; causes in the log {causes(server)}")
-    print(next(end["@m"] for end in server.ends() if end["Cause"].startswith("upstream_")))
+    print(next(end["message"] for end in server.ends() if end["cause"].startswith("upstream_")))
 
 
 def causes(server: Server) -> Counter:
-    return Counter(end["Cause"] for end in server.ends())
+    return Counter(end["cause"] for end in server.ends())
 
 
 def test_a_killed_application_comes_back(lab: Lab) -> None:
@@ -107,6 +107,6 @@ def test_instances_of_the_application_are_restarted_one_by_one(lab: Lab) -> None
         report(crowd, server)
         expect("how clients were sent away", {end for end in crowd.ends if end != "left"}, {"Close 1001"})
         expect("causes", set(causes(server)), {"upstream_closed", "client_closed"})
-        expect("what the application said", {end["Detail"] for end in server.ends() if end["Cause"] == "upstream_closed"},
+        expect("what the application said", {end["detail"] for end in server.ends() if end["cause"] == "upstream_closed"},
                {'Close 1001 "the application restarts"'})
         expect("attempts that failed", crowd.failed, [])
