@@ -204,7 +204,7 @@ public sealed class StatusTests
         Assert.That(sentence.GetProperty("kind").GetString(), Is.EqualTo("silence"));
         Assert.That(sentence.GetProperty("sentence").GetString(), Is.EqualTo(
             "5 of 5 ended after 4.0 s of silence, the last 0 s ago: an idle timeout of 4 s on the way. --ping 1s keeps them. "
-            + "They were silent from their beginning, so it may also be a limit on their whole life."));
+            + "They were silent nearly from their beginning, so it may also be a limit on their whole life."));
         Assert.That(
             (sentence.GetProperty("count").GetInt32(), sentence.GetProperty("of").GetInt32(), sentence.GetProperty("ping").GetString()),
             Is.EqualTo((5, 5, "1s")));

@@ -27,7 +27,7 @@ internal sealed class Departures
     public void Add(int count, Func<int, Departure> departure) => _all.AddRange(Enumerable.Range(0, count).Select(departure));
 
     /// <summary>The record after all of it.</summary>
-    public EndSnapshot Record() => Records(int.MaxValue).Last();
+    public EndSnapshot Record() => Records(_ => false).Last();
 
     /// <summary>What the record says at a moment.</summary>
     /// <param name="pingSeconds"><c>--ping</c>.</param>
@@ -40,8 +40,8 @@ internal sealed class Departures
     }
 
     /// <summary>The record, again and again as it grows.</summary>
-    /// <param name="every">So many ends after the one before.</param>
-    public IEnumerable<EndSnapshot> Records(int every)
+    /// <param name="isLook">Whether somebody looks after so many ends. The last look is after all of them.</param>
+    public IEnumerable<EndSnapshot> Records(Func<int, bool> isLook)
     {
         var time = new FakeTimeProvider(DateTimeOffset.MinValue + TimeSpan.FromDays(1));
         var log = new EndLog(time);
@@ -62,7 +62,7 @@ internal sealed class Departures
             };
             int open = Others + Array.FindLastIndex(opened, moment => moment <= one.At) + 1 - i;
             log.Add(i + 1, new IPEndPoint(IPAddress.Parse($"192.0.2.{one.Host}"), 5000 + (i % 1000)), ClientInfo.Unknown, new Disconnect(one.Cause, ""), figures, open);
-            if ((i + 1) % every == 0)
+            if (isLook(i + 1))
                 yield return log.Snapshot();
         }
         yield return log.Snapshot();

@@ -58,7 +58,7 @@ internal sealed class ChanceTests
             }
         }
         TimeSpan ping = TimeSpan.FromSeconds(crowd.PingSeconds);
-        return departures.Records(every: 25)
+        return departures.Records(ends => ends % (ends <= 50 ? 5 : 50) == 0)
             .Select(record => Why.Explain(record, [], ping, record.Ends[^1].Moment + TimeSpan.FromSeconds(random.NextDouble() * 10)))
             .SelectMany(findings => findings)
             .FirstOrDefault(finding => finding.Explains)?.Sentence;

@@ -28,7 +28,7 @@ internal sealed class WhyTests
             departures.Add(60, _ =>
             {
                 double silence = limit + (random.NextDouble() * 0.04);
-                double before = 1 + (random.NextDouble() * 100);
+                double before = 1 + (random.NextDouble() * Math.Max(100, limit));
                 return new Departure(limit + before + (random.NextDouble() * 1000), silence + before, silence);
             });
 
@@ -86,6 +86,22 @@ internal sealed class WhyTests
     }
 
     [Test]
+    public void Clients_that_speak_once_and_are_then_silent_meet_an_idle_timeout_and_no_limit_on_their_life()
+    {
+        var random = new Random(1);
+        var departures = new Departures();
+        departures.Add(20, i =>
+        {
+            double hello = 0.2 + (random.NextDouble() * 0.05);
+            return new Departure(100 + (i * 7), 60.01 + hello, 60.01);
+        });
+
+        Finding finding = departures.Explained().Single();
+
+        Assert.That((finding.Kind, finding.Ping), Is.EqualTo((FindingKind.Silence, "25s")));
+    }
+
+    [Test]
     public void A_limit_on_the_life_shows_in_the_age_though_bytes_came()
     {
         var random = new Random(1);
@@ -127,6 +143,16 @@ internal sealed class WhyTests
 
         departures.Add(new Departure(99, 200, 60));
         Assert.That(departures.Explained().Single(each => each.Explains).Count, Is.EqualTo(silent + 1));
+    }
+
+    [Test]
+    public void Clients_that_come_for_a_moment_hide_no_limit()
+    {
+        var departures = new Departures();
+        departures.Add(20, i => new Departure(100 + (i * 9), 70 + (i * 7), 60));
+        departures.Add(400, i => new Departure(101 + (i * 0.4), 0.3, 0.1));
+
+        Assert.That(departures.Explained().Single(each => each.Explains).Sentence, Does.StartWith("20 of 20 ended after 60.0 s of silence, "));
     }
 
     [Test]

@@ -27,7 +27,7 @@ internal static class EndEvents
     /// <summary>Ends within so much time are together.</summary>
     public static readonly TimeSpan Window = TimeSpan.FromSeconds(2);
 
-    /// <summary>Where clients come and go all the time, many ends are nothing new: an event has to stand out so many times.</summary>
+    /// <summary>Where clients come and go all the time, many ends are nothing new: an event has as many more as so many times the usual.</summary>
     private const int StandsOut = 4;
 
     /// <summary>So much time before and after an event shows what is usual.</summary>
@@ -52,7 +52,7 @@ internal static class EndEvents
         while (next < ends.Length)
         {
             List<EndRecord> those = Greatest(ends, next);
-            if (those.Count == 0 || those.Count < Least + (StandsOut * Usual(side, those[0].Moment, record, now)))
+            if (those.Count == 0 || those.Count < Least + (int)(StandsOut * Usual(those, record, now)))
             {
                 next++;
                 continue;
@@ -97,19 +97,20 @@ internal static class EndEvents
         return those;
     }
 
-    /// <summary>How many ends of a side there are in a window as a rule, about a moment: the median, or just below.</summary>
-    private static int Usual(EndSide side, TimeSpan moment, EndSnapshot record, TimeSpan now)
+    /// <summary>
+    /// How many ends of a side there are in a window as a rule, before and after those of one window. As long as little time has passed, that is not
+    /// known well, and two more are taken for usual.
+    /// </summary>
+    private static double Usual(List<EndRecord> those, EndSnapshot record, TimeSpan now)
     {
-        TimeSpan from = moment - Around > record.Since ? moment - Around : record.Since;
-        TimeSpan to = moment + Around < now ? moment + Around : now;
-        int[] windows = new int[(int)((to - from) / Window) + 1];
-        foreach (EndStep step in record.Steps)
-        {
-            if (step.Cause.Side() == side && step.First >= from && step.First <= to)
-                windows[(int)((step.First - from) / Window)] += step.Count;
-        }
-        Array.Sort(windows);
-        return windows.Length == 1 ? 0 : windows[(windows.Length - 1) / 2];
+        (EndSide side, TimeSpan begin) = (those[0].End.Cause.Side(), those[0].Moment);
+        TimeSpan from = begin - Around > record.Since ? begin - Around : record.Since;
+        TimeSpan to = begin + Around < now ? begin + Around : now;
+        int others = record.Steps.Where(step => step.Cause.Side() == side && step.First >= from && step.First <= to && !IsIn(step)).Sum(step => step.Count);
+        TimeSpan time = to - from - Window;
+        return (others + 2) * (Window / (time > Window ? time : Window));
+
+        bool IsIn(EndStep step) => step.Last >= begin && step.First <= begin + Window;
     }
 
     private static EndEvent Counted(EndSide side, List<EndRecord> those, EndSnapshot record)

@@ -106,7 +106,7 @@ internal static class Sentences
     /// <param name="now">The present time.</param>
     public static Finding OfSilence(Cluster cluster, Direction direction, IReadOnlyList<EndRecord> those, int of, TimeSpan now)
     {
-        bool maybeLife = those.All(end => end.Figures.Age - cluster.Length < TimeSpan.FromSeconds(0.2));
+        bool maybeLife = those.All(Why.IsSilentFromTheBeginning);
         IReadOnlyList<string> names = IdleLimits.Names(cluster.Length, ofSilence: true, ofLife: maybeLife);
         string limit = ReadableTime.Set(cluster.Length);
         string? ping = IdleLimits.PingBelow(cluster.Shortest);
@@ -121,7 +121,7 @@ internal static class Sentences
             $"{Count(those.Count)} of {Count(of)} ended after {ReadableTime.Measured(cluster.Length)} {silence}, the last {Ago(those, now)}: "
             + $"an idle timeout of {limit} on the way{Candidates(names)}."
             + (ping is null ? " It is too short for pings: raise it." : $" --ping {ping} keeps them.")
-            + (maybeLife ? " They were silent from their beginning, so it may also be a limit on their whole life." : ""))
+            + (maybeLife ? " They were silent nearly from their beginning, so it may also be a limit on their whole life." : ""))
         {
             Count = those.Count,
             Of = of,

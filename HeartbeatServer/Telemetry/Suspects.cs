@@ -95,21 +95,40 @@ internal sealed class Suspects(Func<int> connections)
     /// <param name="now">The present time.</param>
     public IReadOnlyList<Stall> Stalls(TimeSpan now)
     {
+        var stalls = new List<Stall>();
+        TimeSpan[] pinged;
+        (int clients, int open, int cut) = (0, 0, 0);
         lock (_gate)
         {
-            List<Stall> stalls = [.. _stalls.Select(crowd => crowd.Stall)];
-            if (_crowd is { IsOver: false, IsSlowPath: false } crowd && now - crowd.From >= LeastSoFar)
-                stalls.Add(crowd.Stall);
-            return stalls;
+            stalls.AddRange(_stalls.Select(crowd => crowd.Stall));
+            if (_crowd is not { IsOver: false, IsSlowPath: false } crowd)
+                return stalls;
+            pinged = [.. crowd.Pinged];
+            (clients, open, cut) = (crowd.Clients, crowd.Connections, crowd.Cut);
         }
+        // They may be very many. The threads that serve the others do not wait until they are sorted.
+        TimeSpan from = Beginning(pinged);
+        if (now - from >= LeastSoFar)
+            stalls.Add(new Stall(from, null, clients, open, cut));
+        return stalls;
+    }
+
+    /// <summary>
+    /// When a silence began. Pings leave at even distances, so from the first that was missed to the tenth part of them it is a quarter of the time from
+    /// there to the half. A client that was silent before does not count so.
+    /// </summary>
+    private static TimeSpan Beginning(TimeSpan[] pinged)
+    {
+        Array.Sort(pinged);
+        TimeSpan tenth = pinged[pinged.Length / 10];
+        TimeSpan first = tenth - ((pinged[pinged.Length / 2] - tenth) / 4);
+        return first > pinged[0] ? first : pinged[0];
     }
 
     private bool AreMany(int open) => _silent.Count >= Math.Max(EndEvents.Least, EndEvents.LeastShare * open);
 
     private sealed class Crowd(List<TimeSpan> pinged)
     {
-        private TimeSpan _from;
-
         /// <summary>When the pings were sent that these clients did not answer.</summary>
         public List<TimeSpan> Pinged { get; private set; } = pinged;
         public TimeSpan? To { get; private set; }
@@ -120,28 +139,15 @@ internal sealed class Suspects(Func<int> connections)
         public bool IsSlowPath { get; set; }
         public bool IsOver => To is not null;
 
-        /// <summary>
-        /// When the silence began. Pings leave at even distances, so the first that was missed is as far before the tenth part of them as the half is
-        /// behind that, by four. A client that was silent before does not count so.
-        /// </summary>
-        public TimeSpan From
-        {
-            get
-            {
-                if (IsOver)
-                    return _from;
-                TimeSpan[] sorted = [.. Pinged.Order()];
-                TimeSpan tenth = sorted[sorted.Length / 10];
-                TimeSpan first = tenth - ((sorted[sorted.Length / 2] - tenth) / 4);
-                return first > sorted[0] ? first : sorted[0];
-            }
-        }
+        /// <summary>When the silence of a crowd began that is over.</summary>
+        public TimeSpan From { get; private set; }
 
+        /// <summary>The crowd is over.</summary>
         public Stall Stall => new(From, To, Clients, Connections, Cut);
 
         public void End(TimeSpan now)
         {
-            _from = From;
+            From = Beginning([.. Pinged]);
             To = now;
             Pinged = [];
         }

@@ -53,11 +53,11 @@ internal static class Why
     private static List<Finding> Ages(List<EndRecord> left, TimeSpan now)
     {
         var findings = new List<Finding>();
-        List<EndRecord> dead = [.. left.Where(end => IsGone(end) || end.End.Cause == DisconnectCause.PongTimeout)];
+        List<EndRecord> dead = [.. left.Where(end => IsGone(end) || (end.End.Cause == DisconnectCause.PongTimeout && end.Figures.Age >= LeastLength))];
         int of = dead.Count;
-        // Without a byte in the whole life nobody can tell an age from a silence. The silence is the more likely reason.
+        // A client that speaks once and is then silent has a silence nearly as long as its age. The silence is the more likely reason.
         dead.RemoveAll(IsSilentFromTheBeginning);
-        while (Cluster.Greatest([.. dead.Select(end => end.Figures.Age)], LeastLength) is { } cluster && IsMany(cluster, of))
+        while (Greatest(dead, end => end.Figures.Age, of) is { } cluster)
         {
             List<EndRecord> those = Take(cluster, dead, left);
             findings.Add(Sentences.OfAge(cluster, those, of, now));
@@ -75,7 +75,7 @@ internal static class Why
         var findings = new List<Finding>();
         List<EndRecord> gone = [.. left.Where(IsGone)];
         of = gone.Count;
-        while (GreatestSilence(gone, ping, out Direction direction) is { } cluster && IsMany(cluster, of))
+        while (GreatestSilence(gone, ping, of, out Direction direction) is { } cluster)
         {
             List<EndRecord> those = Take(cluster, gone, left);
             findings.Add(Sentences.OfSilence(cluster, direction, those, of, now));
@@ -87,13 +87,13 @@ internal static class Why
     /// The greatest cluster of the three silences. An idle timeout that counts bytes of either direction shows in the shorter of the two. One that counts
     /// bytes of one direction alone, as nginx does, shows in that direction.
     /// </summary>
-    private static Cluster? GreatestSilence(List<EndRecord> gone, TimeSpan ping, out Direction direction)
+    private static Cluster? GreatestSilence(List<EndRecord> gone, TimeSpan ping, int of, out Direction direction)
     {
         direction = Direction.Either;
-        Cluster? greatest = Cluster.Greatest([.. gone.Select(end => end.Silence)], LeastLength);
-        if (Cluster.Greatest([.. gone.Select(end => end.Figures.SinceLastSent)], LeastLength) is { } to && to.Members.Count > (greatest?.Members.Count ?? 0))
+        Cluster? greatest = Greatest(gone, end => end.Silence, of);
+        if (Greatest(gone, end => end.Figures.SinceLastSent, of) is { } to && to.Members.Count > (greatest?.Members.Count ?? 0))
             (greatest, direction) = (to, Direction.ToClient);
-        if (Cluster.Greatest([.. gone.Select(end => end.Figures.SinceLastByte)], LeastLength) is { } from
+        if (Greatest(gone, end => end.Figures.SinceLastByte, of) is { } from
             && from.Members.Count > (greatest?.Members.Count ?? 0)
             // A client that was gone long ago answers the next ping with RST. Its silence is then as long as the time between two pings.
             && (ping == TimeSpan.Zero || from.Length < ping * 0.9))
@@ -103,7 +103,17 @@ internal static class Why
         return greatest;
     }
 
-    private static bool IsMany(Cluster cluster, int of) => cluster.Members.Count >= Least && cluster.Members.Count >= LeastShare * of;
+    /// <summary>The greatest cluster of a length; null if it has too few of the ends, or may have come by chance.</summary>
+    private static Cluster? Greatest(List<EndRecord> ends, Func<EndRecord, TimeSpan> length, int of)
+    {
+        TimeSpan[] lengths = [.. ends.Select(length)];
+        return Cluster.Greatest(lengths, LeastLength) is { } cluster
+            && cluster.Members.Count >= Least
+            && cluster.Members.Count >= LeastShare * of
+            && cluster.StandsOut(lengths)
+                ? cluster
+                : null;
+    }
 
     /// <summary>Takes the members of a cluster out of the ends that were searched, and of those that are left.</summary>
     private static List<EndRecord> Take(Cluster cluster, List<EndRecord> searched, List<EndRecord> left)
@@ -115,15 +125,18 @@ internal static class Why
         return those;
     }
 
-    /// <summary>Whether the client's side ended the connection without a goodbye. The silence of a pong timeout is our own rule.</summary>
-    private static bool IsGone(EndRecord end) => end.End.Cause is DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset;
+    /// <summary>
+    /// Whether the client's side ended the connection without a goodbye. The silence of a pong timeout is our own rule. Clients that come for a moment,
+    /// such as the checks of a load balancer, are too many to be compared with.
+    /// </summary>
+    private static bool IsGone(EndRecord end) =>
+        end is { End.Cause: DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset } && end.Figures.Age >= LeastLength;
 
-    /// <summary>Whether in one direction, or both, no byte ever went.</summary>
-    private static bool IsSilentFromTheBeginning(EndRecord end)
-    {
-        TimeSpan longest = end.Figures.SinceLastByte > end.Figures.SinceLastSent ? end.Figures.SinceLastByte : end.Figures.SinceLastSent;
-        return longest >= end.Figures.Age - TimeSpan.FromSeconds(0.1);
-    }
+    /// <summary>Whether in one direction, or both, no byte went for nearly the whole life.</summary>
+    public static bool IsSilentFromTheBeginning(EndRecord end) => LongestSilence(end) >= end.Figures.Age * 0.8;
+
+    private static TimeSpan LongestSilence(EndRecord end) =>
+        end.Figures.SinceLastByte > end.Figures.SinceLastSent ? end.Figures.SinceLastByte : end.Figures.SinceLastSent;
 
     /// <summary>Whether the ages or the silences of an event's ends lie closer together than the moments of those ends.</summary>
     private static bool AgreesMoreInLengthThanInMoment(EndEvent found)
