@@ -18,6 +18,7 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
     private readonly Lock _gate = new();
     private readonly HashSet<UpstreamHandshake> _underWay = [];
     private bool _isDraining;
+    private int _count;
 
     private static Refusal Draining => new(RefusalReason.Draining, "shutting down; connect again in a moment");
 
@@ -28,15 +29,8 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
     /// <summary>The name of this relay in the Via field: no other relay has it.</summary>
     public string Instance { get; } = Convert.ToHexStringLower(Guid.NewGuid().ToByteArray().AsSpan(0, 6));
 
-    /// <summary>How many handshakes are under way or wait for their turn.</summary>
-    public int Count
-    {
-        get
-        {
-            lock (_gate)
-                return _underWay.Count;
-        }
-    }
+    /// <summary>How many handshakes are under way or wait for their turn. Reading it takes no lock.</summary>
+    public int Count => Volatile.Read(ref _count);
 
     /// <summary>Counts a handshake that begins. The drain refuses it at once if it comes too late.</summary>
     public void Begin(UpstreamHandshake handshake)
@@ -45,6 +39,7 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
         lock (_gate)
         {
             _underWay.Add(handshake);
+            _count = _underWay.Count;
             isDraining = _isDraining;
         }
         if (isDraining)
@@ -54,7 +49,10 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
     public void End(UpstreamHandshake handshake)
     {
         lock (_gate)
+        {
             _underWay.Remove(handshake);
+            _count = _underWay.Count;
+        }
     }
 
     /// <summary>Waits until a handshake may connect. <see cref="Leave"/> gives the turn back.</summary>

@@ -130,15 +130,16 @@ internal sealed class UpstreamHandshake : WheelEntry
                 : new Refusal(RefusalReason.UpstreamQueue, "too many requests wait for the application; try again later"));
             return Heartbeat.Never;
         }
+        EpollTransport? tooSlow = null;
+        TimeSpan due;
         lock (_gate)
         {
             if (now >= _attemptBy)
-            {
-                _attemptBy = Heartbeat.Never;
-                _transport?.Abort();
-            }
-            return _attemptBy < _deadline.Due ? _attemptBy : _deadline.Due;
+                (tooSlow, _attemptBy) = (_transport, Heartbeat.Never);
+            due = _attemptBy < _deadline.Due ? _attemptBy : _deadline.Due;
         }
+        tooSlow?.Abort();
+        return due;
     }
 
     /// <summary>Waits for the handshake's turn.</summary>
