@@ -26,7 +26,7 @@ internal sealed class HeapTrim(TimingWheel wheel, ServerMetrics metrics, Func<lo
     /// <summary>The interval between two looks without a burst, while there are connections: their messages may leave garbage, too.</summary>
     public static readonly TimeSpan Rarely = TimeSpan.FromSeconds(30);
 
-    /// <summary>How long after a collection the next one may be, for each connection: a thousand times what it takes.</summary>
+    /// <summary>How long after a collection the next one may be, for each connection that it stops: a thousand times what it takes.</summary>
     private static readonly TimeSpan IntervalPerConnection = TimeSpan.FromMilliseconds(2);
 
     /// <summary>How long a heap that stays swollen is left alone. After each collection that brings little the time doubles.</summary>
@@ -54,7 +54,7 @@ internal sealed class HeapTrim(TimingWheel wheel, ServerMetrics metrics, Func<lo
     private long _churnSeen;
     private long _churnThen;
     private long _sizeThen;
-    private TimeSpan _notBefore = TimeSpan.MinValue;
+    private TimeSpan? _collectedAt;
     private TimeSpan _patientUntil = TimeSpan.MinValue;
     private TimeSpan _patience = LeastPatience;
 
@@ -75,9 +75,9 @@ internal sealed class HeapTrim(TimingWheel wheel, ServerMetrics metrics, Func<lo
         _churnSeen = churn;
         if (connections <= MostConnections && (_isHalfDone || Pays(isQuiet, churn, connections, now)))
         {
-            if (now < _notBefore)
-                return _notBefore;
-            Collect(churn, connections, now);
+            if (_collectedAt + (connections * IntervalPerConnection) is { } notBefore && now < notBefore)
+                return notBefore;
+            Collect(churn, now);
         }
         return !isQuiet || _isHalfDone ? now + Quiet : connections > 0 ? now + Rarely : TimeSpan.MaxValue;
     }
@@ -91,14 +91,14 @@ internal sealed class HeapTrim(TimingWheel wheel, ServerMetrics metrics, Func<lo
             && (churn - _churnThen >= Math.Max(Burst, connections) || size - _sizeThen > Math.Max(MuchGarbage, _sizeThen));
     }
 
-    private void Collect(long churn, long connections, TimeSpan now)
+    private void Collect(long churn, TimeSpan now)
     {
         long before = heap();
         _isHalfDone = collect() && !_isHalfDone;
         (_churnThen, _sizeThen) = (churn, heap());
         bool isLittle = before - _sizeThen < _sizeThen / 4;
         _patience = !isLittle ? LeastPatience : _patience < MostPatience ? 2 * _patience : MostPatience;
-        (_notBefore, _patientUntil) = (now + (connections * IntervalPerConnection), now + _patience);
+        (_collectedAt, _patientUntil) = (now, now + _patience);
     }
 
     /// <summary>
