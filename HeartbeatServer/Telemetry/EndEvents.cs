@@ -75,7 +75,8 @@ internal static class EndEvents
         if (greatest.Count < Least || greatest.Count < LeastShare * ends[first].Open)
             return [];
         TimeSpan last = ends[first].Moment + Window;
-        for (int i = first + 1; i < ends.Length && ends[i].Moment <= last; i++)
+        // As soon as too few are left for a greater one, nobody needs to look on.
+        for (int i = first + 1; ends.Length - i > greatest.Count && ends[i].Moment <= last; i++)
         {
             List<EndRecord> those = From(ends, i);
             if (those.Count > greatest.Count)

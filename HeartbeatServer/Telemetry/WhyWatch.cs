@@ -9,8 +9,8 @@ namespace HeartbeatServer.Telemetry;
 internal sealed class WhyWatch(EndLog ends, Suspects suspects, TimeSpan ping, TimeProvider time, ServerLog log)
 {
     /// <summary>
-    /// How often somebody looks. A person who reads the log does not miss these seconds, and the rules, which take a millisecond or two over a full
-    /// record, are nothing in them. They run on a thread of the pool, and only if a connection has ended meanwhile or clients were silent together.
+    /// How often somebody looks. A person who reads the log does not miss these seconds, and the rules, which take some milliseconds over a full record,
+    /// are little in them. They run on a thread of the pool, and only if a connection has ended meanwhile or clients were silent together.
     /// </summary>
     public static readonly TimeSpan Every = TimeSpan.FromSeconds(10);
 
