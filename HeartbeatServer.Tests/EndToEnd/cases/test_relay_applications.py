@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.applications import relay, start_application, start_client
+from harness.applications import GOODBYES, relay, start_application, start_client
 from harness.clients import PROGRAMS, start
 from harness.expect import eventually, expect, expect_that
 from harness.lab import Lab
@@ -28,7 +28,7 @@ def test_an_application_and_its_client_by_web_socket_alone(lab: Lab, application
         expect_that("two exchanges and the end", [line for line in lines if "exchanged" in line] == ["exchanged", "exchanged again"], lines)
         expect("exit code of the client", client.process.returncode, 0)
         end = server.wait_for_ends(1)[0]
-        expect("causes", [end["cause"] for end in server.ends()], ["client_closed"])
+        expect_that(f"one of {GOODBYES[application]}", end["cause"] in GOODBYES[application], server.ends())
         expect_that("at least three pongs", end["pongs"] >= 3, end["pongs"])
         expect("missed pongs", end["missed"], 0)
 

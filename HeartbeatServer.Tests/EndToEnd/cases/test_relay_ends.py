@@ -34,9 +34,10 @@ def pair(server: Server, upstream: Upstream, **options: object) -> tuple[Peer, L
 
 
 def expect_end(server: Server, cause: str, by: str, timeout: float = 5.0) -> Line:
-    """Checks the only end in the log."""
+    """Checks the only end in the log. Its line has to tell of the application's leg, too."""
     end = server.wait_for_ends(1, timeout)[0]
     expect(f"cause and who ({end['message']})", (end["cause"], end["ended_by"]), (cause, by))
+    expect_that("the application's leg in the line", "| app 127.0.0.1:" in end["message"] or f"| app {THERE}:" in end["message"], end["message"])
     return end
 
 

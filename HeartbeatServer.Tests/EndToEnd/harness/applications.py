@@ -74,6 +74,14 @@ PROGRAMS: dict[str, Callable[[Lab, int], Command]] = {
     "mosquitto": mosquitto,
 }
 
+GOODBYES = {
+    "graphql-ws": ["client_closed"],
+    "socket.io": ["client_closed"],
+    "SignalR": ["client_closed", "upstream_closed"],
+    "mosquitto": ["client_closed", "upstream_vanished"],
+}
+"""How a connection may end when its client says goodbye. SignalR and MQTT have a goodbye of their own, and after it either side may be the first to end."""
+
 
 @dataclasses.dataclass
 class Application:
