@@ -36,7 +36,7 @@ internal sealed class UpstreamHandshake : WheelEntry
 
     // Several threads give reasons to fail. The lock guards these fields.
     private readonly Lock _gate = new();
-    private CancellationTokenSource? _waiting;
+    private CancellationTokenSource? _waiting; // nobody disposes of it: another thread may be about to cancel it, and without a timer it holds nothing
     private EpollTransport? _transport;
     private TimeSpan _attemptBy = Heartbeat.Never;
     private bool _hasTurn;
@@ -88,7 +88,6 @@ internal sealed class UpstreamHandshake : WheelEntry
                 _upstream.Leave();
             if (Refusal is not null && _transport is not null)
                 await _transport.DisposeAsync();
-            _waiting?.Dispose();
         }
     }
 
