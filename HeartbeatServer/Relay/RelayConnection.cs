@@ -427,7 +427,7 @@ internal sealed class RelayConnection : Connection
     {
         End(new Disconnect(
             DisconnectCause.UpstreamDead,
-            $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, and bytes wait for it"));
+            $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, though bytes or probes of ours wait for it"));
         _relayEnd.EndDown();
         _application.Abort();
     }

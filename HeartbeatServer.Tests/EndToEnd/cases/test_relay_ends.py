@@ -167,13 +167,13 @@ def test_an_address_without_an_answer_is_a_timeout(lab: Lab) -> None:
         server.wait_for("504 upstream_timeout")
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(130)
 def test_an_application_whose_host_is_gone_is_found(lab: Lab) -> None:
-    """Nothing is sent to it, so only the kernel can tell."""
+    """Nothing is sent to it, so only the kernel can tell: it probes after 60 s and every 10 s from then on. Two probes without an answer are enough."""
     with other_host() as host, lab.server("--upstream", f"ws://{THERE}:8000", *BEAT) as server:
         lab.start([*host.inside(), *node(lab, "ws-server.mjs", 8000, THERE)])
         eventually("the application to listen", lambda: socket.socket().connect_ex((THERE, 8000)) == 0)
-        client = Peer(server.port, timeout=90)
+        client = Peer(server.port, timeout=120)
         host.cut()
         start = time.monotonic()
         while (item := client.receive())[0] == "ping":
@@ -181,7 +181,7 @@ def test_an_application_whose_host_is_gone_is_found(lab: Lab) -> None:
         expect("what the client gets", item, EOF)
         client.socket.close()
         expect_end(server, "upstream_dead", "server")
-        expect_that("it to be found within 75s", time.monotonic() - start < 75, time.monotonic() - start)
+        expect_that("it to be found before the kernel gives up", time.monotonic() - start < 115, time.monotonic() - start)
 
 
 def test_an_application_that_breaks_a_rule(lab: Lab) -> None:
