@@ -10,7 +10,7 @@ namespace HeartbeatServer.Telemetry;
 /// </summary>
 internal static class LogLines
 {
-    private static readonly List<LogLine> _all = [];
+    private static readonly List<LogLine> Added = [];
 
     // The server.
     public static readonly LogLine Listening =
@@ -125,7 +125,7 @@ internal static class LogLines
         "request_rejected", Information, "Rejected a request from {remote:l}: {status} {reason:l}, {text:l}", reason.Name()))];
 
     /// <summary>All kinds. Several may have one name, and then they have the same properties.</summary>
-    public static IReadOnlyList<LogLine> All => _all;
+    public static IReadOnlyList<LogLine> All => Added;
 
     /// <summary>The end of a connection.</summary>
     public static LogLine Ended(DisconnectCause cause) => Ends[(int)cause];
@@ -150,7 +150,7 @@ internal static class LogLines
     private static LogLine Add(string name, LogEventLevel level, string template, string detail = "")
     {
         var line = new LogLine(name, level, template, detail);
-        _all.Add(line);
+        Added.Add(line);
         return line;
     }
 }
