@@ -31,6 +31,20 @@ public sealed class ServerDrainTests(RequestsFrom source)
     }
 
     [Test]
+    public async Task It_waits_for_a_request_that_may_be_upgraded_and_is_not_in_the_table_yet()
+    {
+        Assert.That(_server.Drain.TryEnter(), Is.True);
+
+        Task drain = DrainAsync();
+
+        Assert.That(drain.IsCompleted, Is.False);
+        Assert.That(_server.Drain.TryEnter(), Is.False, "whoever comes now is refused");
+        Assert.That(drain.IsCompleted, Is.False);
+        _server.Drain.Leave();
+        await drain.InTime();
+    }
+
+    [Test]
     public async Task All_get_Close_1001_and_it_ends_when_all_have_answered()
     {
         ScriptedPeer[] peers = await ConnectAsync(5);

@@ -105,10 +105,11 @@ public sealed class UpstreamHandshakeTests
         using ScriptedPeer client = await _relay.ClientAsync();
         using ScriptedPeer application = await _relay.ApplicationAsync();
         await application.ReadHeadAsync();
-        await _relay.Server.Drain.RunAsync("SIGTERM", CancellationToken.None).InTime();
+        Task drain = _relay.Server.Drain.RunAsync("SIGTERM", CancellationToken.None);
 
         Assert.That((await client.ReadReplyAsync()).Status, Is.EqualTo(503));
         await CountsAsync(RefusalReason.Draining, client);
+        await drain.InTime();
     }
 
     [Test]

@@ -23,6 +23,9 @@ internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _hasBegun;
 
+    /// <summary>How many have entered and not left: requests that may become connections, and connections.</summary>
+    private int _present;
+
     /// <summary>Whether new upgrades are refused.</summary>
     public bool HasBegun => Volatile.Read(ref _hasBegun);
 
@@ -35,12 +38,12 @@ internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider
     public async Task RunAsync(string signal, CancellationToken now)
     {
         long start = time.GetTimestamp();
-        // A full fence: either the code below sees a change of the table, or whoever changed the table sees that the drain has begun.
+        // A full fence: either the code below sees who has entered and what is in the table, or they see that the drain has begun.
         Interlocked.Exchange(ref _hasBegun, true);
         Begun?.Invoke();
         int count = table.Count;
         log.Draining(signal, count, window);
-        if (count == 0)
+        if (count == 0 && Volatile.Read(ref _present) == 0)
             _empty.TrySetResult();
 
         var goodbye = new Disconnect(DisconnectCause.ServerShutdown, $"sent Close {CloseCode.GoingAway}: {signal}");
@@ -89,10 +92,24 @@ internal sealed class Drain(ConnectionTable table, TimeSpan window, TimeProvider
             Close(connection, new Disconnect(DisconnectCause.ServerShutdown, "came while draining"));
     }
 
-    /// <summary>To be called after a connection has left the table: the last one ends the wait.</summary>
-    public void OnEnded()
+    /// <summary>
+    /// To be called before a request is upgraded. From then on the drain waits for it: a client that has its 101 gets a Close frame, too, even if its
+    /// connection is not in the table yet.
+    /// </summary>
+    /// <returns>False if the drain has begun: the request is to be refused. Otherwise <see cref="Leave"/> follows.</returns>
+    public bool TryEnter()
     {
-        if (HasBegun && table.Count == 0)
+        Interlocked.Increment(ref _present);
+        if (!HasBegun)
+            return true;
+        Leave();
+        return false;
+    }
+
+    /// <summary>To be called after a request has been refused, or after its connection has left the table: the last one ends the wait.</summary>
+    public void Leave()
+    {
+        if (Interlocked.Decrement(ref _present) == 0 && HasBegun)
             _empty.TrySetResult();
     }
 

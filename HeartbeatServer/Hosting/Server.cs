@@ -38,6 +38,8 @@ internal sealed class Server : IAsyncDisposable
 
     private bool _toldDispute;
 
+    private static Refusal Draining => new(RefusalReason.Draining, "shutting down; connect again in a moment");
+
     /// <param name="context">What it shares with those that watch it.</param>
     /// <param name="drain">Says whether new upgrades are refused; learns of every connection that comes and goes.</param>
     public Server(ServerContext context, Drain drain)
@@ -131,7 +133,7 @@ internal sealed class Server : IAsyncDisposable
         if (refusal is not null)
             return refusal;
         if (_drain.HasBegun)
-            return new Refusal(RefusalReason.Draining, "shutting down; connect again in a moment");
+            return Draining;
         if (!_options.AllowOrigin.Allows(request.Head["Origin"]))
             return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
         return null;
@@ -145,6 +147,12 @@ internal sealed class Server : IAsyncDisposable
             await RefuseAsync(request, refusal);
             return;
         }
+        if (!_drain.TryEnter())
+        {
+            _admission.Leave(address);
+            await RefuseAsync(request, Draining);
+            return;
+        }
         bool isServed = false;
         try
         {
@@ -155,7 +163,10 @@ internal sealed class Server : IAsyncDisposable
         finally
         {
             if (!isServed)
+            {
                 _admission.Leave(address);
+                _drain.Leave();
+            }
         }
     }
 
@@ -283,7 +294,7 @@ internal sealed class Server : IAsyncDisposable
         {
             _table.Remove(connection);
             _admission.Leave(address);
-            _drain.OnEnded();
+            _drain.Leave();
         }
     }
 
