@@ -42,6 +42,9 @@ internal abstract class Connection : WheelEntry
     /// <summary>How many strikes the last receive has cleared, if nobody has told so yet. Only the read loop uses it.</summary>
     private int _strikesCleared;
 
+    /// <summary>The bytes of the buffers out of which writes wait. They count in the budget of all connections.</summary>
+    private int _unsent;
+
     /// <inheritdoc cref="MarkGivenUp"/>
     private volatile bool _givesUp;
 
@@ -119,8 +122,8 @@ internal abstract class Connection : WheelEntry
     /// <summary>How many whole data messages went to the client. Only the read loop changes it.</summary>
     protected long MessagesOut { get; set; }
 
-    /// <summary>How many bytes of memory the connection holds for what is not complete or not sent yet.</summary>
-    protected abstract long HeldBytes { get; }
+    /// <summary>How many bytes of memory the connection holds for a message that is not complete.</summary>
+    protected virtual long MessageBytes => 0;
 
     /// <summary>What the connection has done so far. Once its end is decided, the figures describe that moment.</summary>
     public ConnectionFigures Figures()
@@ -198,7 +201,7 @@ internal abstract class Connection : WheelEntry
         {
             bool isUnsent = _outbox.IsWaiting;
             TimeSpan since = isUnsent ? Writer.Progress!.LastMove : _heartbeat.LastReceived;
-            return new HeldBuffers(HeldBytes, isUnsent, since, _givesUp);
+            return new HeldBuffers(MessageBytes + _unsent, isUnsent, since, _givesUp);
         }
     }
 
@@ -417,6 +420,22 @@ internal abstract class Connection : WheelEntry
         Volatile.Write(ref _discards, true);
         ExpectEnd();
         Writer.SendClose(code, reason, endsWithFin: true);
+    }
+
+    /// <summary>Waits for a write out of a buffer, whose bytes count in the budget of all connections meanwhile.</summary>
+    protected async ValueTask HoldAsync(ValueTask write, int bytes)
+    {
+        Interlocked.Add(ref _unsent, bytes);
+        Context.Buffers.Add(bytes);
+        try
+        {
+            await write;
+        }
+        finally
+        {
+            Interlocked.Add(ref _unsent, -bytes);
+            Context.Buffers.Release(bytes);
+        }
     }
 
     /// <summary>Regards the connection as ended. The client has <see cref="CloseTimeout"/> to close it, too.</summary>

@@ -28,15 +28,12 @@ internal sealed class EchoConnection : Connection
     /// <summary>Whether the last write had to wait for the client.</summary>
     private bool _isSlow;
 
-    /// <summary>The bytes of the receive buffer that count in the budget of all connections while the replies in it wait.</summary>
-    private volatile int _unsent;
-
     /// <inheritdoc/>
     public EchoConnection(long id, EndPoint remote, Transport transport, ConnectionContext context, double phase, TimingWheel wheel)
         : base(id, remote, transport, context, phase, wheel) =>
         _reader = new MessageReader(context.MaxMessage, new BudgetedPool(this, context.Buffers));
 
-    protected override long HeldBytes => _reader.HeldBytes + _unsent;
+    protected override long MessageBytes => _reader.HeldBytes;
 
     protected override void Release()
     {
@@ -181,22 +178,6 @@ internal sealed class EchoConnection : Connection
         _replies.Clear();
         ValueTask write = Writer.WriteAsync(frames);
         _isSlow = !write.IsCompleted;
-        return write.IsCompleted ? write : WaitAsync(write, _received.Array.Length);
-    }
-
-    /// <summary>Waits for a write out of the receive buffer, whose bytes count in the budget of all connections meanwhile.</summary>
-    private async ValueTask WaitAsync(ValueTask write, int held)
-    {
-        _unsent = held;
-        Context.Buffers.Add(held);
-        try
-        {
-            await write;
-        }
-        finally
-        {
-            _unsent = 0;
-            Context.Buffers.Release(held);
-        }
+        return write.IsCompleted ? write : HoldAsync(write, _received.Array.Length);
     }
 }

@@ -38,8 +38,6 @@ internal sealed class Server : IAsyncDisposable
 
     private bool _toldDispute;
 
-    private static Refusal Draining => new(RefusalReason.Draining, "shutting down; connect again in a moment");
-
     /// <param name="context">What it shares with those that watch it.</param>
     /// <param name="drain">Says whether new upgrades are refused; learns of every connection that comes and goes.</param>
     public Server(ServerContext context, Drain drain)
@@ -133,7 +131,7 @@ internal sealed class Server : IAsyncDisposable
         if (refusal is not null)
             return refusal;
         if (_drain.HasBegun)
-            return Draining;
+            return Refusal.Draining;
         if (!_options.AllowOrigin.Allows(request.Head["Origin"]))
             return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
         return null;
@@ -150,7 +148,7 @@ internal sealed class Server : IAsyncDisposable
         if (!_drain.TryEnter())
         {
             _admission.Leave(address);
-            await RefuseAsync(request, Draining);
+            await RefuseAsync(request, Refusal.Draining);
             return;
         }
         bool isServed = false;

@@ -102,4 +102,7 @@ internal readonly record struct Refusal(RefusalReason Reason, string Text)
 {
     /// <summary>The HTTP status code of the answer: that of the reason, unless the answer is the application's own.</summary>
     public int Status { get; init; } = Reason.Status();
+
+    /// <summary>What a client gets that comes while the server drains.</summary>
+    public static Refusal Draining => new(RefusalReason.Draining, "shutting down; connect again in a moment");
 }

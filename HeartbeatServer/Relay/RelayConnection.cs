@@ -48,10 +48,9 @@ internal sealed class RelayConnection : Connection
     private byte[]? _clientPart;
     private byte[]? _applicationPart;
 
-    // Of each direction: whether its peer had more to send when its turn was over; whether its last write had to wait; what such a write holds, in bytes.
+    // Of each direction: whether its peer had more to send when its turn was over; whether its last write had to wait.
     private bool _clientIsBusy, _applicationIsBusy;
     private bool _upIsSlow, _downIsSlow;
-    private volatile int _upHolds, _downHolds;
 
     private readonly RelayEnd _relayEnd;
     private bool _clientIsGone;
@@ -77,8 +76,6 @@ internal sealed class RelayConnection : Connection
     }
 
     public override TcpInfo? UpstreamTcp => _application.Transport.Tcp;
-
-    protected override long HeldBytes => _upHolds + _downHolds;
 
     /// <inheritdoc/>
     /// <remarks>All that a relay holds is on its way to a side that does not read.</remarks>
@@ -214,13 +211,7 @@ internal sealed class RelayConnection : Connection
             Schedule(_application.LookDue);
         _upIsSlow = !write.IsCompleted;
         if (_upIsSlow)
-        {
-            _upHolds = bytes.Length;
-            Context.Buffers.Add(bytes.Length);
-            await write;
-            _upHolds = 0;
-            Context.Buffers.Release(bytes.Length);
-        }
+            await HoldAsync(write, bytes.Length);
         _relayEnd.Extend();
 
         if (violation is not null)
@@ -318,13 +309,7 @@ internal sealed class RelayConnection : Connection
             : Writer.WriteAsync(bytes.AsMemory(0, pass), ending);
         _downIsSlow = !write.IsCompleted;
         if (_downIsSlow)
-        {
-            _downHolds = bytes.Length;
-            Context.Buffers.Add(bytes.Length);
-            await write;
-            _downHolds = 0;
-            Context.Buffers.Release(bytes.Length);
-        }
+            await HoldAsync(write, bytes.Length);
         _relayEnd.Extend();
 
         if (violation is not null)

@@ -20,8 +20,6 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
     private bool _isDraining;
     private int _count;
 
-    private static Refusal Draining => new(RefusalReason.Draining, "shutting down; connect again in a moment");
-
     public UpstreamAddresses Addresses => addresses;
 
     public TimeSpan Timeout => timeout;
@@ -43,7 +41,7 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
             isDraining = _isDraining;
         }
         if (isDraining)
-            handshake.Fail(Draining);
+            handshake.Fail(Refusal.Draining);
     }
 
     public void End(UpstreamHandshake handshake)
@@ -74,7 +72,7 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
             underWay = [.. _underWay];
         }
         foreach (UpstreamHandshake handshake in underWay)
-            handshake.Fail(Draining);
+            handshake.Fail(Refusal.Draining);
     }
 
     public void Dispose() => _turns.Dispose();
