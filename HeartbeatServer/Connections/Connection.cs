@@ -119,7 +119,7 @@ internal abstract class Connection : WheelEntry
     /// <summary>How many whole data messages came from the client. Only the read loop changes it.</summary>
     protected long MessagesIn { get; set; }
 
-    /// <summary>How many whole data messages went to the client. Only the read loop changes it.</summary>
+    /// <summary>How many whole data messages went to the client. Only whoever writes them changes it.</summary>
     protected long MessagesOut { get; set; }
 
     /// <summary>How many bytes of memory the connection holds for a message that is not complete.</summary>
@@ -327,7 +327,7 @@ internal abstract class Connection : WheelEntry
     {
         TimeSpan due = _outbox.IsClosed || !_isJudged ? Heartbeat.Never : _heartbeat.NextDue;
         due = _endBy.Due < due ? _endBy.Due : due;
-        return _outbox.LookDue < due ? _outbox.LookDue : due;
+        return _isJudged && _outbox.LookDue < due ? _outbox.LookDue : due;
     }
 
     /// <summary>Stops the pings and the judgement: the client has said that it is about to leave, and need not answer any more.</summary>

@@ -29,7 +29,7 @@ internal sealed class ConnectionWriter(
     /// <summary>The pings of somebody else that pass to the client; null as long as there was none. The lock guards it.</summary>
     private ForeignPings? _foreignPings;
 
-    /// <summary>The read loop waits on this until nothing is being written. The lock guards it.</summary>
+    /// <summary>Whoever has data frames waits on this until nothing is being written. The lock guards it.</summary>
     private TaskCompletionSource? _turn;
 
     /// <summary>Whether FIN follows the Close frame. The lock guards it.</summary>

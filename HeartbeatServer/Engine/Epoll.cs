@@ -54,8 +54,9 @@ internal interface IReady
 }
 
 /// <summary>
-/// Reports which of many sockets are ready. The reports are level-triggered, unless a socket is watched with <see cref="Readiness.Edge"/>: each wait
-/// reports a socket again as long as the socket is ready, so nothing is missed between two waits. docs/decisions/0005 says why the server has its own epoll instance beside the framework's.
+/// Reports which of many sockets are ready. The reports are level-triggered: each wait reports a socket again as long as the socket is ready, so
+/// nothing is missed between two waits. A socket that is watched with <see cref="Readiness.Edge"/> is the exception. docs/decisions/0005 says why the
+/// server has its own epoll instance beside the framework's.
 /// </summary>
 /// <remarks>One thread waits and reads the events. Any thread may add a socket, change what it is watched for, and wake the waiting thread.</remarks>
 [SupportedOSPlatform("linux")]
