@@ -300,6 +300,16 @@ public sealed class UpstreamAnswerTests
         Assert.That(Fault(head + "0\r\nX: " + new string('x', 25_000)), Does.Contain("too many fields"));
     }
 
+    [Test]
+    public void Small_chunks_with_long_extensions_fill_no_memory()
+    {
+        const string head = "HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        string chunk = $"1;{new string('x', 4000)}\r\nx\r\n";
+
+        Assert.That(Read(head + string.Concat(Enumerable.Repeat(chunk, 500))).Step, Is.EqualTo(AnswerStep.NeedsMore));
+        Assert.That(Fault(head + string.Concat(Enumerable.Repeat(chunk, 600))), Does.Contain("more than 1 MiB"));
+    }
+
     [TestCase(Upgraded + Accept + "Sec-WebSocket-Extensions: permessage-deflate\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n\u0081\u0001x", false)]
     [TestCase("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nA: 1\r\n\r\n" + Upgraded + Accept + "\r\n", false)]
     [TestCase("HTTP/1.1 404 x\r\nContent-Length: 5\r\n\r\nhello", false)]

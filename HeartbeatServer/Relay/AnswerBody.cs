@@ -70,7 +70,13 @@ internal sealed class AnswerBody
         body = default;
         fault = null;
         if (_chunks is not null)
-            return TryReadChunks(bytes, out body, out fault);
+        {
+            // Chunks of a byte with long extensions would otherwise fill the memory.
+            if (bytes.Length <= 2 * MaxLength)
+                return TryReadChunks(bytes, out body, out fault);
+            fault = TooLong;
+            return false;
+        }
         if (_length is null && bytes.Length > MaxLength)
             fault = TooLong;
         else if (_length is null ? isEnd : bytes.Length >= _length)
@@ -89,10 +95,14 @@ internal sealed class AnswerBody
         {
             ReadOnlySpan<byte> rest = bytes[_chunksRead..];
             int line = rest[..Math.Min(rest.Length, MaxChunkLine)].IndexOf("\r\n"u8);
-            fault = line < 0 && rest.Length < MaxChunkLine ? null : BadChunk;
-            if (line < 0 || !TryReadSize(rest[..line], out int size))
-                return false;
             fault = null;
+            if (line < 0 && rest.Length < MaxChunkLine)
+                return false;
+            if (line < 0 || !TryReadSize(rest[..line], out int size))
+            {
+                fault = BadChunk;
+                return false;
+            }
             if (size == 0)
             {
                 bool isWhole = HasTrailers(rest[line..], out fault);
