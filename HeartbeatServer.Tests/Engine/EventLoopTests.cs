@@ -68,6 +68,22 @@ public sealed class EventLoopTests
     }
 
     [Test]
+    public void Code_that_returns_to_the_loop_goes_on_on_its_thread()
+    {
+        using EventLoop loop = Started(new TimingWheel(TimeProvider.System, TimeSpan.FromSeconds(1)));
+
+        Task<(string?, bool)> returned = Task.Run(async () =>
+        {
+            await loop.ReturnAsync();
+            return (Thread.CurrentThread.Name, loop.ReturnAsync().GetAwaiter().IsCompleted);
+        });
+
+        // The test does not await: what follows would run on the loop's thread, too.
+        Assert.That(returned.Wait(Safety.Limit), Is.True);
+        Assert.That(returned.Result, Is.EqualTo(("heartbeat", true)));
+    }
+
+    [Test]
     public async Task Many_threads_schedule_and_remove_while_it_turns()
     {
         const int threads = 4;

@@ -1,4 +1,5 @@
 using HeartbeatServer.Protocol;
+using HeartbeatServer.Relay;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests.Relay;
@@ -117,7 +118,8 @@ public sealed class UpstreamHandshakeTests
     {
         using ScriptedPeer client = await _relay.ClientAsync("GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
 
-        Assert.That((await client.ReadReplyAsync()).Status, Is.EqualTo(426));
+        HttpReply reply = await client.ReadReplyAsync();
+        Assert.That((reply.Status, reply.Body), Is.EqualTo((426, UpstreamRequest.NoPages.Text + "\n")));
         await CountsAsync(RefusalReason.UpgradeRequired, client);
     }
 

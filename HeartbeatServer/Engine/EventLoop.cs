@@ -1,6 +1,8 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Runtime.Versioning;
 
 namespace HeartbeatServer.Engine;
@@ -23,6 +25,7 @@ internal sealed class EventLoop : IDisposable
 
     private readonly Action<Exception>? _failed;
     private readonly ManualResetEventSlim _wanted = new();
+    private readonly ConcurrentQueue<Action> _returning = new();
     private readonly WaitingLine _low = new();
     private readonly WaitingLine _busy = new();
     private readonly Thread _thread;
@@ -66,6 +69,12 @@ internal sealed class EventLoop : IDisposable
     [SupportedOSPlatform("linux")]
     public Acceptor Accept(Socket socket, Func<Socket?, SocketError, bool> accepted) => new(socket, Epoll!, accepted);
 
+    /// <summary>
+    /// Brings code back to this loop's thread: what follows the await runs there. Code that has waited for something else than a socket of the loop may
+    /// be on any thread.
+    /// </summary>
+    public Return ReturnAsync() => new(this);
+
     public void Dispose()
     {
         _stopped = true;
@@ -104,6 +113,8 @@ internal sealed class EventLoop : IDisposable
                     _wanted.Wait(milliseconds);
                     _wanted.Reset();
                 }
+                while (_returning.TryDequeue(out Action? goOn))
+                    goOn();
                 Wheel.Advance();
             }
 #pragma warning disable CA1031 // The loop never dies: it beats for all its connections.
@@ -190,6 +201,25 @@ internal sealed class EventLoop : IDisposable
         catch (OutOfMemoryException)
         {
             // There is no memory even for a line in the log. The next failure may find memory for its line.
+        }
+    }
+
+    /// <summary>What <see cref="ReturnAsync"/> awaits: completed on the loop's thread, and nowhere else.</summary>
+    internal readonly struct Return(EventLoop loop) : INotifyCompletion
+    {
+        public bool IsCompleted => Thread.CurrentThread == loop._thread;
+
+        public Return GetAwaiter() => this;
+
+        public void OnCompleted(Action continuation)
+        {
+            loop._returning.Enqueue(continuation);
+            loop.Wake();
+        }
+
+        public void GetResult()
+        {
+            // There is no result, and nothing fails.
         }
     }
 

@@ -104,8 +104,6 @@ internal sealed class Server : IAsyncDisposable
     {
         _requests.Dispose();
         await _drain.CutAllAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
-        if (OperatingSystem.IsLinux())
-            _upstream?.Dispose();
     }
 
     private async Task HandleAsync(HttpRequest request)
@@ -128,6 +126,8 @@ internal sealed class Server : IAsyncDisposable
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
         Refusal? refusal = Handshake.Check(request.Head.Upgrade);
+        if (refusal is { Reason: RefusalReason.UpgradeRequired } && _options.Upstream is not null && request.Head.Upgrade.Upgrade is null)
+            return UpstreamRequest.NoPages;
         if (refusal is not null)
             return refusal;
         if (_drain.HasBegun)
@@ -250,12 +250,22 @@ internal sealed class Server : IAsyncDisposable
             await handshake.RefuseAsync();
             return false;
         }
-        var connection = new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _context, Random.Shared, request.Loop.Wheel)
+        RelayConnection connection;
+        try
         {
-            IsBehindProxy = isBehindProxy,
-            // The subprotocol is the application's choice: its name is not told, because applications put tokens into it.
-            Client = _clients.Share(ClientInfo.Of(request.Head, subprotocol: null)),
-        };
+            connection = new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _context, Random.Shared, request.Loop.Wheel)
+            {
+                IsBehindProxy = isBehindProxy,
+                // The subprotocol is the application's choice: its name is not told, because applications put tokens into it.
+                Client = _clients.Share(ClientInfo.Of(request.Head, subprotocol: null)),
+            };
+        }
+        catch
+        {
+            upgrade.Leg.Dispose();
+            await handshake.Client.DisposeAsync();
+            throw;
+        }
         _ = ServeAsync(connection, address); // not awaited, as above
         return true;
     }

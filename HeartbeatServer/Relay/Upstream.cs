@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.Versioning;
 using HeartbeatServer.Protocol;
 
@@ -7,7 +8,8 @@ namespace HeartbeatServer.Relay;
 /// <param name="addresses">Where the application is.</param>
 /// <param name="timeout">How long the application may take to answer (<c>--upstream-timeout</c>).</param>
 [SupportedOSPlatform("linux")]
-internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : IDisposable
+[SuppressMessage("Design", "CA1001", Justification = "A handshake may give its turn back at the very end. The semaphore holds nothing of the system.")]
+internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout)
 {
     /// <summary>The most handshakes under way. More wait for their turn.</summary>
     private const int MostUnderWay = 1000;
@@ -53,11 +55,10 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
         }
     }
 
-    /// <summary>Waits until a handshake may connect. <see cref="Leave"/> gives the turn back.</summary>
-    /// <returns>Whether it may at once, without a wait.</returns>
+    /// <summary>Takes a turn to connect, if one is free. <see cref="Leave"/> gives it back.</summary>
     public bool TryEnter() => _turns.Wait(0);
 
-    /// <inheritdoc cref="TryEnter"/>
+    /// <summary>Waits for a turn to connect. <see cref="Leave"/> gives it back.</summary>
     public Task EnterAsync(CancellationToken cancel) => _turns.WaitAsync(cancel);
 
     public void Leave() => _turns.Release();
@@ -74,6 +75,4 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout) : 
         foreach (UpstreamHandshake handshake in underWay)
             handshake.Fail(Refusal.Draining);
     }
-
-    public void Dispose() => _turns.Dispose();
 }

@@ -68,6 +68,7 @@ internal sealed class UpstreamHandshake : WheelEntry
     /// <returns>Null if there is no upgrade: <see cref="Refusal"/> says why, and <see cref="RefuseAsync"/> tells the client.</returns>
     public async Task<RelayedUpgrade?> RunAsync()
     {
+        RelayedUpgrade? upgrade = null;
         _upstream.Begin(this);
         _loop.Wheel.Schedule(this, _deadline.Due);
         _client.Watch();
@@ -76,9 +77,14 @@ internal sealed class UpstreamHandshake : WheelEntry
             if (!_isOver && await EnterAsync() && await AddressesAsync() is { } addresses && await SendAsync(addresses) is { } address
                 && await ReadAnswerAsync() is { } frames)
             {
-                return await SwitchAsync(address, frames);
+                upgrade = await SwitchAsync(address, frames);
             }
-            return null;
+            return upgrade;
+        }
+        catch
+        {
+            await Client.DisposeAsync(); // a bug: nobody refuses the client any more
+            throw;
         }
         finally
         {
@@ -86,7 +92,7 @@ internal sealed class UpstreamHandshake : WheelEntry
             _upstream.End(this);
             if (_hasTurn)
                 _upstream.Leave();
-            if (Refusal is not null && _transport is not null)
+            if (upgrade is null && _transport is not null)
                 await _transport.DisposeAsync();
         }
     }
@@ -97,6 +103,7 @@ internal sealed class UpstreamHandshake : WheelEntry
         if (Refusal is { Reason: not RefusalReason.ClientGone } refusal)
         {
             ReadOnlyMemory<byte> reply = refusal.Reason == RefusalReason.UpstreamRefused ? _answer.ForClient : HttpReply.To(refusal).ToBytes();
+            await _loop.ReturnAsync();
             using var limit = new ReplyLimit(_loop.Wheel, Client);
             await _client.ReplyAsync(reply);
         }
@@ -161,7 +168,10 @@ internal sealed class UpstreamHandshake : WheelEntry
         try
         {
             ValueTask<IPEndPoint[]> found = _upstream.Addresses.GetAsync();
-            return found.IsCompletedSuccessfully ? found.Result : await found.AsTask().WaitAsync(Waiting());
+            IPEndPoint[] addresses = found.IsCompletedSuccessfully ? found.Result : await found.AsTask().WaitAsync(Waiting());
+            // The turn or the look-up may have come on another thread. From here on only the loop's own thread touches the two sockets.
+            await _loop.ReturnAsync();
+            return addresses;
         }
         catch (OperationCanceledException)
         {
@@ -245,7 +255,12 @@ internal sealed class UpstreamHandshake : WheelEntry
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
         {
             await transport.DisposeAsync();
-            return ((e as SocketException) ?? e.InnerException as SocketException)?.SocketErrorCode ?? SocketError.TimedOut; // without one its time was over
+            return (e.InnerException ?? e) switch
+            {
+                SocketException failure => failure.SocketErrorCode,
+                ObjectDisposedException => SocketError.TimedOut, // its time was over
+                _ => SocketError.NoBufferSpaceAvailable, // the kernel has no room to watch the socket
+            };
         }
     }
 
@@ -257,7 +272,16 @@ internal sealed class UpstreamHandshake : WheelEntry
         int length = 0;
         while (true)
         {
-            int count = await _transport!.ReadAsync(bytes.AsMemory(length));
+            int count;
+            try
+            {
+                count = await _transport!.ReadAsync(bytes.AsMemory(length));
+            }
+            catch (IOException e)
+            {
+                Fail(Unreachable(e.Message)); // the kernel has no room to watch the socket
+                return null;
+            }
             length += count;
             if (count == 0 && _transport.Error != SocketError.Success)
             {

@@ -7,7 +7,10 @@ using HeartbeatServer.Protocol;
 namespace HeartbeatServer.Relay;
 
 /// <summary>The leg to the application: what it has carried, whether the application reads, and whether its host is still there.</summary>
-/// <remarks>The pump of the client's frames writes here, one write at a time. The timing wheel looks. Both run on the thread of the event loop.</remarks>
+/// <remarks>
+/// The pump of the client's frames writes here, one write at a time. The timing wheel looks. Both run on the thread of the event loop, but for the last
+/// steps after the socket was closed. Other threads only read figures, or close.
+/// </remarks>
 /// <param name="transport">The connection to the application, after its answer. The leg owns it.</param>
 /// <param name="address">The application's address.</param>
 /// <param name="handshake">The time from the client's complete request to the application's complete answer.</param>
@@ -16,7 +19,7 @@ namespace HeartbeatServer.Relay;
 internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, TimeSpan handshake, TimeSpan now) : IDisposable
 {
     /// <summary>An application's host that acknowledges nothing for so long, though it has to, is gone.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>How often to look whether the application takes the bytes that wait for it.</summary>
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(5);
@@ -29,8 +32,6 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
 
     public EpollTransport Transport => transport;
 
-    public IPEndPoint Address => address;
-
     /// <summary>Whether nothing goes to the application any more.</summary>
     public bool IsEnded { get; private set; }
 
@@ -38,7 +39,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
 
     public long BytesOut { get; private set; }
 
-    /// <summary>When <see cref="Look"/> is due; <see cref="Heartbeat.Never"/> if no bytes are on their way to the application.</summary>
+    /// <summary>When <see cref="Look"/> is due; <see cref="Heartbeat.Never"/> if nobody expects a look.</summary>
     public TimeSpan LookDue { get; private set; } = Heartbeat.Never;
 
     /// <summary>Counts bytes that came from the application.</summary>
@@ -74,7 +75,10 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
             transport.ShutdownSend();
     }
 
-    /// <summary>Notes that bytes have left, so that somebody looks whether the application's kernel takes them.</summary>
+    /// <summary>
+    /// Lets somebody look soon whether the application's kernel takes what has left. It also has to answer the probes of our kernel: so a host that is gone is
+    /// found before our kernel gives up.
+    /// </summary>
     /// <returns>Whether the look is new, so that the wheel has to be told.</returns>
     public bool ExpectLook(TimeSpan now)
     {
@@ -132,7 +136,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
         SocketError.Success => new Disconnect(DisconnectCause.UpstreamVanished, "FIN without a Close frame"),
         // The kernel has given up after its last retransmission or keep-alive probe.
         SocketError.TimedOut or SocketError.HostUnreachable or SocketError.NetworkUnreachable =>
-            new Disconnect(DisconnectCause.UpstreamDead, "its kernel has not answered the probes of ours"),
+            new Disconnect(DisconnectCause.UpstreamDead, "its kernel did not answer the probes of our kernel"),
         SocketError.ConnectionReset or SocketError.Shutdown => new Disconnect(DisconnectCause.UpstreamReset, "RST"),
         _ => new Disconnect(DisconnectCause.UpstreamReset, error.ToString()),
     };

@@ -19,6 +19,12 @@ internal static class UpstreamRequest
     /// <summary>The fields that are written anew, or left out: Expect as RFC 9110 section 10.1.1 has it, Content-Length because it is 0.</summary>
     private static readonly string[] Own = [ForwardedFor, ForwardedProto, ForwardedHost, Forwarded, Via, "Expect", "Content-Length"];
 
+    /// <summary>The answer to a request for a page.</summary>
+    public static Refusal NoPages => new(
+        RefusalReason.UpgradeRequired,
+        "this relay passes WebSockets on, and no pages: let the proxy before it send pages straight to the application "
+        + "(nginx: map $http_upgrade; HAProxy: acl with req.hdr(Upgrade))");
+
     /// <summary>Writes the head of the request.</summary>
     /// <param name="head">The head that has come from the client. It has passed <see cref="Handshake.Check"/>.</param>
     /// <param name="instance">The name of this relay: a token that no other relay has.</param>
