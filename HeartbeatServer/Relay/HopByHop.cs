@@ -17,8 +17,10 @@ internal sealed class HopByHop
 
     /// <summary>Reads the Connection field of a head.</summary>
     /// <param name="head">The fields of the head.</param>
-    /// <param name="isProtected">Whether the Connection field may not name a field, because the other side needs it. The name has <c>-</c> for <c>_</c>.</param>
-    /// <param name="fault">The first field that it names nevertheless; null if there is none.</param>
+    /// <param name="isProtected">
+    /// Returns true for a field that the other side needs. The Connection field must not name it. Its name comes with <c>-</c> in place of <c>_</c>.
+    /// </param>
+    /// <param name="fault">The first such field that the Connection field names; null if there is none.</param>
     /// <returns>Null if there is a fault.</returns>
     public static HopByHop? Of(FieldLines head, Func<string, bool> isProtected, out string? fault)
     {

@@ -44,9 +44,9 @@ internal sealed class RelayConnection : Connection
     private EarlyBytes? _early;
     private Task _down = Task.CompletedTask;
 
-    // What a direction has received and not passed on: a header or a control frame that is not whole.
-    private byte[]? _clientPart;
-    private byte[]? _applicationPart;
+    // What a direction has received. A header or a control frame that is not whole stays there until the next receive.
+    private ReceiveBuffer _upBytes;
+    private ReceiveBuffer _downBytes;
 
     // Of each direction: whether its peer had more to send when its turn was over; whether its last write had to wait.
     private bool _clientIsBusy, _applicationIsBusy;
@@ -119,22 +119,21 @@ internal sealed class RelayConnection : Connection
         {
             _early = null;
             if (early.FromClient.Length > 0)
-                await PassUpAsync(early.FromClient, early.FromClient.Length, OnBytes(early.FromClient.Length));
+            {
+                early.FromClient.CopyTo(_upBytes.Take());
+                await PassUpAsync(early.FromClient.Length);
+            }
             return true;
         }
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
-            byte[] bytes = LoopBuffer.Take(_upIsSlow);
-            int part = _clientPart?.Length ?? 0;
-            int received = _client.TryRead(bytes.AsMemory(part));
+            Memory<byte> room = _upBytes.Take(_upIsSlow);
+            int received = _client.TryRead(room);
+            _clientIsBusy = received == room.Length;
             if (received > 0)
-            {
-                TakePart(ref _clientPart, bytes);
-                await PassUpAsync(bytes, part + received, OnBytes(received));
-                TellRecovery();
-            }
-            _clientIsBusy = received == bytes.Length - part;
-            LoopBuffer.Return(bytes);
+                await PassUpAsync(received);
+            else
+                _upBytes.Return();
             if (received == 0)
             {
                 await OnClientEndAsync();
@@ -151,17 +150,13 @@ internal sealed class RelayConnection : Connection
     {
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
-            byte[] bytes = LoopBuffer.Take(_downIsSlow);
-            int part = _applicationPart?.Length ?? 0;
-            int received = _application.Transport.TryRead(bytes.AsMemory(part));
+            Memory<byte> room = _downBytes.Take(_downIsSlow);
+            int received = _application.Transport.TryRead(room);
+            _applicationIsBusy = received == room.Length;
             if (received > 0)
-            {
-                TakePart(ref _applicationPart, bytes);
-                _application.OnBytes(received, Wheel.Now);
-                await PassDownAsync(bytes, part + received);
-            }
-            _applicationIsBusy = received == bytes.Length - part;
-            LoopBuffer.Return(bytes);
+                await PassDownAsync(received);
+            else
+                _downBytes.Return();
             if (received == 0)
                 return false;
             if (!_applicationIsBusy)
@@ -176,8 +171,8 @@ internal sealed class RelayConnection : Connection
         {
             if (_early is { FromApplication.Length: > 0 } early)
             {
-                _application.OnBytes(early.FromApplication.Length, Wheel.Now);
-                await PassDownAsync(early.FromApplication, early.FromApplication.Length);
+                early.FromApplication.CopyTo(_downBytes.Take());
+                await PassDownAsync(early.FromApplication.Length);
             }
             bool isOpen = true;
             while (isOpen)
@@ -200,12 +195,19 @@ internal sealed class RelayConnection : Connection
         }
     }
 
-    /// <summary>Passes bytes of the client on to the application, without our own pongs.</summary>
-    private async ValueTask PassUpAsync(byte[] bytes, int end, TimeSpan now)
+    /// <summary>Passes on to the application what the client has sent, without our own pongs.</summary>
+    /// <param name="count">How many bytes were received into the buffer.</param>
+    private async ValueTask PassUpAsync(int count)
     {
+        TimeSpan now = OnBytes(count);
+        _upBytes.Received(count);
         if (Discards || _application.IsEnded || _relayEnd.ClientHasClosed)
+        {
+            _upBytes.Dispose();
             return;
-        int pass = ScanUp(bytes, end, out bool isClose, out WebSocketProtocolException? violation);
+        }
+        byte[] bytes = _upBytes.Array;
+        int pass = ScanUp(bytes, out bool isClose, out WebSocketProtocolException? violation);
         ValueTask write = _application.WriteAsync(bytes.AsMemory(0, pass), now);
         if (_application.ExpectLook(now))
             Schedule(_application.LookDue);
@@ -226,6 +228,8 @@ internal sealed class RelayConnection : Connection
         {
             OnCloseFromClient();
         }
+        _upBytes.Return();
+        TellRecovery();
     }
 
     /// <summary>
@@ -233,14 +237,14 @@ internal sealed class RelayConnection : Connection
     /// Close frame of ours.
     /// </summary>
     /// <returns>How many bytes go on.</returns>
-    private int ScanUp(byte[] bytes, int end, out bool isClose, out WebSocketProtocolException? violation)
+    private int ScanUp(byte[] bytes, out bool isClose, out WebSocketProtocolException? violation)
     {
         (isClose, violation) = (false, null);
         int position = 0, start = 0, pass = 0;
         Span<byte> room = stackalloc byte[FrameHeader.MaxControlPayload];
         try
         {
-            while (!isClose && _fromClient.TryRead(bytes.AsSpan(0, end), ref position, out ControlFrame control, out _))
+            while (!isClose && _fromClient.TryRead(bytes.AsSpan(0, _upBytes.End), ref position, out ControlFrame control, out _))
             {
                 bool isOurs = false;
                 switch (control.Opcode)
@@ -269,8 +273,7 @@ internal sealed class RelayConnection : Connection
             violation = e;
         }
         Pass(position);
-        if (!isClose && violation is null)
-            KeepPart(ref _clientPart, bytes.AsSpan(position, end - position));
+        _upBytes.Start = isClose || violation is not null ? _upBytes.End : position;
         MessagesIn = _fromClient.Messages;
         return pass;
 
@@ -297,12 +300,19 @@ internal sealed class RelayConnection : Connection
         return true;
     }
 
-    /// <summary>Passes bytes of the application on to the client. A ping of ours that is owed leaves between two frames.</summary>
-    private async ValueTask PassDownAsync(byte[] bytes, int end)
+    /// <summary>Passes on to the client what the application has sent. A ping of ours that is owed leaves between two frames.</summary>
+    /// <inheritdoc cref="PassUpAsync"/>
+    private async ValueTask PassDownAsync(int count)
     {
+        _application.OnBytes(count, Wheel.Now);
+        _downBytes.Received(count);
         if (IsClosed)
+        {
+            _downBytes.Dispose();
             return;
-        int pass = ScanDown(bytes, end, out int boundary, out bool isClose, out WebSocketProtocolException? violation);
+        }
+        byte[] bytes = _downBytes.Array;
+        int pass = ScanDown(bytes, out int boundary, out bool isClose, out WebSocketProtocolException? violation);
         Ending ending = isClose ? Ending.Close : _fromApplication.IsBetweenFrames ? Ending.Frame : Ending.InsideFrame;
         ValueTask write = pass == 0 ? default
             : ending == Ending.InsideFrame && boundary > 0 && Owes ? WriteInTwoAsync(bytes, boundary, pass)
@@ -322,10 +332,11 @@ internal sealed class RelayConnection : Connection
         {
             _relayEnd.PassClose(isFromClient: false);
         }
+        _downBytes.Return();
     }
 
     /// <returns>How many bytes go on.</returns>
-    private int ScanDown(byte[] bytes, int end, out int boundary, out bool isClose, out WebSocketProtocolException? violation)
+    private int ScanDown(byte[] bytes, out int boundary, out bool isClose, out WebSocketProtocolException? violation)
     {
         (boundary, isClose, violation) = (-1, false, null);
         int position = 0;
@@ -335,7 +346,7 @@ internal sealed class RelayConnection : Connection
             bool isMore = true;
             while (isMore && !isClose)
             {
-                isMore = _fromApplication.TryRead(bytes.AsSpan(0, end), ref position, out ControlFrame control, out int last);
+                isMore = _fromApplication.TryRead(bytes.AsSpan(0, _downBytes.End), ref position, out ControlFrame control, out int last);
                 boundary = Math.Max(boundary, last);
                 if (!isMore || control.Opcode == Opcode.Pong)
                     continue;
@@ -354,8 +365,7 @@ internal sealed class RelayConnection : Connection
         {
             violation = e;
         }
-        if (!isClose && violation is null)
-            KeepPart(ref _applicationPart, bytes.AsSpan(position, end - position));
+        _downBytes.Start = isClose || violation is not null ? _downBytes.End : position;
         MessagesOut = _fromApplication.Messages;
         return position;
     }
@@ -389,7 +399,6 @@ internal sealed class RelayConnection : Connection
             Writer.Stop();
         if (!_relayEnd.HaveBothClosed)
             _relayEnd.EndUp(isReset && !_relayEnd.ClientHasClosed);
-        _relayEnd.Begin();
         await _down;
     }
 
@@ -400,7 +409,7 @@ internal sealed class RelayConnection : Connection
         End(end);
         if (end.Cause != DisconnectCause.UpstreamVanished)
             _application.Drop();
-        _relayEnd.Begin();
+        _relayEnd.AllowTime();
         // A ping of ours may still be leaving.
         await Writer.UntilIdleAsync();
         _relayEnd.EndDown(isReset: end.Cause == DisconnectCause.UpstreamReset && !_relayEnd.ApplicationHasClosed);
@@ -412,7 +421,7 @@ internal sealed class RelayConnection : Connection
     {
         End(new Disconnect(
             DisconnectCause.UpstreamDead,
-            $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, though bytes or probes of ours wait for it"));
+            $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, though our bytes or probes wait for an answer"));
         _relayEnd.EndDown();
         _application.Abort();
     }
@@ -428,18 +437,6 @@ internal sealed class RelayConnection : Connection
     protected override UpstreamFigures? UpstreamFigures(TimeSpan now) => _application.Figures(now, !_fromApplication.IsBetweenFrames);
 
     protected override void Release() => _application.Dispose();
-
-    private static void KeepPart(ref byte[]? part, ReadOnlySpan<byte> rest)
-    {
-        if (!rest.IsEmpty)
-            part = rest.ToArray();
-    }
-
-    private static void TakePart(ref byte[]? part, byte[] bytes)
-    {
-        part?.CopyTo(bytes, 0);
-        part = null;
-    }
 
     private static TimeSpan Min(TimeSpan one, TimeSpan other) => one < other ? one : other;
 }

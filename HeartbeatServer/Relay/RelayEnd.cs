@@ -105,7 +105,7 @@ internal sealed class RelayEnd(
     }
 
     /// <summary>Gives the peers the usual time to close.</summary>
-    public void Begin() => OverWithin(EndTimeout);
+    public void AllowTime() => OverWithin(EndTimeout);
 
     /// <summary>Notes that bytes have passed: a Close frame may wait behind a long message.</summary>
     public void Extend()
