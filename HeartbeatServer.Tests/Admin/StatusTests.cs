@@ -262,11 +262,12 @@ public sealed class StatusTests
                 "/ws?access_token=secret",
                 headers: [("User-Agent", "A-User-Agent/1"), ("Origin", "https://app.example.com"), ("Sec-WebSocket-Protocol", "v1.chat")]));
             await peer.ReadReplyAsync();
+            await Safety.UntilAsync(() => _admin.Server.Table.Count == 1, "the connection in the table");
             Check((await _admin.JsonAsync($"/status?search={search}")).GetProperty("connections").GetProperty("items"));
             await peer.SendAsync(ClientFrames.Close(1000));
             await peer.ReadFrameAsync();
         }
-        await _admin.Server.EndedAsync();
+        await Safety.UntilAsync(() => _admin.Server.Table.Count == 0, "the connection out of the table");
         Check((await _admin.JsonAsync($"/status/ends?search={search}")).GetProperty("items"));
         Assert.That(_admin.Server.Log.Lines, Has.None.Contain("secret"));
 
