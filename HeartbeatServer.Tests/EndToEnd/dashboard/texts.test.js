@@ -269,6 +269,20 @@ test("while many are silent at once the server's sentence stands for them, and n
     assert.deepEqual(titles(look(silent.slice(0, 1), [], { totals: { connections: 1, suspect: 1 }, sentences: [over] }))[0], "1 client is silent: #0 192.0.2.1:5000");
 });
 
+test("a stall excuses as many late pongs as pings left while it lasted, and one more", () => {
+    const late = (id, times) => connection({ id, state: "late", late: times, recent_ms: Array(times).fill(3300) });
+    // A ping every 2 s.
+    const over = sentence("stall", STALL.replace("are silent at once, for 3.1 s so far", "were silent at once for 3.3 s, until 10 s ago"), { seconds: 3.3 });
+    assert.deepEqual(stallOf([over]), { isOver: true, seconds: 3.3 });
+    assert.deepEqual(titles(look([late(1, 16), late(2, 3), late(3, 2), late(4, 1)], [], { sentences: [over] })), [
+        "41 % of all clients (1,230 of 3,000) were silent at once for 3.3 s, until 10 s ago.",
+        "2 clients keep answering late: #1 192.0.2.1:5000, #2 192.0.2.1:5000",
+    ]);
+    const text = times => condition(late(1, times), OPTIONS, stallOf([over])).text;
+    assert.match(text(3), /Raise --timeout/);
+    assert.match(text(2), /when many clients were silent at once/);
+});
+
 test("what is well is said too, and what is old is no news", () => {
     assert.deepEqual(titles(look([], [])), ["Nobody is connected."]);
     assert.deepEqual(titles(look([connection()], [end(301, {})])), ["The one client answers in time."]);

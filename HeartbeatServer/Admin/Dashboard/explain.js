@@ -70,9 +70,14 @@ function lateOf({ recent_ms: recent }, options) {
     return timeout ? recent.filter(time => time > timeout) : [];
 }
 
+/** Whether a stall explains the late pongs of a client: there are no more of them than pings left while it lasted, and one that was under way. */
+export function isExcused(connection, options, stall) {
+    return stall !== null && lateOf(connection, options).length <= 1 + stall.seconds * 1000 / parseDuration(options.ping);
+}
+
 /** What to do about a client that answers, but after --timeout. */
 function slowText(connection, options, stall) {
-    if (stall)
+    if (isExcused(connection, options, stall))
         return "Its last pongs came late, when many clients were silent at once: a host or a network that they share is to blame.";
     const late = lateOf(connection, options);
     const enough = enoughTimeout(late);

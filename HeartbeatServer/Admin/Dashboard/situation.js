@@ -1,7 +1,7 @@
 // What is going on, in words: the worst first. Pure.
 
 import { departures } from "./departures.js";
-import { condition } from "./explain.js";
+import { condition, isExcused } from "./explain.js";
 import { RECENT, counted, finding, names } from "./finding.js";
 import { count, milliseconds, parseDuration, plural } from "./format.js";
 import { greatest } from "./history.js";
@@ -56,11 +56,12 @@ function ofConnections(worst, options, { connections, suspect }, stall) {
         return [];
     const kinds = worst.map(connection => condition(connection, options).kind);
     const of = kind => worst.filter((_, place) => kinds[place] === kind);
+    // Of those that stood still together, the pongs of that time came late.
+    const ofUnexcused = kind => of(kind).filter(connection => !isExcused(connection, options, stall));
     const findings = [];
     const silent = of("silent");
-    // Of those that stood still together, the pongs of that time came late.
-    const slow = stall ? [] : of("slow");
-    const late = stall ? [] : of("late");
+    const slow = ofUnexcused("slow");
+    const late = ofUnexcused("late");
     // Where the page ends before the bad ones do, there may be more of them.
     const areAll = worst.length >= connections || ["healthy", "new"].includes(kinds.at(-1));
     const unseen = areAll ? 0 : Math.max(0, suspect - worst.filter(({ strikes }) => strikes > 0).length);

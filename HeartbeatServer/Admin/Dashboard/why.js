@@ -7,10 +7,10 @@ export const answers = (sentences, now) => sentences
     .filter(({ kind }) => kind !== "none")
     .map(each => finding(keyOf(each), levelOf(each, now), ...parts(each.sentence)));
 
-/** The many clients that are silent at once, or were of late: { isOver }; null if there are none. */
+/** The many clients that are silent at once, or were of late: { isOver, seconds }; null if there are none. */
 export function stallOf(sentences) {
     const stall = sentences.find(({ kind }) => kind === "stall");
-    return stall ? { isOver: stall.to !== null } : null;
+    return stall ? { isOver: stall.to !== null, seconds: stall.seconds } : null;
 }
 
 /** Whether an end is one of an event, which is told as a whole. */
