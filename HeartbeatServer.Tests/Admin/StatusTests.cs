@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Options;
@@ -140,7 +141,7 @@ public sealed class StatusTests
         Assert.That(Names(end), Is.EqualTo(new[]
         {
             "seq", "id", "at", "remote", "path", "user_agent", "origin", "subprotocol", "cause", "by", "detail", "verdict", "age_seconds",
-            "pings", "pongs", "missed", "late", "other_pongs", "round_trip_ms",
+            "pings", "pongs", "missed", "late", "other_pongs", "subprotocols_not_spoken", "round_trip_ms", "kernel_round_trip_ms", "retransmissions",
             "bytes_in", "bytes_out", "messages_in", "messages_out", "last_byte_seconds", "last_sent_seconds",
         }));
         Assert.That(
@@ -149,6 +150,24 @@ public sealed class StatusTests
         Assert.That((await _admin.JsonAsync("/status/1")).GetRawText(), Is.EqualTo($$"""{"id":1,"end":{{end.GetRawText()}}}"""));
         Assert.That((await _admin.JsonAsync("/status/2", 404)).GetProperty("error").GetString(), Does.StartWith("#2 is not open"));
         Assert.That((await _admin.JsonAsync("/status")).GetProperty("totals").GetProperty("ends").GetProperty("client_closed").GetInt32(), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task An_end_has_what_the_kernel_measured_and_how_many_subprotocols_were_not_spoken()
+    {
+        var tcp = new TcpInfo { RoundTrip = TimeSpan.FromMilliseconds(12.5), Retransmissions = 3 };
+        Add(new Disconnect(DisconnectCause.PongTimeout, "silent", Verdict: PathVerdict.PathDead, Tcp: tcp), default);
+        Add(new Disconnect(DisconnectCause.ClientVanished, "FIN"), new ConnectionFigures { OffersNotSpoken = 2 });
+
+        JsonElement[] ends = [.. (await _admin.JsonAsync("/status/ends")).GetProperty("items").EnumerateArray()];
+
+        Assert.That(ends.Select(Figures), Is.EqualTo(new[] { "2 null null", "0 12.5 3" }));
+
+        void Add(Disconnect end, ConnectionFigures figures) =>
+            _admin.Server.Context.Ends.Add(1, new IPEndPoint(IPAddress.Loopback, 5000), ClientInfo.Unknown, end, figures, open: 1);
+
+        static string Figures(JsonElement end) => string.Join(
+            ' ', new[] { "subprotocols_not_spoken", "kernel_round_trip_ms", "retransmissions" }.Select(name => end.GetProperty(name).GetRawText()));
     }
 
     [Test]

@@ -123,7 +123,10 @@ internal sealed record EndJson
     public required int Missed { get; init; }
     public required int Late { get; init; }
     public required int OtherPongs { get; init; }
+    public required int SubprotocolsNotSpoken { get; init; }
     public required RoundTripJson? RoundTripMs { get; init; }
+    public required double? KernelRoundTripMs { get; init; }
+    public required uint? Retransmissions { get; init; }
     public required long BytesIn { get; init; }
     public required long BytesOut { get; init; }
     public required long MessagesIn { get; init; }

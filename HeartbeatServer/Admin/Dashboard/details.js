@@ -102,18 +102,30 @@ function rowsOf(figures, since) {
     const times = figures.round_trip_ms;
     return [
         ["Path", figures.path],
-        ["Subprotocol", figures.subprotocol ?? "none"],
+        ...(figures.subprotocol === null ? [] : [["Subprotocol", figures.subprotocol]]),
+        ...(figures.subprotocols_not_spoken ? [["Subprotocols not spoken", count(figures.subprotocols_not_spoken)]] : []),
         ["Origin", figures.origin ?? "none"],
         ["User agent", figures.user_agent ?? "none"],
         ["Age", duration(figures.age_seconds)],
         ["Last byte", `${duration(figures.last_byte_seconds)} ${since}`],
+        ["Last sent", `${duration(figures.last_sent_seconds)} ${since}`],
         ["Pings and pongs", `${count(figures.pings)} and ${count(figures.pongs)}`],
         ["Missed, late", `${count(figures.missed)}, ${count(figures.late)}`],
+        ...(figures.other_pongs ? [["Other pongs", count(figures.other_pongs)]] : []),
         ["Round trip", times ? `last ${milliseconds(times.last)}, least ${milliseconds(times.min)}, mean ${milliseconds(times.mean)}, most ${milliseconds(times.max)}` : "none measured"],
         ["Jitter", milliseconds(times?.jitter)],
+        ...kernelOf(figures),
         ["Bytes in, out", `${bytes(figures.bytes_in)}, ${bytes(figures.bytes_out)}`],
         ["Messages in, out", `${count(figures.messages_in)}, ${count(figures.messages_out)}`],
         ...(figures.upstream ? legOf(figures.upstream, since) : []),
+    ];
+}
+
+/** What the kernel measured. Only an end by pong timeout has it. */
+function kernelOf({ kernel_round_trip_ms: roundTrip = null, retransmissions = null }) {
+    return [
+        ...(roundTrip === null ? [] : [["Kernel round trip", milliseconds(roundTrip)]]),
+        ...(retransmissions === null ? [] : [["Retransmissions", count(retransmissions)]]),
     ];
 }
 
