@@ -40,14 +40,11 @@ internal sealed class Status
         var page = new TopConnections(offset + limit, query.Sort, query.IsDescending);
         using TableSnapshot snapshot = _table.Snapshot();
         ConnectionTotals totals = snapshot.Left;
-        int suspect = 0;
         int matching = 0;
         foreach (Connection connection in snapshot.Open)
         {
             ConnectionFigures figures = connection.Figures();
             totals = totals.Plus(figures);
-            if (figures.Strikes > 0)
-                suspect++;
             if (!Matches(search, connection.Id, connection.Remote, connection.Client))
                 continue;
             matching++;
@@ -79,7 +76,7 @@ internal sealed class Status
                 BytesOut = totals.BytesOut,
                 MessagesIn = totals.MessagesIn,
                 MessagesOut = totals.MessagesOut,
-                Suspect = suspect,
+                Suspect = _metrics.Suspects.Count,
                 LogLinesDropped = _metrics.LinesDropped(),
             },
             RoundTripMs = RoundTripQuantiles(),
