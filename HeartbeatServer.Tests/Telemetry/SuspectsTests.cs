@@ -67,11 +67,18 @@ internal sealed class SuspectsTests
     [Test]
     public void It_stays_for_five_minutes_after_they_are_back()
     {
-        var over = new Stall(At(100), At(103.3), 1230, 3000, 0);
+        var suspects = new Suspects(() => 3000);
+        for (int id = 0; id < 1230; id++)
+            suspects.Add(id, At(100));
+        for (int id = 0; id < 1230; id++)
+            suspects.Remove(id, isBack: true, At(103.3));
 
-        Assert.That(Sentences.Of([over], At(403))!.Sentence, Is.EqualTo(
+        Assert.That(Sentences.Of(suspects.Stalls(At(403)), At(403))!.Sentence, Is.EqualTo(
             "41 % of all clients (1,230 of 3,000) were silent at once for 3.3 s, until 4 min ago: a host or a network that they share, not the clients."));
-        Assert.That(Sentences.Of([over], At(404)), Is.Null);
+        Assert.That(suspects.Stalls(At(403.3)), Has.Count.EqualTo(1));
+        Assert.That(suspects.Stalls(At(403.4)), Is.Empty);
+        Assert.That(suspects.Stalls(At(403)), Is.Empty, "it is forgotten");
+        Assert.That(Sentences.Of([], At(404)), Is.Null);
     }
 
     [Test]

@@ -20,9 +20,6 @@ internal static class Sentences
 {
     private const int MostNames = 3;
 
-    /// <summary>For so long a stall that is over is told.</summary>
-    public static readonly TimeSpan StallIsNews = TimeSpan.FromMinutes(5);
-
     public static Finding Of(EndEvent found, TimeSpan now)
     {
         Dictionary<string, int> causes = Named(found.Causes);
@@ -47,13 +44,12 @@ internal static class Sentences
         };
     }
 
-    /// <summary>The greatest stall that is news; null if none is.</summary>
+    /// <summary>The greatest of the stalls; null if there is none.</summary>
     public static Finding? Of(IReadOnlyList<Stall> stalls, TimeSpan now)
     {
-        Stall[] news = [.. stalls.Where(stall => stall.To is not { } to || now - to <= StallIsNews)];
-        if (news.Length == 0)
+        if (stalls.Count == 0)
             return null;
-        Stall greatest = news.MaxBy(stall => (stall.To is null, (double)stall.Clients / stall.Connections))!;
+        Stall greatest = stalls.MaxBy(stall => (stall.To is null, (double)stall.Clients / stall.Connections))!;
         TimeSpan length = (greatest.To ?? now) - greatest.From;
         string share = greatest.Clients >= greatest.Connections
             ? $"All {Count(greatest.Clients)} clients"
@@ -65,7 +61,7 @@ internal static class Sentences
             ? "the network before this server or its machine, or a host that they share, not the clients"
             : "a host or a network that they share, not the clients";
         string cut = greatest.Cut > 0 ? $" {Count(greatest.Cut)} of them ended meanwhile." : "";
-        string times = news.Length > 1 ? $" It was the greatest of {news.Length} such times within {ReadableTime.Set(StallIsNews)}." : "";
+        string times = stalls.Count > 1 ? $" It was the greatest of {stalls.Count} such times within {ReadableTime.Set(Suspects.StallIsNews)}." : "";
         return new Finding(FindingKind.Stall, $"{share} {when}: {whom}.{cut}{times}")
         {
             Count = greatest.Clients,

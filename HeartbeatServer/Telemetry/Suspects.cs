@@ -18,6 +18,9 @@ internal sealed class Suspects(Func<int> connections)
     /// <summary>So many stalls are remembered.</summary>
     private const int Remembered = 100;
 
+    /// <summary>For so long a stall that is over is told.</summary>
+    public static readonly TimeSpan StallIsNews = TimeSpan.FromMinutes(5);
+
     /// <summary>A shorter silence is told only when it is over: it may be a slow path, whose clients come and go.</summary>
     private static readonly TimeSpan LeastSoFar = TimeSpan.FromSeconds(2);
 
@@ -91,7 +94,7 @@ internal sealed class Suspects(Func<int> connections)
         }
     }
 
-    /// <summary>The stalls of late, and the one that goes on.</summary>
+    /// <summary>The stalls that are news, and the one that goes on. Those that are no news any more are forgotten.</summary>
     /// <param name="now">The present time.</param>
     public IReadOnlyList<Stall> Stalls(TimeSpan now)
     {
@@ -100,6 +103,8 @@ internal sealed class Suspects(Func<int> connections)
         (int clients, int open, int cut) = (0, 0, 0);
         lock (_gate)
         {
+            while (_stalls.TryPeek(out Crowd? first) && now - first.To > StallIsNews)
+                _stalls.Dequeue();
             stalls.AddRange(_stalls.Select(crowd => crowd.Stall));
             if (_crowd is not { IsOver: false, IsSlowPath: false } crowd)
                 return stalls;
