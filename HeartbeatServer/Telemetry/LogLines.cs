@@ -10,6 +10,8 @@ namespace HeartbeatServer.Telemetry;
 /// </summary>
 internal static class LogLines
 {
+    private const string AndMore = "and {more:N0} more in {seconds:0.#}s: {what:l}";
+
     private static readonly List<LogLine> Added = [];
 
     // The server.
@@ -58,10 +60,8 @@ internal static class LogLines
     public static readonly LogLine Stopped = Add("stopped", Information, "Stopped");
 
     // The log itself.
-    public static readonly LogLine Collapsed =
-        Add("lines_collapsed", Information, "and {more:N0} more in {seconds:0.#}s: {what:l}");
-    public static readonly LogLine CollapsedWarnings =
-        Add("lines_collapsed", Warning, "and {more:N0} more in {seconds:0.#}s: {what:l}");
+    public static readonly LogLine Collapsed = Add("lines_collapsed", Information, AndMore);
+    public static readonly LogLine CollapsedWarnings = Add("lines_collapsed", Warning, AndMore);
     public static readonly LogLine LinesDropped = Add(
         "lines_dropped", Warning, "{lines} log line(s) were dropped since the start: whoever reads the output is slower than the log");
 

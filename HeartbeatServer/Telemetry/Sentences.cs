@@ -181,5 +181,10 @@ internal static class Sentences
     private static string Count(int value) => value.ToString("N0", CultureInfo.InvariantCulture);
 
     /// <summary>The address of a client without its port, and without the proxy that it came through.</summary>
-    private static string HostOf(EndPoint remote) => remote is IPEndPoint direct ? direct.Address.ToString() : remote.ToString()!.Split(" via ")[0];
+    private static string HostOf(EndPoint remote) => remote switch
+    {
+        IPEndPoint direct => direct.Address.ToString(),
+        ForwardedEndPoint forwarded => forwarded.Client.ToString(),
+        _ => remote.ToString()!,
+    };
 }
