@@ -34,20 +34,22 @@ internal sealed class WhyWatch(EndLog ends, Suspects suspects, TimeSpan ping, Ti
         long count = ends.Count;
         if (count == _seen && suspects.Stalls(now).Count == 0)
             return;
-        _seen = count;
+        bool isEarly = false;
         var found = new List<(Finding, TimeSpan)>();
         foreach (Finding finding in Findings().Where(each => each.Explains))
         {
             // More of the same may still come: the event is told at the next look, with its true figures.
             if (finding.Kind == FindingKind.Event && now - finding.To < EndEvents.Window)
             {
-                _seen--;
+                isEarly = true;
                 continue;
             }
             if (!_told.Exists(told => IsSame(told.Finding, finding)))
                 log.Why(finding.Kind.Name(), finding.Sentence);
             found.Add((finding, now));
         }
+        // No count is -1: the next look is made whether more have ended or not.
+        _seen = isEarly ? -1 : count;
         _told = [.. found, .. _told.Where(told => now - told.Seen < Forgotten && !found.Exists(each => IsSame(told.Finding, each.Item1)))];
     }
 
