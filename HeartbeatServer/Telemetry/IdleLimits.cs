@@ -3,9 +3,8 @@ namespace HeartbeatServer.Telemetry;
 /// <summary>Something on the way that ends connections by itself.</summary>
 /// <param name="Name">As docs/troubleshooting.md has it.</param>
 /// <param name="Default">What its vendor documents.</param>
-/// <param name="Hint">What to set there.</param>
 /// <param name="IsOnLife">Whether it limits the whole life of a connection; otherwise its silence.</param>
-internal sealed record IdleLimit(string Name, TimeSpan Default, string Hint, bool IsOnLife = false);
+internal sealed record IdleLimit(string Name, TimeSpan Default, bool IsOnLife = false);
 
 /// <summary>The limits that are usual on the way, and the pings that fit below them. docs/troubleshooting.md has the same table, and a test compares them.</summary>
 internal static class IdleLimits
@@ -13,19 +12,19 @@ internal static class IdleLimits
     /// <summary>Those that are met most often come first.</summary>
     public static readonly IReadOnlyList<IdleLimit> Usual =
     [
-        new("nginx", TimeSpan.FromSeconds(60), "proxy_read_timeout"),
-        new("AWS ALB", TimeSpan.FromSeconds(60), "idle_timeout.timeout_seconds"),
-        new("Kubernetes ingress-nginx", TimeSpan.FromSeconds(60), "proxy-read-timeout"),
-        new("AWS NLB", TimeSpan.FromSeconds(350), "tcp.idle_timeout.seconds"),
-        new("Google Cloud Application Load Balancer", TimeSpan.FromSeconds(30), "backend service timeout", IsOnLife: true),
-        new("Azure Load Balancer", TimeSpan.FromMinutes(4), "idle timeout of the rule"),
-        new("Azure Application Gateway", TimeSpan.FromSeconds(20), "request timeout of the backend setting"),
-        new("Cloudflare", TimeSpan.FromSeconds(100), "not on most plans"),
-        new("Heroku", TimeSpan.FromSeconds(55), "cannot be set"),
-        new("Envoy, Istio", TimeSpan.FromMinutes(5), "stream_idle_timeout"),
-        new("YARP", TimeSpan.FromSeconds(100), "ActivityTimeout"),
-        new("IIS with ARR", TimeSpan.FromMinutes(2), "proxy time-out of the server farm"),
-        new("HAProxy Ingress Controller", TimeSpan.FromHours(1), "timeout-tunnel"),
+        new("nginx", TimeSpan.FromSeconds(60)),
+        new("AWS ALB", TimeSpan.FromSeconds(60)),
+        new("Kubernetes ingress-nginx", TimeSpan.FromSeconds(60)),
+        new("AWS NLB", TimeSpan.FromSeconds(350)),
+        new("Google Cloud Application Load Balancer", TimeSpan.FromSeconds(30), IsOnLife: true),
+        new("Azure Load Balancer", TimeSpan.FromMinutes(4)),
+        new("Azure Application Gateway", TimeSpan.FromSeconds(20)),
+        new("Cloudflare", TimeSpan.FromSeconds(100)),
+        new("Heroku", TimeSpan.FromSeconds(55)),
+        new("Envoy, Istio", TimeSpan.FromMinutes(5)),
+        new("YARP", TimeSpan.FromSeconds(100)),
+        new("IIS with ARR", TimeSpan.FromMinutes(2)),
+        new("HAProxy Ingress Controller", TimeSpan.FromHours(1)),
     ];
 
     /// <summary>What people give to <c>--ping</c>, the longest first.</summary>
