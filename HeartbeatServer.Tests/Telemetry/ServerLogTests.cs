@@ -60,6 +60,17 @@ internal sealed class ServerLogTests
     }
 
     [Test]
+    public void An_escaped_character_of_a_user_agent_stands_in_the_words_as_in_the_property()
+    {
+        const string agent = "a\\u009b31m \"b\"";
+
+        _log.Connected(7, Remote, new ClientInfo("/ws", agent, null, null), 3);
+
+        Assert.That(_sink.Lines, Is.EqualTo(new[] { """Information #7 192.0.2.1:50123 connected, 3 now | "a\u009b31m \"b\"" """.TrimEnd() }));
+        Assert.That(_sink.Events[0].Value("user_agent"), Is.EqualTo(agent));
+    }
+
+    [Test]
     public void An_end_says_who_the_client_was_in_its_properties()
     {
         _log.Ended(7, Remote, new ClientInfo("/ws", "curl/8", null, null), new Disconnect(DisconnectCause.ClientVanished, "FIN"), default);

@@ -359,14 +359,14 @@ internal sealed class ServerLog
         return Invariant($"pings {figures.Pings} pongs {figures.Pongs}{late}{others}");
     }
 
-    /// <summary>What a client said of itself, as far as it fits into a line.</summary>
+    /// <summary>What a client said of itself, as far as it fits into a line. Its texts are printable already, so only quotes are left to escape.</summary>
     private static string Words(ClientInfo client)
     {
         string[] words =
         [
             .. client.Subprotocol is { } subprotocol ? [$"speaks {PeerText.Shortened(subprotocol, MostOfAName)}"] : Array.Empty<string>(),
             .. client.Origin is { } origin ? [$"from {PeerText.Shortened(origin, MostOfAName)}"] : Array.Empty<string>(),
-            .. client.UserAgent is { } agent ? [PeerText.Quoted(PeerText.Shortened(agent, MostOfAName))] : Array.Empty<string>(),
+            .. client.UserAgent is { } agent ? [$"\"{PeerText.Shortened(agent, MostOfAName).Replace("\"", "\\\"", StringComparison.Ordinal)}\""] : Array.Empty<string>(),
         ];
         return words.Length == 0 ? "" : $" | {string.Join(", ", words)}";
     }
