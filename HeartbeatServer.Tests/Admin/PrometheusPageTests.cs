@@ -33,6 +33,19 @@ public sealed class PrometheusPageTests
     }
 
     [Test]
+    public async Task The_reference_has_each_metric_of_the_server_and_no_other()
+    {
+        Instruments.CreateUpstream(_admin.Server.Metrics, _admin.Server.Table);
+
+        HttpReply page = await _admin.GetAsync("/metrics");
+
+        IEnumerable<string> shown = Regex.Matches(page.Body, @"^# TYPE (heartbeat_\w+) ", RegexOptions.Multiline).Select(line => line.Groups[1].Value);
+        IEnumerable<string> documented = Regex.Matches(
+            await File.ReadAllTextAsync(Repository.File("docs/reference.md")), @"^\| `(heartbeat_\w+)", RegexOptions.Multiline).Select(row => row.Groups[1].Value);
+        Assert.That(documented, Is.EquivalentTo(shown));
+    }
+
+    [Test]
     public async Task The_counts_are_those_of_the_connections_the_ended_ones_included()
     {
         using (ScriptedPeer peer = await _admin.Server.UpgradedPeerAsync())
