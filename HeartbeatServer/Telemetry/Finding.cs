@@ -5,7 +5,7 @@ internal enum FindingKind
 {
     /// <summary>Many connections ended together.</summary>
     Event,
-    /// <summary>Many clients were silent together, and did not end.</summary>
+    /// <summary>Many clients were silent together.</summary>
     Stall,
     /// <summary>Connections ended at one age.</summary>
     Age,
@@ -42,7 +42,7 @@ internal sealed record Finding(FindingKind Kind, string Sentence)
     /// <summary>Of how many.</summary>
     public int Of { get; init; }
 
-    /// <summary>The silence, the age, or how long it took; null if the finding has no length.</summary>
+    /// <summary>The silence, the age, or how long it took; for <see cref="FindingKind.Pings"/> it is <c>--ping</c>; null if the finding has no length.</summary>
     public TimeSpan? Length { get; init; }
 
     /// <summary>When it began, on the clock of <see cref="EndRecord.Moment"/>; null if the finding has no moment.</summary>

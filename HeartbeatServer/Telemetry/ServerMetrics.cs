@@ -116,7 +116,7 @@ internal sealed class ServerMetrics : IDisposable
         Churned?.Invoke();
     }
 
-    /// <summary>Pings of applications and of clients that a relay has passed on.</summary>
+    /// <summary>Pings of the application that a relay has passed to its clients.</summary>
     public long ForeignPings => Interlocked.Read(ref _foreignPings);
 
     /// <summary>Adds what only a relay measures.</summary>
