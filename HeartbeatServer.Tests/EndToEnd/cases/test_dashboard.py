@@ -38,14 +38,14 @@ def stays(server: Server, source: str, delay: float = 0.0) -> int:
                     peer.send(frame("pong", item[1]))
 
     threading.Thread(target=run, daemon=True).start()
-    return server.number_of(peer.address)
+    return server.number_of(peer)
 
 
 def flap(server: Server, source: str) -> None:
     for _ in range(FLAPS):
         with Peer(server.port, source=source) as peer:
-            address = peer.address
-        server.end_of(address)
+            pass
+        server.end_of(peer)
 
 
 def chip(shown: Page, number: int) -> str:

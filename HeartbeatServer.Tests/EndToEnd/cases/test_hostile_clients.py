@@ -103,7 +103,7 @@ def test_fragments_of_a_byte_and_of_none_for_ever(lab: Lab) -> None:
             expect("answer to one byte too many", (item[0], item[1][:2]), ("close", close_body(1009)))
             expect("what follows", peer.transcript(), [EOF])
             peer.socket.close()
-            expect("cause", server.end_of(peer.address)["cause"], "message_too_big")
+            expect("cause", server.end_of(peer)["cause"], "message_too_big")
         elsewhere(crumbs, server.port, 5.0)
 
 
@@ -168,7 +168,7 @@ def test_gone_without_fin_mute_deaf_or_never_closing(lab: Lab) -> None:
                 ("mute", mute, "pong_timeout", "peer_frozen"), ("deaf", deaf, "pong_timeout", "path_dead"),
                 ("gone", gone, "client_vanished" if powerless else "connection_reset", None)):
             with table.row(what):
-                ends = [server.end_of(peer.address, worst + 5) for peer in peers]
+                ends = [server.end_of(peer, worst + 5) for peer in peers]
                 expect("causes and verdicts", {(end["cause"], end.get("verdict")) for end in ends}, {(cause, verdict)})
                 if verdict is not None:
                     lives = sorted(end["age_seconds"] for end in ends)
@@ -190,7 +190,7 @@ def test_gone_without_fin_mute_deaf_or_never_closing(lab: Lab) -> None:
                 if answer is not None:
                     expect("answer", item, answer)
                 expect("what follows", peer.transcript(), [EOF])
-                end = server.end_of(peer.address, 6)
+                end = server.end_of(peer, 6)
                 expect("cause", end["cause"], cause)
 
 

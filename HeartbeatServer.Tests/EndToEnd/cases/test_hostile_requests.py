@@ -179,7 +179,7 @@ def test_bytes_behind_the_upgrade_request(lab: Lab) -> None:
                     expect("answer", (item[0], item[1][:2]), ("close", close_body(1002)))
                     expect("what follows", peer.transcript(), [EOF])
                     peer.socket.close()
-                    expect("cause", server.end_of(peer.address)["cause"], "protocol_error")
+                    expect("cause", server.end_of(peer)["cause"], "protocol_error")
                 else:
                     expect("frames", [peer.receive() for _ in wanted], wanted)
                     peer.goodbye()

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from datetime import UTC, datetime
 from typing import Self
 
 from .expect import Failure, expect, short
@@ -201,6 +202,7 @@ class Peer(Wire):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             self.socket.bind((source, 0))
+        self.connected_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.socket.connect(("127.0.0.1", port))
         self.address = self.socket.getsockname()
         if tls is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .expect import Failure, eventually, expect, short
+from .peer import Peer
 
 Line = dict[str, Any]
 
@@ -112,13 +113,16 @@ class Server:
         counted = sum(line["more"] for line in log if line.get("collapsed") == "connection_opened")
         return max(lines + counted, max((line.get("connection", 0) for line in log), default=0))
 
-    def number_of(self, local: tuple[str, int]) -> int:
-        """The number of the last connection from this address. An earlier client may have had the same port."""
-        return eventually(f"{local} in the log", lambda: [line for line in list(self.log) if line.get("connection") and of(line) == local])[-1]["connection"]
+    def number_of(self, peer: Peer) -> int:
+        """The number of a client's connection. An earlier client may have had the same port: its lines are older."""
+        lines = eventually(
+            f"{peer.address} in the log",
+            lambda: [line for line in list(self.log) if line.get("connection") and of(line) == peer.address and line["time"] >= peer.connected_at])
+        return max(line["connection"] for line in lines)
 
-    def end_of(self, local: tuple[str, int], timeout: float = 5.0) -> Line:
-        """Waits for the line of the end of the last connection from this address."""
-        number = self.number_of(local)
+    def end_of(self, peer: Peer, timeout: float = 5.0) -> Line:
+        """Waits for the line of the end of a client's connection."""
+        number = self.number_of(peer)
         return eventually(f"an end in the log of #{number}", lambda: [end for end in self.ends() if end["connection"] == number], timeout)[0]
 
     def wait_for(self, text: str, timeout: float = 5.0) -> Line:
