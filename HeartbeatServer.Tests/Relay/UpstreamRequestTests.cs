@@ -94,7 +94,7 @@ public sealed class UpstreamRequestTests
         string line = expected is null ? "" : $"Sec-WebSocket-Extensions: {expected}\r\n";
 
         Assert.That(Written($"Sec-WebSocket-Extensions: {offers}\r\nX: 1\r\n"), Is.EqualTo($"{line}X: 1\r\n{Tail()}"));
-        Assert.That(UpstreamRequest.OffersDeflate(Head($"Sec-WebSocket-Extensions: {offers}\r\n")), Is.EqualTo(expected is not null));
+        Assert.That(Extension.OffersDeflate(Head($"Sec-WebSocket-Extensions: {offers}\r\n")), Is.EqualTo(expected is not null));
     }
 
     [Test]

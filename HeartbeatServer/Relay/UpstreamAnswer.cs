@@ -20,9 +20,6 @@ internal enum AnswerStep
 /// <param name="request">The client's request, which the application has got by <see cref="UpstreamRequest"/>.</param>
 internal sealed class UpstreamAnswer(RequestHead request)
 {
-    /// <summary>The longest head in bytes, with the interim answers before it.</summary>
-    public const int MaxHead = 24 * 1024;
-
     private const string TooLong = "its head has more than 24 KiB";
 
     // Where the head that is read begins, and how many bytes were looked at in vain. Interim answers stand before it.
@@ -67,7 +64,7 @@ internal sealed class UpstreamAnswer(RequestHead request)
             int end = AnswerHead.Find(bytes, _start, _seen, out string? fault);
             if (fault is not null)
                 return Bad(fault);
-            if (end > MaxHead || (end == 0 && bytes.Length > MaxHead))
+            if (end > AnswerHead.MaxLength || (end == 0 && bytes.Length > AnswerHead.MaxLength))
                 return Bad(TooLong);
             if (end == 0)
             {

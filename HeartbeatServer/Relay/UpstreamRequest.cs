@@ -14,7 +14,7 @@ internal static class UpstreamRequest
     private const string ForwardedHost = "X-Forwarded-Host";
     private const string Forwarded = "Forwarded";
     private const string Via = "Via";
-    private const string Extensions = "Sec-WebSocket-Extensions";
+    private const string Extensions = Extension.Field;
 
     /// <summary>The fields that are written anew, or left out: Expect as RFC 9110 section 10.1.1 has it, Content-Length because it is 0.</summary>
     private static readonly string[] Own = [ForwardedFor, ForwardedProto, ForwardedHost, Forwarded, Via, "Expect", "Content-Length"];
@@ -45,11 +45,6 @@ internal static class UpstreamRequest
             return Encoding.Latin1.GetBytes(Finish(text, head, hopByHop, instance, WithoutZone(peer), isTrusted));
         return null;
     }
-
-    /// <summary>Whether a request offers permessage-deflate, which is the only extension that goes on to the application.</summary>
-    public static bool OffersDeflate(RequestHead head) => Extension.ReadList(head[Extensions] ?? "")?.Exists(IsDeflate) ?? false;
-
-    private static bool IsDeflate(Extension extension) => extension.Name == Extension.Deflate;
 
     private static string Pseudonym(string instance) => $"heartbeat-{instance}";
 
@@ -108,10 +103,10 @@ internal static class UpstreamRequest
         kept = null;
         if (Extension.ReadList(line) is not { } offers)
             return false;
-        if (offers.Count > 0 && offers.TrueForAll(IsDeflate))
+        if (offers.Count > 0 && offers.TrueForAll(offer => offer.IsDeflate))
             kept = line;
-        else if (offers.Exists(IsDeflate))
-            kept = string.Join(", ", offers.Where(IsDeflate).Select(offer => offer.Text));
+        else if (offers.Exists(offer => offer.IsDeflate))
+            kept = string.Join(", ", offers.Where(offer => offer.IsDeflate).Select(offer => offer.Text));
         return true;
     }
 

@@ -1,6 +1,4 @@
-using HeartbeatServer.Protocol;
-
-namespace HeartbeatServer.Relay;
+namespace HeartbeatServer.Protocol;
 
 /// <summary>
 /// Knows the fields of a head that are for one connection alone, and that a relay does not pass on (RFC 9110 section 7.6.1): those with a fixed name, and

@@ -1,9 +1,9 @@
 using System.Globalization;
 using HeartbeatServer.Framing;
-using HeartbeatServer.Relay;
+using HeartbeatServer.Protocol;
 using HeartbeatServer.Tests.Support;
 
-namespace HeartbeatServer.Tests.Relay;
+namespace HeartbeatServer.Tests.Protocol;
 
 [TestFixture]
 public sealed class FrameScannerTests

@@ -1,8 +1,7 @@
 using System.Buffers;
 using System.Globalization;
-using HeartbeatServer.Protocol;
 
-namespace HeartbeatServer.Relay;
+namespace HeartbeatServer.Protocol;
 
 /// <summary>The body of an answer that is no upgrade (RFC 9112 section 6.3): of a length, in chunks, or up to the end of the connection.</summary>
 internal sealed class AnswerBody
@@ -143,7 +142,7 @@ internal sealed class AnswerBody
         int end = FieldLines.FindEnd(bytes, 0, 0, out fault);
         if (fault is not null)
             fault = $"{fault} behind its last chunk";
-        else if (end == 0 && bytes.Length > UpstreamAnswer.MaxHead)
+        else if (end == 0 && bytes.Length > AnswerHead.MaxLength)
             fault = "too many fields behind its last chunk";
         return end > 0 && fault is null;
     }

@@ -1,7 +1,6 @@
 using System.Text;
-using HeartbeatServer.Protocol;
 
-namespace HeartbeatServer.Relay;
+namespace HeartbeatServer.Protocol;
 
 /// <summary>
 /// The head of the application's answer (RFC 9112): the status line, and the field lines in their order. The reader is as strict as that of requests: a
@@ -13,6 +12,9 @@ namespace HeartbeatServer.Relay;
 /// <param name="Fields">The fields.</param>
 internal sealed record AnswerHead(int MinorVersion, int Status, string Phrase, FieldLines Fields)
 {
+    /// <summary>The longest head in bytes, with the interim answers before it.</summary>
+    public const int MaxLength = 24 * 1024;
+
     /// <summary>Looks for the end of a head, and for what no head of an answer can have. Each byte is looked at once, however the bytes come.</summary>
     /// <param name="bytes">All bytes that came so far.</param>
     /// <param name="start">The index of the first byte of the head.</param>

@@ -1,7 +1,6 @@
 using System.Buffers;
-using HeartbeatServer.Protocol;
 
-namespace HeartbeatServer.Relay;
+namespace HeartbeatServer.Protocol;
 
 /// <summary>An element of the Sec-WebSocket-Extensions header (RFC 6455 section 9.1): <c>permessage-deflate; client_max_window_bits=10</c>.</summary>
 /// <param name="Name">The name of the extension. The case of its letters matters.</param>
@@ -9,11 +8,20 @@ namespace HeartbeatServer.Relay;
 /// <param name="Text">The element as it was written.</param>
 internal sealed record Extension(string Name, IReadOnlyList<(string Name, string? Value)> Parameters, string Text)
 {
+    /// <summary>The field that offers extensions in a request, and has those agreed to in an answer.</summary>
+    public const string Field = "Sec-WebSocket-Extensions";
+
     /// <summary>Compression of messages (RFC 7692).</summary>
     public const string Deflate = "permessage-deflate";
 
     /// <summary>What ends a token in the list.</summary>
     private static readonly SearchValues<char> Delimiters = SearchValues.Create(" \t,;=\"");
+
+    /// <summary>Whether this is permessage-deflate.</summary>
+    public bool IsDeflate => Name == Deflate;
+
+    /// <summary>Whether a request offers permessage-deflate.</summary>
+    public static bool OffersDeflate(RequestHead request) => ReadList(request[Field] ?? "")?.Exists(offer => offer.IsDeflate) ?? false;
 
     /// <summary>Reads a list of extensions. Empty elements do not count (RFC 9110 section 5.6.1).</summary>
     /// <returns>The extensions in their order; null if the text is no such list.</returns>

@@ -1,19 +1,16 @@
-using HeartbeatServer.Protocol;
-
-namespace HeartbeatServer.Relay;
+namespace HeartbeatServer.Protocol;
 
 /// <summary>The client's side of the opening handshake (RFC 6455 section 4.1): does a 101 fit the request?</summary>
 internal static class UpgradeAnswer
 {
     private const string Accept = "Sec-WebSocket-Accept";
     private const string Protocol = "Sec-WebSocket-Protocol";
-    private const string Extensions = "Sec-WebSocket-Extensions";
 
     private const int LongestQuote = 60;
 
     /// <summary>Whether a field names what the application has chosen among the client's offers.</summary>
     public static bool IsChoice(string name) =>
-        name.Equals(Protocol, StringComparison.OrdinalIgnoreCase) || name.Equals(Extensions, StringComparison.OrdinalIgnoreCase);
+        name.Equals(Protocol, StringComparison.OrdinalIgnoreCase) || name.Equals(Extension.Field, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Checks the fields of a 101.</summary>
     /// <param name="answer">The fields.</param>
@@ -55,14 +52,14 @@ internal static class UpgradeAnswer
     private static string? CheckExtensions(FieldLines answer, RequestHead request, out bool hasDeflate)
     {
         hasDeflate = false;
-        switch (Extension.ReadList(answer[Extensions] ?? ""))
+        switch (Extension.ReadList(answer[Extension.Field] ?? ""))
         {
             case null:
-                return $"its {Extensions} field is no list of extensions";
+                return $"its {Extension.Field} field is no list of extensions";
             case []:
                 return null;
             // 9.1: "An extension is 'in use' only if it was offered."
-            case var chosen when chosen.Find(one => one.Name != Extension.Deflate || !UpstreamRequest.OffersDeflate(request)) is { } other:
+            case var chosen when chosen.Find(one => !one.IsDeflate || !Extension.OffersDeflate(request)) is { } other:
                 return $"it agrees to {Quoted(other.Name)}, an extension that was not offered to it";
             case { Count: > 1 }:
                 return $"it agrees to {Extension.Deflate} more than once";

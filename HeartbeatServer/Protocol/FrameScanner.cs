@@ -1,7 +1,6 @@
 using HeartbeatServer.Framing;
-using HeartbeatServer.Protocol;
 
-namespace HeartbeatServer.Relay;
+namespace HeartbeatServer.Protocol;
 
 /// <summary>
 /// Follows the frames of one direction without taking them apart: it reads the headers, and says how far the bytes may be passed on as they are. The

@@ -1,6 +1,6 @@
-using HeartbeatServer.Relay;
+using HeartbeatServer.Protocol;
 
-namespace HeartbeatServer.Tests.Relay;
+namespace HeartbeatServer.Tests.Protocol;
 
 public sealed class ExtensionTests
 {
