@@ -1,9 +1,9 @@
-using System.Globalization;
 using System.Net;
 using HeartbeatServer.Protocol;
 using Serilog;
 using Serilog.Core;
 using Serilog.Events;
+using static HeartbeatServer.Telemetry.LogProperties;
 
 namespace HeartbeatServer.Telemetry;
 
@@ -16,12 +16,6 @@ namespace HeartbeatServer.Telemetry;
 /// </remarks>
 internal sealed class ServerLog
 {
-    /// <summary>So many characters of the method and of the target of a refused request are logged.</summary>
-    private const int MostShown = 200;
-
-    /// <summary>So many characters of a User-Agent, of an origin and of a subprotocol stand in the words of a line.</summary>
-    private const int MostOfAName = 60;
-
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly bool _keepsEnds;
@@ -64,7 +58,7 @@ internal sealed class ServerLog
             return;
         Write(
             LogLines.Connected,
-            [("connection", connection), .. Of(remote), ("connections", connections), ("client", new TextOnly(Words(client))), .. Of(client)]);
+            [("connection", connection), .. Of(remote), ("connections", connections), ("client", new TextOnly(LogWords.Of(client))), .. Of(client)]);
     }
 
     public void Ended(long connection, EndPoint remote, ClientInfo client, Disconnect end, in ConnectionFigures figures)
@@ -83,7 +77,7 @@ internal sealed class ServerLog
                 ("ended_by", end.Cause.EndedBy()),
                 ("verdict", end.Verdict?.Name()),
                 ("detail", end.Detail),
-                ("what", new TextOnly(What(end, figures) + Words(figures.Upstream))),
+                ("what", new TextOnly(LogWords.End(end, figures) + LogWords.Of(figures.Upstream))),
                 ("age_seconds", Seconds(figures.Age)),
                 ("pings", figures.Pings),
                 ("pongs", figures.Pongs),
@@ -166,7 +160,7 @@ internal sealed class ServerLog
     {
         LogLine line = LogLines.Refused(refusal.Reason);
         if (Passes(line))
-            Write(line, [("method", PeerText.Shortened(method, MostShown)), ("target", PeerText.Shortened(target, MostShown)), .. Of(remote), .. Of(refusal)]);
+            Write(line, [("method", PeerText.Shortened(method, LogWords.MostShown)), ("target", PeerText.Shortened(target, LogWords.MostShown)), .. Of(remote), .. Of(refusal)]);
     }
 
     /// <param name="option">The option that sets the limit.</param>
@@ -320,95 +314,4 @@ internal sealed class ServerLog
         }
         _logger.Write(new LogEvent(_time.GetLocalNow(), line.Level, error, line.Template, all));
     }
-
-    /// <summary>What a line of an end says for a person: the particulars, and the figures that decide for this cause.</summary>
-    private static string What(Disconnect end, in ConnectionFigures figures)
-    {
-        string detail = PeerText.Shortened(end.Detail, MostShown);
-        return end.Cause switch
-        {
-            DisconnectCause.ClientClosed or DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset when figures.OffersNotSpoken > 0 =>
-                Invariant($"{detail} | {figures.OffersNotSpoken} subprotocol(s) offered, none spoken"),
-            DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset => $"{detail} | {LastByte(figures)}",
-            DisconnectCause.PongTimeout => $"{detail} | {Pongs(figures)}, {LastByte(figures)}",
-            DisconnectCause.SlowConsumer => Invariant($"{detail} | out {figures.MessagesOut} msg {figures.BytesOut} B"),
-            DisconnectCause.ProtocolError or DisconnectCause.InvalidPayload or DisconnectCause.MessageTooBig =>
-                Invariant($"{detail} | in {figures.MessagesIn} msg {figures.BytesIn} B"),
-            _ => detail,
-        };
-    }
-
-    /// <summary>The leg to the application, for a person; empty if there is none.</summary>
-    private static string Words(UpstreamFigures? leg)
-    {
-        if (leg is null)
-            return "";
-        string kernel = leg.KernelRoundTrip is { } time ? Invariant($", kernel round trip {time.TotalMilliseconds:0.0}ms") : "";
-        string inside = leg.IsInsideFrame ? ", inside a frame that it has not ended" : "";
-        return Invariant($" | app {leg.Address}: handshake {leg.Handshake.TotalMilliseconds:0.0}ms{kernel}, ")
-            + Invariant($"last byte {leg.SinceLastByte.TotalSeconds:0.0}s ago, in {leg.BytesIn} B, out {leg.BytesOut} B{inside}");
-    }
-
-    private static string LastByte(in ConnectionFigures figures) => Invariant($"last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago");
-
-    /// <summary>Whether the client answered before, and how: a slow path has late pongs.</summary>
-    private static string Pongs(in ConnectionFigures figures)
-    {
-        string late = figures.Late > 0 ? Invariant($" late {figures.Late}, round trip up to {figures.RoundTrips.Max.TotalMilliseconds:0}ms") : "";
-        string others = figures.AnswersOtherwise ? Invariant($", answers pings with another payload, {figures.OtherPongs} times") : "";
-        return Invariant($"pings {figures.Pings} pongs {figures.Pongs}{late}{others}");
-    }
-
-    /// <summary>What a client said of itself, as far as it fits into a line. Its texts are printable already, so only quotes are left to escape.</summary>
-    private static string Words(ClientInfo client)
-    {
-        string[] words =
-        [
-            .. client.Subprotocol is { } subprotocol ? [$"speaks {PeerText.Shortened(subprotocol, MostOfAName)}"] : Array.Empty<string>(),
-            .. client.Origin is { } origin ? [$"from {PeerText.Shortened(origin, MostOfAName)}"] : Array.Empty<string>(),
-            .. client.UserAgent is { } agent ? [$"\"{PeerText.Shortened(agent, MostOfAName).Replace("\"", "\\\"", StringComparison.Ordinal)}\""] : Array.Empty<string>(),
-        ];
-        return words.Length == 0 ? "" : $" | {string.Join(", ", words)}";
-    }
-
-    private static (string, object?)[] Of(ClientInfo client) =>
-        [("path", client.Path), ("user_agent", client.UserAgent), ("origin", client.Origin), ("subprotocol", client.Subprotocol)];
-
-    private static (string, object?)[] Of(UpstreamFigures? leg) => leg is null
-        ? []
-        :
-        [
-            ("upstream_address", leg.Address),
-            ("upstream_handshake_ms", Ms(leg.Handshake)),
-            ("upstream_kernel_round_trip_ms", Ms(leg.KernelRoundTrip)),
-            ("upstream_bytes_in", leg.BytesIn),
-            ("upstream_bytes_out", leg.BytesOut),
-            ("upstream_last_byte_seconds", Seconds(leg.SinceLastByte)),
-            ("upstream_inside_frame", leg.IsInsideFrame),
-        ];
-
-    private static (string, object?)[] Of(in Refusal refusal) =>
-        [("status", refusal.Status), ("reason", refusal.Reason.Name()), ("text", refusal.Text)];
-
-    /// <summary>A client: for a person in one text, for programs with address and port apart. Behind a trusted proxy its port is not known.</summary>
-    private static (string, object?)[] Of(EndPoint? remote) => remote switch
-    {
-        IPEndPoint direct =>
-            [("remote", new TextOnly(direct.ToString())), ("remote_address", direct.Address.ToString()), ("remote_port", direct.Port)],
-        ForwardedEndPoint forwarded =>
-        [
-            ("remote", new TextOnly(forwarded.ToString())),
-            ("remote_address", forwarded.Client.ToString()),
-            ("proxy_address", forwarded.Proxy.Address.ToString()),
-            ("proxy_port", forwarded.Proxy.Port),
-        ],
-        null => [("remote", new TextOnly("unknown"))],
-        _ => [("remote", new TextOnly(remote.ToString()!))],
-    };
-
-    private static double? Ms(TimeSpan? time) => time is { } known ? Math.Round(known.TotalMilliseconds, 3) : null;
-
-    private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 3);
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
