@@ -160,7 +160,7 @@ public sealed class ServerEndTests(RequestsFrom source)
         }
         Assert.That((await peer.ReadFrameAsync()).Close, Is.EqualTo("1011 pong timeout"));
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin), "a reset could destroy the Close frame");
-        LogEvent end = await EndsAsync(DisconnectCause.PongTimeout, "server", "3 ping(s) in a row");
+        LogEvent end = await EndsAsync(DisconnectCause.PongTimeout, "server", "3 ping(s)");
         // The limit is ping x max-missed + timeout for any phase, and one step of this test.
         Assert.That((double)end.Value("age_seconds")!, Is.LessThanOrEqualTo(6.6));
         Assert.That(_server.Log.Containing("is suspect"), Has.Count.EqualTo(3));

@@ -66,15 +66,15 @@ public sealed class DisconnectTests
 
         Assert.That(end.Cause, Is.EqualTo(DisconnectCause.PongTimeout));
         Assert.That(end.Verdict, Is.EqualTo(PathVerdict.Unknown));
-        Assert.That(end.Detail, Is.EqualTo("3 ping(s) in a row without a sign of life within 500ms, unknown: the kernel could not be asked"));
+        Assert.That(end.Detail, Is.EqualTo("3 ping(s) without a sign of life within 500ms, unknown: the kernel could not be asked"));
     }
 
     [TestCase(11.0, 1u, 0u, 2u, false, PathVerdict.PathDead, "the peer's kernel has not acknowledged the ping")]
     [TestCase(11.0, 1u, 0u, 2u, true, PathVerdict.PathDead, "the proxy's kernel has not acknowledged the ping")]
-    [TestCase(0.5, 0u, 0u, 0u, false, PathVerdict.PeerFrozen, "the peer's kernel acknowledged the ping, its program did not answer")]
-    [TestCase(0.5, 0u, 0u, 4u, false, PathVerdict.PeerFrozen, "the peer's kernel acknowledged, its program did not answer, or its pong was lost")]
-    [TestCase(0.9, 1u, 0u, 0u, false, PathVerdict.PeerFrozen, "the peer's kernel is alive, its program did not answer")]
-    [TestCase(45.0, 0u, 900u, 0u, false, PathVerdict.PeerFrozen, "the peer's kernel is alive, its program did not answer")]
+    [TestCase(0.5, 0u, 0u, 0u, false, PathVerdict.PeerFrozen, "its kernel acknowledged the ping, its program did not answer")]
+    [TestCase(0.5, 0u, 0u, 4u, false, PathVerdict.PeerFrozen, "its kernel acknowledged the ping, its program did not answer, or its pong was lost")]
+    [TestCase(0.9, 1u, 0u, 0u, false, PathVerdict.PeerFrozen, "its kernel is alive, its program did not answer")]
+    [TestCase(45.0, 0u, 900u, 0u, false, PathVerdict.PeerFrozen, "its kernel is alive, its program did not answer")]
     [TestCase(0.5, 0u, 0u, 0u, true, PathVerdict.BehindProxy, "the proxy's kernel acknowledged: what lies behind it is not known from here")]
     public void The_verdict_of_a_timeout_is_what_the_kernel_knows(
         double sinceAck, uint unacknowledged, uint notSent, uint retransmissions, bool behindProxy, object verdict, string meaning)

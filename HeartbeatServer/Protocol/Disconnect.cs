@@ -25,16 +25,16 @@ internal sealed record Disconnect(
     /// <param name="behindProxy">Whether the peer is a proxy with the client behind it.</param>
     public static Disconnect ByTimeout(int strikes, in HeartbeatTimings timings, TcpInfo? tcp, bool behindProxy = false)
     {
-        string silence = $"{strikes} ping(s) in a row without a sign of life within {timings.Timeout.TotalMilliseconds}ms";
+        string silence = $"{strikes} ping(s) without a sign of life within {timings.Timeout.TotalMilliseconds}ms";
         string peer = behindProxy ? "proxy" : "peer";
         (PathVerdict verdict, string meaning) = tcp switch
         {
             null => (PathVerdict.Unknown, "the kernel could not be asked"),
             { } info when info.IsSilent(timings.Ping) => (PathVerdict.PathDead, $"the {peer}'s kernel has not acknowledged the ping"),
             { } when behindProxy => (PathVerdict.BehindProxy, "the proxy's kernel acknowledged: what lies behind it is not known from here"),
-            { Retransmissions: > 0 } => (PathVerdict.PeerFrozen, "the peer's kernel acknowledged, its program did not answer, or its pong was lost"),
-            { Unacknowledged: 0, NotSent: 0 } => (PathVerdict.PeerFrozen, "the peer's kernel acknowledged the ping, its program did not answer"),
-            _ => (PathVerdict.PeerFrozen, "the peer's kernel is alive, its program did not answer"),
+            { Retransmissions: > 0 } => (PathVerdict.PeerFrozen, "its kernel acknowledged the ping, its program did not answer, or its pong was lost"),
+            { Unacknowledged: 0, NotSent: 0 } => (PathVerdict.PeerFrozen, "its kernel acknowledged the ping, its program did not answer"),
+            _ => (PathVerdict.PeerFrozen, "its kernel is alive, its program did not answer"),
         };
         return new Disconnect(DisconnectCause.PongTimeout, $"{silence}, {verdict.Name()}: {meaning}", Verdict: verdict, Tcp: tcp);
     }

@@ -159,7 +159,7 @@ def ended_details(shown: Page, ended: int) -> None:
     # The dialog opens again before its close event has come.
     shown.evaluate(f"document.getElementById('details').close(); {opened}")
     shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
-    shown.wait_for_text("#details", "3 ping(s) in a row without a sign of life")
+    shown.wait_for_text("#details", "3 ping(s) without a sign of life")
     shown.press("Escape")
 
 
