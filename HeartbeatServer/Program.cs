@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Runtime.ExceptionServices;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Connections;
@@ -21,16 +22,16 @@ internal static class Program
     private static Task<int> Main(string[] arguments)
     {
         OpenFiles.OpenStandard();
-        return new CommandLine(Environment.GetEnvironmentVariable).RunAsync(
-            arguments, Console.Out, Console.Error, ServeAsync, address => HealthCheck.RunAsync(address, Console.Out));
+        var variables = new Variables(Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(each => (string)each.Key, each => (string)each.Value!));
+        return new CommandLine(variables).RunAsync(arguments, Console.Out, Console.Error, ServeAsync, url => HealthCheck.RunAsync(url, Console.Out));
     }
 
     /// <returns>The exit code.</returns>
-    private static async Task<int> ServeAsync(ServerOptions options)
+    private static async Task<int> ServeAsync(ServerOptions options, StrayVariables stray)
     {
         try
         {
-            await RunAsync(options);
+            await RunAsync(options, stray);
             return Stopped;
         }
         catch (StartupException e)
@@ -40,7 +41,7 @@ internal static class Program
         }
     }
 
-    private static async Task RunAsync(ServerOptions options)
+    private static async Task RunAsync(ServerOptions options, StrayVariables stray)
     {
         OpenFiles.Raise();
         ShutdownSignals signals = _signals = new ShutdownSignals();
@@ -48,6 +49,10 @@ internal static class Program
         var time = TimeProvider.System;
         await using var output = new LogSetup(options.LogLevel, options.LogFormat == LogFormat.Json, Environment.GetEnvironmentVariable("NO_COLOR"));
         var log = new ServerLog(output.Logger, time, keepsEnds: output.IsJson);
+        foreach ((string name, string? meant) in stray.Unknown)
+            log.UnknownVariable(name, meant);
+        if (stray.ServiceLinks.Count > 0)
+            log.ServiceLinks(stray.ServiceLinks);
         // The loops catch what goes wrong on them. What the framework's own threads throw, for lack of memory say, is no reason to cut everybody either.
         ExceptionHandling.SetUnhandledExceptionHandler(log.Survived);
         using var metrics = new ServerMetrics { LinesDropped = () => output.Dropped };

@@ -47,11 +47,11 @@ public sealed class StatusTests
     public async Task Every_option_is_shown()
     {
         using var output = new StringWriter();
-        await new CommandLine(_ => null).RunAsync(["--help"], output, output, _ => Task.FromResult(0), _ => Task.FromResult(0));
+        await new CommandLine(new Variables(new Dictionary<string, string>())).RunAsync(
+            ["--help"], output, output, (_, _) => Task.FromResult(0), _ => Task.FromResult(0));
         IEnumerable<string> options = output.ToString().Split('\n')
-            .Select(line => line.Trim())
-            .Where(line => line.StartsWith("--", StringComparison.Ordinal))
-            .Select(line => line.Split(' ')[0][2..])
+            .Where(line => line.StartsWith("  --", StringComparison.Ordinal))
+            .Select(line => line.Trim().Split(' ')[0][2..])
             .Where(option => option is not ("version" or "help"));
 
         Assert.That(OptionTable.Texts(new ServerOptions()).Keys, Is.EquivalentTo(options));

@@ -152,9 +152,84 @@ public sealed class HealthCheckTests
         Assert.That(_output.ToString(), Does.StartWith($"healthy: http://{asked}:{port}/healthz answered 200 ok"));
     }
 
-    [TestCase("--port", "http")]
-    [TestCase("--ping", "10s")]
+    [TestCase("")]
+    [TestCase("/")]
+    [TestCase("/healthz")]
+    public async Task A_URL_says_which_server_is_asked(string path)
+    {
+        await using ServerFixture server = ServerFixture.Start();
+        _environment["HEARTBEAT_PORT"] = Text(ServerFixture.FreePort());
+
+        Assert.That(await CheckAsync($"http://127.0.0.1:{Text(server.Port)}{path}"), Is.Zero);
+
+        Assert.That(_output.ToString(), Does.StartWith($"healthy: http://127.0.0.1:{Text(server.Port)}/healthz answered 200 ok"));
+    }
+
+    [Test]
+    public async Task A_server_behind_a_proxy_is_asked_by_its_own_name_and_on_the_path_of_the_URL()
+    {
+        using var proxy = new TcpListener(IPAddress.Loopback, 0);
+        proxy.Start();
+        string port = Text(((IPEndPoint)proxy.LocalEndpoint).Port);
+        Task<int> checking = CheckAsync($"http://localhost:{port}/readyz?x=1");
+        using TcpClient connection = await proxy.AcceptTcpClientAsync().InTime();
+        using var reader = new StreamReader(connection.GetStream());
+        List<string> head = [];
+        while (await reader.ReadLineAsync().InTime() is { Length: > 0 } line)
+            head.Add(line);
+        // A page to which the answer sends a browser may be anybody's: it is not asked.
+        await connection.GetStream().WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/login\r\nContent-Length: 0\r\n\r\n"));
+
+        Assert.That(await checking, Is.EqualTo(1));
+
+        Assert.That(head, Does.Contain("GET /readyz?x=1 HTTP/1.1").And.Contain($"Host: localhost:{port}"));
+        Assert.That(_output.ToString(), Does.StartWith($"unhealthy: http://localhost:{port}/readyz?x=1 answered 302"));
+    }
+
+    [TestCase("ws://127.0.0.1:8080/ws")]
+    [TestCase("127.0.0.1:8080")]
+    [TestCase("localhost:8080")]
+    [TestCase("/healthz")]
+    [TestCase("http://")]
     [TestCase("now")]
+    public async Task A_word_that_is_no_such_URL_is_refused(string word)
+    {
+        Assert.That(await CheckAsync(word), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith($"URL: '{word}' is not the http:// or https:// URL of a server"));
+    }
+
+    [Test]
+    public async Task A_URL_stands_without_the_options_that_say_the_same()
+    {
+        Assert.That(await CheckAsync("http://127.0.0.1:8080", "--port", "8080"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("--port: not beside a URL"));
+    }
+
+    [Test]
+    public async Task Its_help_is_about_the_health_check()
+    {
+        Assert.That(await CheckAsync("--help"), Is.Zero);
+
+        Assert.That(
+            _output.ToString(),
+            Does.StartWith("Asks a running server how it is").And.Contain("healthcheck URL").And.Contain("--port <port>").And.Match("1 +not healthy").And.Not.Contain("--ping"));
+    }
+
+    [Test]
+    public async Task The_link_of_a_Service_is_no_port()
+    {
+        await using ServerFixture server = ServerFixture.Start();
+        _environment["HEARTBEAT_PORT"] = "tcp://10.0.0.11:8080";
+
+        Assert.That(await CheckAsync("--port", Text(server.Port)), Is.Zero, _error.ToString);
+    }
+
+    [TestCase("--port", "http")]
+    [TestCase("--ping")]
+    [TestCase("--prot")]
+    [TestCase("http://127.0.0.1:8080", "now")]
     public async Task A_bad_command_line_is_2_and_nobody_is_asked(params string[] arguments)
     {
         Assert.That(await CheckAsync(arguments), Is.EqualTo(2));
@@ -175,12 +250,12 @@ public sealed class HealthCheckTests
 
     private static string Text(int port) => port.ToString(CultureInfo.InvariantCulture);
 
-    private Task<int> CheckAsync(params string[] arguments) => new CommandLine(name => _environment.GetValueOrDefault(name))
+    private Task<int> CheckAsync(params string[] arguments) => new CommandLine(new Variables(_environment))
         .RunAsync(
             ["healthcheck", .. arguments],
             _output,
             _error,
-            _ => throw new InvalidOperationException("the server was started"),
-            address => HealthCheck.RunAsync(address, _output))
+            (_, _) => throw new InvalidOperationException("the server was started"),
+            url => HealthCheck.RunAsync(url, _output))
         .InTime();
 }

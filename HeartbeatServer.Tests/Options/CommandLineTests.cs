@@ -15,7 +15,7 @@ public sealed class CommandLineTests
         new("--timeout", "2s", "00:00:02", options => options.Timeout, ["500", "1ms", "25h"], "a duration from 8ms to 24h, or 0"),
         new("--max-missed", "1", "1", options => options.MaxMissed, ["0", "-3", "1001", "few"], "a whole number from 1 to 1000"),
         new("--on-message", "discard", "Discard", options => options.OnMessage, ["reverse", "0"], "one of echo, discard"),
-        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["2GiB", "-1", "1MB", "big"], "a size from 0B to 1GiB"),
+        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["2GiB", "-1", "1XB", "big"], "a size from 0B to 1GiB"),
         new(
             "--upstream",
             "ws://[::1]:3000",
@@ -29,7 +29,7 @@ public sealed class CommandLineTests
         new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
         new("--subprotocol", "mqtt", "mqtt", options => options.Subprotocol, ["a b", "a/b", "ü"], "the name of a subprotocol"),
         new("--trust-proxy", "10.0.0.0/8", "10.0.0.0/8", options => options.TrustProxy, ["10.0.0.0/33", "proxy", "10.0.0.0/40"], "an address or a network"),
-        new("--max-buffered", "64MiB", "67108864", options => options.MaxBuffered, ["-1", "2TiB", "1 GB"], "a size from 0B to 1024GiB"),
+        new("--max-buffered", "64MiB", "67108864", options => options.MaxBuffered, ["-1", "2TiB", "1 GB"], "a size from 0B to 1TiB"),
         new("--write-timeout", "2s", "00:00:02", options => options.WriteTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--drain", "0", "00:00:00", options => options.Drain, ["8", "-1s", "25h"], "a duration from 1ms to 24h, or 0"),
@@ -50,6 +50,7 @@ public sealed class CommandLineTests
     private StringWriter _output = null!;
     private StringWriter _error = null!;
     private ServerOptions? _served;
+    private StrayVariables? _stray;
 
     private static IEnumerable<TestCaseData> Good() => Rows.Select(row => new TestCaseData(row).SetArgDisplayNames(row.Option));
 
@@ -60,7 +61,7 @@ public sealed class CommandLineTests
     public void SetUp()
     {
         _environment.Clear();
-        (_output, _error, _served) = (new StringWriter(), new StringWriter(), null);
+        (_output, _error, _served, _stray) = (new StringWriter(), new StringWriter(), null, null);
     }
 
     [TearDown]
@@ -365,6 +366,122 @@ public sealed class CommandLineTests
         AssertNothingStarted();
     }
 
+    [TestCase("--log-level", "info", "information")]
+    [TestCase("--log-level", "WARN", "warning")]
+    [TestCase("--log-level", "trace", "verbose")]
+    [TestCase("--log-level", "err", "error")]
+    [TestCase("--log-level", "critical", "fatal")]
+    [TestCase("--ping", "1d", "24h")]
+    [TestCase("--drain", "0.5d", "12h")]
+    [TestCase("--max-message", "1MB", "1MB")]
+    [TestCase("--max-message", "500kb", "500KB")]
+    [TestCase("--max-message", "1024KB", "1000KiB")]
+    [TestCase("--max-buffered", "1TB", "1TB")]
+    public async Task What_other_programs_understand_means_what_it_says(string option, string value, string meant)
+    {
+        Assert.That(await RunAsync(option, value), Is.Zero, _error.ToString);
+
+        Assert.That(OptionTable.Texts(_served!)[option[2..]], Is.EqualTo(meant));
+    }
+
+    [TestCase("'--prot' is no option. Did you mean --port?", "--prot", "8081")]
+    [TestCase("'--prot' is no option. Did you mean --port?", "--prot=8081")]
+    [TestCase("'-port' is no option. Did you mean --port?", "-port", "8081")]
+    [TestCase("'--PORT' is no option. Did you mean --port?", "--PORT", "8081")]
+    [TestCase("'--maxmissed' is no option. Did you mean --max-missed?", "--maxmissed", "3")]
+    [TestCase("'--max_missed' is no option. Did you mean --max-missed?", "--max_missed", "3")]
+    [TestCase("'--origin' is no option. Did you mean --allow-origin?", "--origin", "null")]
+    [TestCase("'--hlep' is no option. Did you mean --help?", "--hlep")]
+    [TestCase("'--port' stands behind --, where no option is read.", "--", "--port", "8081")]
+    [TestCase("'--quiet' is no option.", "--quiet")]
+    [TestCase("'healthceck' is no command. Did you mean healthcheck?", "healthceck")]
+    [TestCase("'health' is no command. Did you mean healthcheck?", "health", "--port", "8081")]
+    [TestCase("'port' is no command. Did you mean --port?", "port", "8081")]
+    [TestCase("'serve' is no command.", "serve")]
+    [TestCase("'' is no command.", "")]
+    [TestCase("'--prot' is no option. Did you mean --port?", "healthcheck", "--prot", "8081")]
+    [TestCase("'--ping' is an option of the server, not of healthcheck.", "healthcheck", "--ping", "8s")]
+    [TestCase("'b' is one word too many for healthcheck.", "healthcheck", "http://a", "b")]
+    public async Task A_slip_gets_a_line_that_says_what_was_perhaps_meant(string line, params string[] arguments)
+    {
+        Assert.That(await RunAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith(line + Environment.NewLine));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task Every_slip_is_named_and_the_values_behind_them_are_not()
+    {
+        Assert.That(await RunAsync("--prot", "8081", "--pign", "2s", "--timeout", "soon"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString().Split(Environment.NewLine)[..3], Is.EqualTo(new[]
+        {
+            "'--prot' is no option. Did you mean --port?",
+            "'--pign' is no option. Did you mean --ping?",
+            "--timeout: 'soon' is not a duration from 8ms to 24h, or 0, such as 500ms, 10s, 1m30s or 1d.",
+        }));
+    }
+
+    [Test]
+    public async Task A_variable_that_sets_nothing_is_told()
+    {
+        _environment["HEARTBEAT_MAXMISSED"] = "5";
+        _environment["HEARTBEAT_ping"] = "5s";
+        _environment["HEARTBEAT_COLOUR"] = "red";
+        _environment["HEARTBEAT_EMPTY"] = "";
+        _environment["HEARTBEAT_PLAIN_REQUESTS"] = "false";
+        _environment["HEARTBEAT"] = "of another program";
+        _environment["PORT"] = "80";
+
+        Assert.That(await RunAsync(), Is.Zero);
+
+        Assert.That(_stray!.Unknown, Is.EqualTo(new[]
+        {
+            new UnknownVariable("HEARTBEAT_COLOUR", null),
+            new UnknownVariable("HEARTBEAT_MAXMISSED", "HEARTBEAT_MAX_MISSED"),
+            new UnknownVariable("HEARTBEAT_ping", "HEARTBEAT_PING"),
+        }));
+        Assert.That(_stray.ServiceLinks, Is.Empty);
+    }
+
+    [Test]
+    public async Task The_links_of_a_Service_are_no_options()
+    {
+        (string Name, string Text)[] links =
+        [
+            ("HEARTBEAT_ADMIN_SERVICE_HOST", "10.0.0.12"),
+            ("HEARTBEAT_PORT", "tcp://10.0.0.11:8080"),
+            ("HEARTBEAT_PORT_8080_TCP", "tcp://10.0.0.11:8080"),
+            ("HEARTBEAT_PORT_8080_TCP_ADDR", "10.0.0.11"),
+            ("HEARTBEAT_PORT_8080_TCP_PORT", "8080"),
+            ("HEARTBEAT_PORT_8080_TCP_PROTO", "tcp"),
+            ("HEARTBEAT_SERVICE_HOST", "10.0.0.11"),
+            ("HEARTBEAT_SERVICE_PORT", "8080"),
+            ("HEARTBEAT_SERVICE_PORT_HTTP", "8080"),
+            ("HEARTBEAT_WS_PORT", "tcp://[fd00::11]:8080"),
+        ];
+        foreach ((string name, string text) in links)
+            _environment[name] = text;
+
+        Assert.That(await RunAsync(), Is.Zero, _error.ToString);
+
+        Assert.That(_served!.Port, Is.EqualTo(8080));
+        Assert.That(_stray!.ServiceLinks, Is.EqualTo(links.Select(link => link.Name)));
+        Assert.That(_stray.Unknown, Is.Empty);
+    }
+
+    [TestCase("HEARTBEAT_PORT", "http://10.0.0.11:8080")]
+    [TestCase("HEARTBEAT_PING", "tcp://10.0.0.11:8080")]
+    public async Task What_only_looks_like_a_link_is_a_bad_value(string variable, string text)
+    {
+        _environment[variable] = text;
+
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith($"{variable}: '{text}' is not"));
+    }
+
     [TestCase("--pong", "10s")]
     [TestCase("serve")]
     [TestCase("--port")]
@@ -386,7 +503,7 @@ public sealed class CommandLineTests
         string help = _output.ToString();
         foreach (Row row in Rows.Where(row => !row.IsHidden))
         {
-            string line = help.Split('\n').Single(line => line.TrimStart().StartsWith(row.Option + " ", StringComparison.Ordinal));
+            string line = help.Split('\n').Single(line => line.StartsWith($"  {row.Option} ", StringComparison.Ordinal));
             string default_ = row.Read(new ServerOptions()) switch
             {
                 TimeSpan time => Duration.Format(time),
@@ -399,6 +516,8 @@ public sealed class CommandLineTests
         }
         Assert.That(help, Does.Contain("500ms, 10s, 1m30s").And.Contain("64KiB").And.Contain("HEARTBEAT_PORT"));
         Assert.That(help, Does.Contain("Example:").And.Contain("--port 8080 --ping 10s"));
+        Assert.That(help, Does.Contain("Exit codes:").And.Contain("docs/reference.md"));
+        Assert.That(help.Split('\n').Select(line => line.TrimEnd('\r').Length), Has.All.AtMost(100));
         AssertNothingStarted();
     }
 
@@ -435,9 +554,9 @@ public sealed class CommandLineTests
     [Test]
     public async Task The_exit_code_is_that_of_the_server()
     {
-        var commandLine = new CommandLine(_ => null);
+        var commandLine = new CommandLine(new Variables(_environment));
 
-        Assert.That(await commandLine.RunAsync([], _output, _error, _ => Task.FromResult(1), _ => Task.FromResult(0)), Is.EqualTo(1));
+        Assert.That(await commandLine.RunAsync([], _output, _error, (_, _) => Task.FromResult(1), _ => Task.FromResult(0)), Is.EqualTo(1));
     }
 
     private static string Variable(string option) => "HEARTBEAT_" + option[2..].ToUpperInvariant().Replace('-', '_');
@@ -450,13 +569,13 @@ public sealed class CommandLineTests
         return string.Join(' ', more.Prepend(rest[0]).Select(part => part.Trim()));
     }
 
-    private Task<int> RunAsync(params string[] arguments) => new CommandLine(name => _environment.GetValueOrDefault(name)).RunAsync(
+    private Task<int> RunAsync(params string[] arguments) => new CommandLine(new Variables(_environment)).RunAsync(
         arguments,
         _output,
         _error,
-        options =>
+        (options, stray) =>
         {
-            _served = options;
+            (_served, _stray) = (options, stray);
             return Task.FromResult(0);
         },
         _ => throw new InvalidOperationException("the health was checked"));

@@ -58,6 +58,8 @@ internal sealed partial class LogLinesTests
         var log = new ServerLog(logger);
 
         log.Listening("ws://x", "http://x", "a ping", "a drain");
+        log.UnknownVariable("HEARTBEAT_X", "HEARTBEAT_Y");
+        log.ServiceLinks(["HEARTBEAT_PORT"]);
         log.InternalsGone("a runtime", "a field");
         log.TooFewFiles(2, 1);
         log.NoRoom(1, 2, 3);

@@ -13,17 +13,18 @@ internal static class HealthCheck
     private const int Healthy = 0;
     private const int Unhealthy = 1;
 
-    /// <summary>Asks the server that was started with this --host and --port.</summary>
-    /// <returns>Exit code 0 for a 200, else 1. One line says why.</returns>
-    public static async Task<int> RunAsync(HostPort address, TextWriter output)
+    /// <param name="url">Where to ask: the server's health check, or its readiness on the admin listener.</param>
+    /// <param name="output">Gets a line that says why.</param>
+    /// <returns>Exit code 0 for a status of 200 to 299, else 1.</returns>
+    public static async Task<int> RunAsync(Uri url, TextWriter output)
     {
-        var url = new Uri($"http://{address.Local}{ServerOptions.HealthPath}");
-        // The environment may name a proxy; that is for other hosts than this one.
-        using var handler = new SocketsHttpHandler { UseProxy = false };
+        // The server itself is asked. A proxy that the environment names, and a page to which the answer sends a browser, have a health of their own.
+        using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false };
         using var client = new HttpClient(handler);
         using var request = new HttpRequestMessage(HttpMethod.Get, url);
         // HttpListener's own accept loop answers 400 to an IPv6 address in the Host header.
-        request.Headers.Host = HostPort.Localhost;
+        if (url.HostNameType == UriHostNameType.IPv6)
+            request.Headers.Host = HostPort.Localhost;
         using var time = new CancellationTokenSource(Timeout);
         try
         {

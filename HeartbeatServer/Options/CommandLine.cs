@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 
 namespace HeartbeatServer.Options;
 
@@ -6,64 +7,69 @@ namespace HeartbeatServer.Options;
 /// Reads the options of the <see cref="OptionTable"/> from the arguments, and from the environment where the arguments do not give them. Then it runs
 /// what the arguments ask for.
 /// </summary>
-/// <param name="environment">Looks a variable up; null if it is not set.</param>
-internal sealed class CommandLine(Func<string, string?> environment)
+internal sealed class CommandLine
 {
     /// <summary>Exit code for a bad command line.</summary>
     public const int BadCommandLine = 2;
 
-    private const string Description =
-        """
-        A WebSocket server that keeps connections alive with ping/pong heartbeats, and says why the ones that died, died.
+    private static readonly string[] OfHealthCheck = ["--port", "--host"];
 
-        Durations: 500ms, 10s, 1m30s, 2h, or 0. Sizes: 65536, 64KiB, 1MiB.
-        Every option can also come from the environment: HEARTBEAT_PORT, HEARTBEAT_MAX_MISSED; the command line wins.
-
-        Example:
-          HeartbeatServer --port 8080 --ping 10s --timeout 500ms --max-missed 3
-        """;
-
+    private readonly Variables _variables;
     private readonly (OptionRow Row, Option<Change?> Option)[] _options = [.. OptionTable.Rows.Select(row => (row, ToOption(row)))];
+    private readonly RootCommand _root = new();
+    private readonly Command _healthCheck = new("healthcheck");
+    private readonly Argument<string?> _healthUrl = new("URL") { Arity = ArgumentArity.ZeroOrOne };
+
+    /// <param name="variables">Give the options that the arguments do not.</param>
+    public CommandLine(Variables variables)
+    {
+        _variables = variables;
+        foreach ((OptionRow row, Option<Change?> option) in _options)
+        {
+            _root.Options.Add(option);
+            if (OfHealthCheck.Contains(row.Name))
+                _healthCheck.Options.Add(option);
+        }
+        _healthCheck.Arguments.Add(_healthUrl);
+        _root.Subcommands.Add(_healthCheck);
+        _root.Options.OfType<HelpOption>().Single().Action = new PrintHelp(PageOf);
+        // What they do not know is refused in our own words.
+        _root.TreatUnmatchedTokensAsErrors = _healthCheck.TreatUnmatchedTokensAsErrors = false;
+    }
 
     /// <param name="arguments">The arguments of the program.</param>
     /// <param name="output">Gets the help and the version.</param>
     /// <param name="error">Gets what is wrong with the arguments or the environment.</param>
-    /// <param name="serve">Runs the server; returns the exit code.</param>
-    /// <param name="checkHealth">Asks the server at this address how it is; returns the exit code.</param>
+    /// <param name="serve">Runs the server. It is told which variables set nothing. Returns the exit code.</param>
+    /// <param name="checkHealth">Asks the server at this URL how it is; returns the exit code.</param>
     /// <returns>The exit code.</returns>
     public async Task<int> RunAsync(
         IReadOnlyList<string> arguments,
         TextWriter output,
         TextWriter error,
-        Func<ServerOptions, Task<int>> serve,
-        Func<HostPort, Task<int>> checkHealth)
+        Func<ServerOptions, StrayVariables, Task<int>> serve,
+        Func<Uri, Task<int>> checkHealth)
     {
-        var root = new RootCommand(Description);
-        var healthCheck = new Command(
-            "healthcheck", "ask a running server how it is: exit code 0 for healthy, 1 for not, with a line that says why. Takes --port and --host.");
-        foreach ((OptionRow row, Option<Change?> option) in _options)
-        {
-            root.Options.Add(option);
-            if (row.Name is "--port" or "--host")
-                healthCheck.Options.Add(option);
-        }
-        root.Subcommands.Add(healthCheck);
-        root.SetAction((parsed, _) =>
+        _root.SetAction((parsed, _) =>
         {
             List<string> errors = [];
-            ServerOptions options = Check(Read(parsed, root, errors), name => IsGiven(parsed, name), errors);
-            return errors.Count == 0 ? serve(options) : RejectAsync(errors, error);
+            ServerOptions options = Check(Read(parsed, _root, errors), name => IsGiven(parsed, name), errors);
+            return errors.Count == 0 ? serve(options, _variables.Stray()) : RejectAsync(errors, error);
         });
-        healthCheck.SetAction((parsed, _) =>
+        _healthCheck.SetAction((parsed, _) =>
         {
             List<string> errors = [];
-            ServerOptions options = Read(parsed, healthCheck, errors);
-            return errors.Count == 0 ? checkHealth(options.Address) : RejectAsync(errors, error);
+            Uri? url = ReadHealthCheck(parsed, errors);
+            return errors.Count == 0 ? checkHealth(url!) : RejectAsync(errors, error);
         });
 
-        ParseResult result = root.Parse(arguments);
-        if (result.Errors.Count > 0)
-            return await RejectAsync(result.Errors.Select(each => each.Message), error);
+        ParseResult result = _root.Parse(arguments);
+        if (result.Action is not PrintHelp)
+        {
+            string[] errors = [.. UnknownWords.Of(result), .. result.Errors.Select(each => each.Message)];
+            if (errors.Length > 0)
+                return await RejectAsync(errors, error);
+        }
         // The server handles SIGTERM and SIGINT itself.
         return await result.InvokeAsync(new InvocationConfiguration { Output = output, Error = error, ProcessTerminationTimeout = null });
     }
@@ -76,10 +82,12 @@ internal sealed class CommandLine(Func<string, string?> environment)
         return BadCommandLine;
     }
 
+    private HelpPage PageOf(Command command) => command == _healthCheck
+        ? HelpPages.HealthCheck(OptionTable.Rows.Where(row => OfHealthCheck.Contains(row.Name)))
+        : HelpPages.Server;
+
     private static Option<Change?> ToOption(OptionRow row) => new(row.Name)
     {
-        HelpName = row.ValueName,
-        Description = $"{row.Help}{(row.IsList ? "; may be repeated" : "")} [default: {row.Write(new ServerOptions())}]",
         Hidden = row.IsHidden,
         Arity = row.IsList ? ArgumentArity.OneOrMore : row.Alone is null ? ArgumentArity.ExactlyOne : ArgumentArity.ZeroOrOne,
         CustomParser = argument =>
@@ -95,7 +103,7 @@ internal sealed class CommandLine(Func<string, string?> environment)
             Change? change = null;
             if (parsed.GetResult(option) is not null)
                 change = parsed.GetValue(option);
-            else if (VariableOf(row) is { } text)
+            else if (_variables.Of(row) is { } text)
                 change = row.Read(row.Variable, row.IsList ? text.Split(',', StringSplitOptions.TrimEntries) : [text], errors.Add);
             options = change?.Invoke(options) ?? options;
         }
@@ -105,11 +113,20 @@ internal sealed class CommandLine(Func<string, string?> environment)
     private bool IsGiven(ParseResult parsed, string name)
     {
         (OptionRow row, Option<Change?> option) = Array.Find(_options, each => each.Row.Name == name);
-        return parsed.GetResult(option) is not null || VariableOf(row) is not null;
+        return parsed.GetResult(option) is not null || _variables.Of(row) is not null;
     }
 
-    /// <summary>An empty variable counts as none.</summary>
-    private string? VariableOf(OptionRow row) => environment(row.Variable) is { Length: > 0 } text ? text : null;
+    /// <summary>The URL that was given, else that of the server of this machine.</summary>
+    private Uri? ReadHealthCheck(ParseResult parsed, List<string> errors)
+    {
+        if (parsed.GetValue(_healthUrl) is not { } text)
+            return new Uri($"http://{Read(parsed, _healthCheck, errors).Address.Local}{ServerOptions.HealthPath}");
+        if (Syntax.HealthUrl.Read(text, out Uri? url) is { } expected)
+            errors.Add($"URL: '{text}' is not {expected}.");
+        foreach ((OptionRow row, _) in _options.Where(each => OfHealthCheck.Contains(each.Row.Name) && parsed.GetResult(each.Option) is not null))
+            errors.Add($"{row.Name}: not beside a URL, which says which server is asked.");
+        return url;
+    }
 
     /// <summary>The rules between options.</summary>
     /// <param name="options">The options as they were given.</param>

@@ -4,7 +4,10 @@ using System.Text;
 
 namespace HeartbeatServer.Options;
 
-/// <summary>Durations as Go writes them: <c>500ms</c>, <c>1m30s</c>, <c>1.5h</c>, or <c>0</c> without a unit. The units are h, m, s, ms, us and ns.</summary>
+/// <summary>
+/// Durations as Go writes them: <c>500ms</c>, <c>1m30s</c>, <c>1.5h</c>, or <c>0</c> without a unit. The units are d, which Go does not have, h, m, s, ms,
+/// us and ns.
+/// </summary>
 internal static class Duration
 {
     private static readonly SearchValues<char> NumberCharacters = SearchValues.Create("0123456789.");
@@ -12,7 +15,7 @@ internal static class Duration
     private static readonly (string Name, decimal Ticks)[] Units =
     [
         // The first unit that fits is taken, so "ms" stands before "m".
-        ("h", TimeSpan.TicksPerHour), ("ms", TimeSpan.TicksPerMillisecond), ("m", TimeSpan.TicksPerMinute), ("s", TimeSpan.TicksPerSecond),
+        ("d", TimeSpan.TicksPerDay), ("h", TimeSpan.TicksPerHour), ("ms", TimeSpan.TicksPerMillisecond), ("m", TimeSpan.TicksPerMinute), ("s", TimeSpan.TicksPerSecond),
         ("us", TimeSpan.TicksPerMicrosecond), ("µs", TimeSpan.TicksPerMicrosecond), ("ns", 0.01m),
     ];
 

@@ -25,7 +25,10 @@ internal sealed record OptionRow(
     public bool IsHidden { get; init; }
 
     /// <summary>The option's variable in the environment: <c>HEARTBEAT_MAX_MISSED</c>.</summary>
-    public string Variable => "HEARTBEAT_" + Name[2..].ToUpperInvariant().Replace('-', '_');
+    public string Variable => Variables.Prefix + Name[2..].ToUpperInvariant().Replace('-', '_');
+
+    /// <summary>The help with the default, which no line break parts.</summary>
+    public string Description => $"{Help}{(IsList ? "; may be repeated" : "")} [default:{HelpPage.FixedSpace}{Write(new ServerOptions())}]";
 
     /// <summary>A row for an option with one value.</summary>
     public static OptionRow One<T>(

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Numerics;
 using HeartbeatServer.Protocol;
+using Serilog.Events;
 
 namespace HeartbeatServer.Options;
 
@@ -32,6 +33,9 @@ internal static class Syntax
 
     /// <summary>The address of a WebSocket application, as a URL without a path. Null, written <c>none</c>, is no address.</summary>
     public static Syntax<HostPort?> UrlOrNone { get; } = new(ReadUrl, address => address is null ? "none" : $"ws://{address}");
+
+    /// <summary>Where a server is asked how it is. A URL without a path means that of the health check.</summary>
+    public static Syntax<Uri> HealthUrl { get; } = new(ReadHealthUrl, url => url.ToString());
 
     public static Syntax<string> UrlPath { get; } = new(ReadUrlPath, path => path);
 
@@ -70,7 +74,7 @@ internal static class Syntax
             bytes = isGood ? T.CreateChecked(size) : T.Zero;
             return isGood
                 ? null
-                : $"a size from {ByteSize.Format(long.CreateChecked(least))} to {ByteSize.Format(long.CreateChecked(most))}, such as 65536, 64KiB or 1MiB";
+                : $"a size from {ByteSize.Format(long.CreateChecked(least))} to {ByteSize.Format(long.CreateChecked(most))}, such as 65536, 64KiB, 1MiB or 1MB";
         },
         bytes => ByteSize.Format(long.CreateChecked(bytes)));
 
@@ -79,6 +83,12 @@ internal static class Syntax
 
     /// <inheritdoc cref="Time(TimeSpan)"/>
     public static Syntax<TimeSpan> TimeOrZero(TimeSpan least) => Time(least, orZero: ", or 0");
+
+    /// <summary>The levels of the log, and the names that other programs have for them.</summary>
+    public static Syntax<LogEventLevel> LogLevel { get; } = Aliased(
+        Word<LogEventLevel>(),
+        ("trace", LogEventLevel.Verbose), ("info", LogEventLevel.Information), ("warn", LogEventLevel.Warning), ("err", LogEventLevel.Error),
+        ("critical", LogEventLevel.Fatal));
 
     /// <summary>The values of an enumeration, in lower case when they are written, and in any case when they are read.</summary>
     public static Syntax<T> Word<T>() where T : struct, Enum =>
@@ -95,6 +105,19 @@ internal static class Syntax
         },
         value => Array.Find(words, each => EqualityComparer<T>.Default.Equals(each.Value, value)).Word);
 
+    /// <summary>Other words that are read, and never written.</summary>
+    private static Syntax<T> Aliased<T>(Syntax<T> syntax, params (string Alias, T Value)[] aliases) => syntax with
+    {
+        Read = (text, out value) =>
+        {
+            int found = Array.FindIndex(aliases, each => each.Alias.Equals(text, StringComparison.OrdinalIgnoreCase));
+            if (found < 0)
+                return syntax.Read(text, out value);
+            value = aliases[found].Value;
+            return null;
+        },
+    };
+
     private static Syntax<T> Number<T>(T least, T most, NumberStyles style) where T : struct, IBinaryInteger<T> => new(
         (text, out number) => WholeNumber.TryParse(text, style, least, most, out number) ? null : $"a whole number from {least} to {most}",
         number => number.ToString(null, CultureInfo.InvariantCulture));
@@ -103,7 +126,7 @@ internal static class Syntax
         (text, out time) =>
             Duration.TryParse(text, out time) && ((time >= least && time <= LongestDuration) || (time == TimeSpan.Zero && orZero.Length > 0))
                 ? null
-                : $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}, such as 500ms, 10s or 1m30s",
+                : $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}, such as 500ms, 10s, 1m30s or 1d",
         Duration.Format);
 
     private static string? ReadUrl(string text, out HostPort? address)
@@ -125,6 +148,14 @@ internal static class Syntax
         return HostPort.TryParse(hostAndPort, out address) && address.Host != "*" && !hostAndPort.StartsWith(':')
             ? null
             : "the URL of an application with a host and a port from 1 to 65535, such as ws://app:3000 or ws://[::1]:3000";
+    }
+
+    private static string? ReadHealthUrl(string text, out Uri? url)
+    {
+        bool isGood = Uri.TryCreate(text, UriKind.Absolute, out url) && (url.Scheme == Uri.UriSchemeHttp || url.Scheme == Uri.UriSchemeHttps);
+        if (isGood && url!.PathAndQuery == "/")
+            url = new Uri(url, ServerOptions.HealthPath);
+        return isGood ? null : "the http:// or https:// URL of a server, such as http://127.0.0.1:8080 or https://ws.example.com/healthz";
     }
 
     private static string? ReadUrlPath(string text, out string path)

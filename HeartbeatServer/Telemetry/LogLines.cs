@@ -17,6 +17,13 @@ internal static class LogLines
     // The server.
     public static readonly LogLine Listening =
         Add("listening", Information, "Listening on {url:l} (health: {health_url:l}). {heartbeat:l}. {shutdown:l}.");
+    public static readonly LogLine UnknownVariable = Add(
+        "unknown_variable", Warning, "The variable {variable:l} is none of the server's, and is ignored{question:l}");
+    public static readonly LogLine ServiceLinks = Add(
+        "service_links",
+        Warning,
+        "Ignored {variables} variable(s) of the environment that Kubernetes sets for a Service, such as {variable:l}. "
+            + "enableServiceLinks: false in the pod's spec leaves them out");
     public static readonly LogLine InternalsGone = Add(
         "internals_gone",
         Warning,

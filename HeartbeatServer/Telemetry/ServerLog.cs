@@ -40,6 +40,14 @@ internal sealed class ServerLog
     public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => Write(
         LogLines.Listening, [("url", url), ("health_url", healthUrl), ("heartbeat", heartbeat), ("shutdown", shutdown)]);
 
+    /// <param name="variable">A variable of the environment that looks like one of an option.</param>
+    /// <param name="meant">The variable that was perhaps meant; null if none is near.</param>
+    public void UnknownVariable(string variable, string? meant) => Write(
+        LogLines.UnknownVariable,
+        [("variable", variable), ("meant", meant), ("question", new TextOnly(meant is null ? "" : $". Did you mean {meant}?"))]);
+
+    public void ServiceLinks(IReadOnlyList<string> variables) => Write(LogLines.ServiceLinks, [("variable", variables[0]), ("variables", variables.Count)]);
+
     public void InternalsGone(string runtime, string gone) => Write(LogLines.InternalsGone, [("runtime", runtime), ("gone", gone)]);
 
     public void AdminListening(string url) => Write(LogLines.AdminListening, [("url", url)]);

@@ -110,3 +110,18 @@ def test_healthcheck_good_draining_nobody_there_and_a_bad_command_line(lab: Lab)
     code, said = ask("--port", port)
     expect_that("1 and the reason, where nobody listens", code == 1 and said.startswith(f"unhealthy: {url}: Connection refused"), (code, said))
     expect("exit code of a bad command line", ask("--port", "http")[0], 2)
+
+
+def test_a_slip_gets_one_line_and_variables_that_set_nothing_are_told(lab: Lab) -> None:
+    done = subprocess.run([lab.executable, "--prot", "8081"], capture_output=True, text=True, timeout=20)
+    expect("the exit code and the line", (done.returncode, done.stderr.splitlines()[0]), (2, "'--prot' is no option. Did you mean --port?"))
+    port = free_port()
+    links = {"HEARTBEAT_PORT": "tcp://10.0.0.11:8080", "HEARTBEAT_SERVICE_HOST": "10.0.0.11"}
+    log = lab.scratch / "stray.log"
+    with log.open("w") as output:
+        lab.start([str(lab.executable), "--port", str(port)], stdout=output, env={**links, "HEARTBEAT_MAXMISSED": "5"})
+    url = f"http://127.0.0.1:{port}"
+    eventually("a server that serves", lambda: subprocess.run([lab.executable, "healthcheck", url], capture_output=True, timeout=20).returncode == 0)
+    told = log.read_text()
+    expect_that("the slip and what was meant", "HEARTBEAT_MAXMISSED is none of the server's" in told and "Did you mean HEARTBEAT_MAX_MISSED?" in told, told)
+    expect_that("the links, once", told.count("Ignored 2 variable(s)") == 1, told)
