@@ -125,3 +125,59 @@ def test_a_slip_gets_one_line_and_variables_that_set_nothing_are_told(lab: Lab) 
     told = log.read_text()
     expect_that("the slip and what was meant", "HEARTBEAT_MAXMISSED is none of the server's" in told and "Did you mean HEARTBEAT_MAX_MISSED?" in told, told)
     expect_that("the links, once", told.count("Ignored 2 variable(s)") == 1, told)
+
+
+def test_the_archive_has_the_file_and_the_documents_and_its_checksum_is_right(lab: Lab) -> None:
+    archives = sorted(lab.executable.parent.parent.glob(f"HeartbeatServer-*-{lab.executable.parent.name}.tar.gz"))
+    if not archives:
+        pytest.skip("no archive beside the file: ./build.sh publish makes it")
+    archive = archives[-1]
+    name = archive.name.removesuffix(".tar.gz")
+    subprocess.run(["tar", "-xzf", archive, "-C", lab.scratch], check=True)
+    folder = lab.scratch / name
+    expect("the program in it", (folder / "HeartbeatServer").read_bytes() == lab.executable.read_bytes(), True)
+    expect_that("one that may be run", os.access(folder / "HeartbeatServer", os.X_OK), oct((folder / "HeartbeatServer").stat().st_mode))
+    for document in ("LICENSE", "README.md", "docs/reference.md"):
+        expect(document, (folder / document).read_text(), (REPOSITORY / document).read_text())
+    links = {link for link in re.findall(r"\]\((docs/[\w.-]+\.\w+)", (folder / "README.md").read_text())}
+    expect("pages that the README links to and the archive lacks", {link for link in links if not (folder / link).exists()}, set())
+    said = subprocess.run([folder / "HeartbeatServer", "--version"], capture_output=True, text=True, timeout=20).stdout
+    expect_that("its version in the name of the archive", name.startswith(f"HeartbeatServer-{said.split('+')[0].strip()}-"), (name, said))
+    sums = (archive.parent / "SHA256SUMS").read_text().splitlines()
+    [line] = [each for each in sums if each.endswith(f"  {archive.name}")]
+    done = subprocess.run(["sha256sum", "--check", "--strict"], input=line + "\n", cwd=archive.parent, capture_output=True, text=True)
+    expect_that("a checksum that is right", done.returncode == 0, done.stdout + done.stderr)
+
+
+@pytest.mark.timeout(300)
+def test_the_tool_package_installs_from_a_folder_and_runs(lab: Lab) -> None:
+    """dotnet tool install, and dotnet tool exec, which dnx calls. Nothing of it stays on the machine."""
+    dotnet = need("dotnet")
+    feed = lab.scratch / "feed"
+    made = subprocess.run(
+        [dotnet, "pack", REPOSITORY / "HeartbeatServer", "-p:PackageOutputPath=" + str(feed), "--artifacts-path", lab.scratch / "built"],
+        capture_output=True, text=True, timeout=200)
+    expect_that("a package", made.returncode == 0, made.stdout[-2000:] + made.stderr[-1000:])
+    # The package has its dependencies inside: no other feed is asked.
+    (lab.scratch / "nuget.config").write_text(
+        f'<configuration><packageSources><clear/><add key="local" value="{feed}"/></packageSources></configuration>')
+    environment = {**os.environ, "DOTNET_CLI_HOME": str(lab.scratch), "NUGET_PACKAGES": str(lab.scratch / "packages"), "DOTNET_NOLOGO": "1"}
+
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(each) for each in arguments], cwd=lab.scratch, env=environment, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL)
+
+    tools = lab.scratch / "tools"
+    installed = run(dotnet, "tool", "install", "HeartbeatServer", "--tool-path", tools)
+    expect_that("an installed tool", installed.returncode == 0, installed.stdout + installed.stderr)
+    version = run(tools / "HeartbeatServer", "--version")
+    expect_that("its version", version.returncode == 0 and re.match(r"\d+\.\d+\.\d+", version.stdout), version.stdout + version.stderr)
+    once = run(dotnet, "tool", "exec", "HeartbeatServer", "--yes", "--", "--version")
+    expect_that("the same without an installation", version.stdout.strip() in once.stdout, once.stdout + once.stderr)
+
+    port = free_port()
+    lab.start([tools / "HeartbeatServer", "--port", str(port)], env=environment, stdout=subprocess.DEVNULL)
+    eventually("a server that serves", lambda: run(tools / "HeartbeatServer", "healthcheck", f"http://127.0.0.1:{port}").returncode == 0, 30)
+    with Peer(port) as peer:
+        peer.send(frame("text", b"hello"))
+        expect("the echo", peer.receive(), ("text", b"hello"))
