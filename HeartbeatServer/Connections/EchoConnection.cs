@@ -119,55 +119,62 @@ internal sealed class EchoConnection : Connection
         _received.Start = _received.End;
     }
 
-    /// <summary>Answers one message or control frame.</summary>
+    /// <summary>Answers one message or control frame. As a rule the reply joins the batch, and there is nothing to wait for.</summary>
     /// <returns>False after a Close frame: the connection is over.</returns>
-    private async ValueTask<bool> HandleAsync(Inbound inbound)
+    private ValueTask<bool> HandleAsync(in Inbound inbound)
     {
         switch (inbound.Opcode)
         {
             case Opcode.Ping:
-                await ReplyAsync(inbound, Opcode.Pong);
-                return true;
+                return ReplyAsync(inbound, Opcode.Pong);
 
             case Opcode.Pong:
                 OnPong(inbound.Payload);
-                return true;
+                return new(true);
 
             case Opcode.Close:
-                // If the server closed first, this frame is the client's answer. Otherwise the client gets its code back (RFC 6455 section 5.5.1).
-                ushort code = inbound.Code;
-                End(Disconnect.ByClient(code, inbound.Reason));
-                await FlushAsync();
-                Writer.SendClose(code, "");
-                await Writer.UntilIdleAsync();
-                return false;
+                return AnswerCloseAsync(inbound.Code, inbound.Reason);
 
             default:
                 MessagesIn++;
-                if (Context.Echo && !IsClosed)
-                {
-                    MessagesOut++;
-                    await ReplyAsync(inbound, inbound.Opcode);
-                }
-                return true;
+                if (!Context.Echo || IsClosed)
+                    return new(true);
+                MessagesOut++;
+                return ReplyAsync(inbound, inbound.Opcode);
         }
     }
 
     /// <summary>
     /// Sends a payload back without copying it. A payload in the receive buffer joins the batch of replies. Any other leaves as a frame of its own.
     /// </summary>
-    private async ValueTask ReplyAsync(Inbound inbound, Opcode opcode)
+    private ValueTask<bool> ReplyAsync(in Inbound inbound, Opcode opcode)
     {
-        if (inbound.Buffer == _received.Array)
-        {
-            _replies.Add(inbound.Buffer, opcode, inbound.Offset, inbound.Count);
-            return;
-        }
+        if (inbound.Buffer != _received.Array)
+            return ReplyAloneAsync(inbound, opcode);
+        _replies.Add(inbound.Buffer, opcode, inbound.Offset, inbound.Count);
+        return new(true);
+    }
+
+    private async ValueTask<bool> ReplyAloneAsync(Inbound inbound, Opcode opcode)
+    {
         await FlushAsync();
         int header = FrameWriter.HeaderSize(inbound.Count);
         int start = inbound.Offset - header;
         FrameWriter.WriteHeader(inbound.Buffer.AsSpan(start), opcode, inbound.Count);
         await Writer.WriteAsync(inbound.Buffer.AsMemory(start, header + inbound.Count));
+        return true;
+    }
+
+    /// <summary>
+    /// Ends the connection. If the server closed first, the frame is the client's answer. Otherwise the client gets its code back (RFC 6455 section 5.5.1).
+    /// </summary>
+    private async ValueTask<bool> AnswerCloseAsync(ushort code, string reason)
+    {
+        End(Disconnect.ByClient(code, reason));
+        await FlushAsync();
+        Writer.SendClose(code, "");
+        await Writer.UntilIdleAsync();
+        return false;
     }
 
     private ValueTask FlushAsync()
