@@ -98,6 +98,7 @@ public sealed class StatusTests
 
         _admin.Server.Clock.Advance(600);
         Assert.That(await StateAsync(), Is.EqualTo("suspect"));
+        Assert.That((await MatchingAsync("suspect"), await MatchingAsync("healthy"), await MatchingAsync("any")), Is.EqualTo((1, 0, 1)));
         Assert.That((await _admin.JsonAsync("/status")).GetProperty("totals").GetProperty("suspect").GetInt32(), Is.EqualTo(1));
         Assert.That(await _admin.FigureAsync("heartbeat_connections_suspect"), Is.EqualTo(1));
 
@@ -110,7 +111,20 @@ public sealed class StatusTests
         await Safety.UntilAsync(() => _admin.Server.Metrics.RoundTrips.Count == 2, "the pong in time");
         Assert.That(await StateAsync(), Is.EqualTo("healthy"));
 
+        async Task<int> MatchingAsync(string state) =>
+            (await _admin.JsonAsync($"/status?state={state}")).GetProperty("connections").GetProperty("matching").GetInt32();
+
         async Task<string?> StateAsync() => (await _admin.JsonAsync("/status/1")).GetProperty("state").GetString();
+    }
+
+    [Test]
+    public async Task The_round_trips_since_the_start_are_a_distribution()
+    {
+        Assert.That((await _admin.JsonAsync("/status/round_trips")).GetRawText(), Is.EqualTo("""{"up_to_ms":[],"count":[]}"""));
+        foreach (double time in new[] { 0.5, 40, 0.5 })
+            _admin.Server.Metrics.RoundTrips.Add(TimeSpan.FromMilliseconds(time));
+
+        Assert.That((await _admin.JsonAsync("/status/round_trips")).GetRawText(), Is.EqualTo("""{"up_to_ms":[0.511,40.959],"count":[2,1]}"""));
     }
 
     [Test]
@@ -304,6 +318,7 @@ public sealed class StatusTests
     [TestCase("limit=x", "limit: 'x' is not a whole number from 1 to 1000")]
     [TestCase("limit=1&limit=2", "limit: '1,2' is not a whole number")]
     [TestCase("offset=-1", "offset: '-1' is not a whole number from 0")]
+    [TestCase("state=sad", "state: 'sad' is not one of any, healthy, late, suspect, closing")]
     [TestCase("sort=size", "sort: 'size' is not one of worst, id, age, round_trip, strikes, bytes, late, missed")]
     [TestCase("order=up", "order: 'up' is not one of desc, asc")]
     public async Task A_bad_parameter_is_named(string query, string error) =>

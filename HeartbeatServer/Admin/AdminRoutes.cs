@@ -27,6 +27,7 @@ internal sealed class AdminRoutes(Status status, History history, PrometheusPage
         OneStatus + "ends" => new(AdminAnswer.Json(status.Ends(new StatusQuery(query)), StatusJsonContext.Plain.EndsJson)),
         OneStatus + "why" => new(AdminAnswer.Json(status.Why(), StatusJsonContext.Plain.WhyJson)),
         OneStatus + "history" => new(AdminAnswer.Json(history.After(new StatusQuery(query).After), StatusJsonContext.Plain.HistoryJson)),
+        OneStatus + "round_trips" => new(AdminAnswer.Json(status.RoundTripsSinceStart(), StatusJsonContext.Plain.RoundTripsJson)),
         _ when path.StartsWith(OneStatus, StringComparison.Ordinal) => new(One(path[OneStatus.Length..])),
         _ => new(files.Find(path) is { } file ? AdminAnswer.File(file.ContentType, file.Content, file.ETag) : AdminAnswer.Error(404, "not found")),
     };

@@ -36,7 +36,7 @@ internal sealed class Status
     /// <exception cref="BadQueryException">A parameter cannot be read.</exception>
     public StatusJson All(StatusQuery query)
     {
-        var (offset, limit, search) = (query.Offset, query.Limit, query.Search);
+        var (offset, limit, search, state) = (query.Offset, query.Limit, query.Search, query.State);
         var page = new TopConnections(offset + limit, query.Sort, query.IsDescending);
         using TableSnapshot snapshot = _table.Snapshot();
         ConnectionTotals totals = snapshot.Left;
@@ -45,7 +45,7 @@ internal sealed class Status
         {
             ConnectionFigures figures = connection.Figures();
             totals = totals.Plus(figures);
-            if (!Matches(search, connection.Id, connection.Remote, connection.Client))
+            if ((state is not null && figures.State != state) || !Matches(search, connection.Id, connection.Remote, connection.Client))
                 continue;
             matching++;
             page.Offer(connection, figures);
@@ -102,6 +102,13 @@ internal sealed class Status
 
         bool IsFound(EndRecord end) =>
             Matches(search, end.Id, end.Remote, end.Client) || end.End.Cause.Name().Contains(search, StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>How long the round trips took, all since the start.</summary>
+    public RoundTripsJson RoundTripsSinceStart()
+    {
+        (TimeSpan UpTo, long Count)[] filled = [.. _metrics.RoundTrips.Filled()];
+        return new RoundTripsJson([.. filled.Select(bucket => JsonTime.Ms(bucket.UpTo))], [.. filled.Select(bucket => bucket.Count)]);
     }
 
     /// <summary>Why connections end, and why clients are silent.</summary>

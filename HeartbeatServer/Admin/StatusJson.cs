@@ -175,6 +175,9 @@ internal sealed record HistoryJson
     public required IReadOnlyList<double?> LatenessMs { get; init; }
 }
 
+/// <summary>A distribution in two columns: so many round trips took at most so long, and longer than the one before in the column.</summary>
+internal sealed record RoundTripsJson(IReadOnlyList<double> UpToMs, IReadOnlyList<long> Count);
+
 internal sealed record ErrorJson(string Error);
 
 /// <summary>The compiler makes the serialisers, because Native AOT has no others.</summary>
@@ -184,6 +187,7 @@ internal sealed record ErrorJson(string Error);
 [JsonSerializable(typeof(EndsJson))]
 [JsonSerializable(typeof(WhyJson))]
 [JsonSerializable(typeof(HistoryJson))]
+[JsonSerializable(typeof(RoundTripsJson))]
 [JsonSerializable(typeof(ErrorJson))]
 internal sealed partial class StatusJsonContext : JsonSerializerContext
 {

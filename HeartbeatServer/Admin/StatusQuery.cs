@@ -33,6 +33,10 @@ internal sealed class StatusQuery(NameValueCollection query)
 
     private static readonly Syntax<bool> Orders = Syntax.Word(StringComparison.Ordinal, ("desc", true), ("asc", false));
 
+    // The words of ConnectionFigures.State; null is any.
+    private static readonly Syntax<string?> States = Syntax.Word(
+        StringComparison.Ordinal, ("any", (string?)null), ("healthy", "healthy"), ("late", "late"), ("suspect", "suspect"), ("closing", "closing"));
+
     public int Offset => Value("offset", Syntax.Digits(0, int.MaxValue - MaxLimit), 0);
 
     public int Limit => Value("limit", Syntax.Digits(1, MaxLimit), DefaultLimit);
@@ -43,6 +47,9 @@ internal sealed class StatusQuery(NameValueCollection query)
     public long After => Value("after", Syntax.Digits(0, long.MaxValue), 0);
 
     public string Search => query["search"]?.Trim() ?? "";
+
+    /// <summary>The state in which a connection has to be; null for any.</summary>
+    public string? State => Value("state", States, null);
 
     public SortKey Sort => Value("sort", SortKeys, SortKey.Worst);
 

@@ -45,6 +45,16 @@ internal sealed class LatencyHistogram
         return bound < Max ? bound : Max;
     }
 
+    /// <summary>The buckets that hold a duration, the shortest first: the longest duration that belongs there, and how many there are.</summary>
+    public IEnumerable<(TimeSpan UpTo, long Count)> Filled()
+    {
+        for (int i = 0; i < Buckets; i++)
+        {
+            if (Interlocked.Read(ref _buckets[i]) is > 0 and var count)
+                yield return (TimeSpan.FromMicroseconds(UpperBound(i)), count);
+        }
+    }
+
     /// <summary>Copies the counts of all buckets. The difference of two copies is what was added between them.</summary>
     public void CopyTo(Span<long> counts)
     {

@@ -108,7 +108,7 @@ def test_healthy_slow_frozen_flapping_and_gone_are_told_apart(lab: Lab) -> None:
         expect("grounds, light and dark", len(grounds), 2)
         shown.expect_quiet_console()
 
-        shown.evaluate(f"document.querySelector('#rows tr[data-id=\"{healthy}\"] button').click()")
+        shown.evaluate(f"document.querySelector('#rows tr[data-id=\"{healthy}\"] a').click()")
         shown.wait_for_text("#details", "It answers in time.")
         server.kill()
         shown.wait_for_text("#gone", "No answer since ")
@@ -153,7 +153,7 @@ def by_keyboard(shown: Page, first: int, second: int) -> None:
 
 
 def ended_details(shown: Page, ended: int) -> None:
-    opened = f"[...document.querySelectorAll('#ends button')].find(each => each.textContent === '#{ended}').click()"
+    opened = f"[...document.querySelectorAll('#ends a')].find(each => each.textContent === '#{ended}').click()"
     shown.evaluate(opened)
     shown.wait_for_text("#details", "ended: pong_timeout, peer_frozen")
     # The dialog opens again before its close event has come.

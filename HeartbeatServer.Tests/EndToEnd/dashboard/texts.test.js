@@ -3,13 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { flappers, groupEnds } from "./departures.js";
-import { CAUSES, condition, enoughTimeout, explainEnd } from "./explain.js";
+import { csvOfConnections, csvOfEnds } from "./csv.js";
+import { addressesOf, flappers, groupEnds, isFound } from "./departures.js";
+import { percent, ranges } from "./distribution.js";
+import { CAUSES, beatOf, condition, enoughTimeout, explainEnd } from "./explain.js";
 import { spoken } from "./finding.js";
 import { asOption, bytes, duration, host, milliseconds, parseDuration, plural } from "./format.js";
 import { appended, binnedEnds, emptyHistory, greatest, startOf } from "./history.js";
+import { formatView, parseView } from "./permalink.js";
 import { situation } from "./situation.js";
-import { answers, isTold, stallOf } from "./why.js";
+import { answers, eventOf, stallOf } from "./why.js";
 
 const NOW = Date.parse("2026-01-01T12:00:00Z");
 const OPTIONS = { ping: "2s", timeout: "500ms", "max-missed": "3", "max-message": "1MiB", "max-connections": "0", path: "/ws", port: "8080" };
@@ -248,7 +251,7 @@ test("a finding keeps its key while its figures change", () => {
 
 test("the ends of an event are told once, and others by themselves", () => {
     const event = sentence("event", "41 of 60 connections ended within 2.0 s: something restarted.");
-    assert.deepEqual([end(11, {}), end(9, {}), end(13, {}), end(11, { cause: "pong_timeout" })].map(each => isTold(each, [event])), [true, false, false, false]);
+    assert.deepEqual([end(11, {}), end(9, {}), end(13, {}), end(11, { cause: "pong_timeout" })].map(each => eventOf(each, [event]) === event), [true, false, false, false]);
     const crowd = Array.from({ length: 41 }, (_, i) => end(10.5, { remote: `192.0.2.${i}:1` }));
     const alone = end(1, { remote: "192.0.2.9:1" });
     assert.deepEqual(titles(look([connection()], [alone, ...crowd], { sentences: [event] })), [
@@ -293,9 +296,68 @@ test("what is well is said too, and what is old is no news", () => {
     assert.deepEqual(titles(look([connection()], [], { history: { lateness_ms: [124] } })), ["The one client answers in time."]);
 });
 
-test("ends of one address with one cause are one entry, newest first", () => {
-    const ends = [end(1, {}), end(5, { cause: "pong_timeout", verdict: "path_dead" }), end(10, {}), end(400, {})];
-    assert.deepEqual(groupEnds(ends).map(group => group.map(({ id }) => id)), [[ends[0].id, ends[2].id], [ends[1].id], [ends[3].id]]);
+test("ends of one cause and verdict are one entry, newest first", () => {
+    const ends = [end(1, {}), end(5, { cause: "pong_timeout", verdict: "path_dead" }), end(7, { cause: "pong_timeout", verdict: "peer_frozen" }), end(10, {}), end(400, { remote: "192.0.2.3:1" })];
+    const groups = groupEnds(ends, []);
+    assert.deepEqual(groups.map(group => group.ends.map(({ id }) => id)), [[ends[0].id, ends[3].id, ends[4].id], [ends[1].id], [ends[2].id]]);
+    assert.deepEqual(addressesOf(groups[0].ends), [["192.0.2.2", 2], ["192.0.2.3", 1]]);
+});
+
+test("a mass departure is one entry, whatever its causes, and others with these causes are not in it", () => {
+    const event = sentence("event", "41 of 60 connections ended within 2.0 s: something restarted.", { causes: { client_vanished: 30, connection_reset: 11 } });
+    const before = end(200, {});
+    const crowd = Array.from({ length: 5 }, (_, i) => end(11 - i / 10, { cause: i % 2 ? "connection_reset" : "client_vanished" }));
+    const groups = groupEnds([...crowd.toReversed(), before], [event]);
+    assert.deepEqual(groups.map(({ event: of, ends }) => [of === event, ends.length]), [[true, 5], [false, 1]]);
+    assert.equal(groups[1].ends[0], before);
+    assert.notEqual(groups[0].key, groups[1].key);
+});
+
+test("a search finds ends as the server does", () => {
+    const one = end(1, { id: 70, remote: "192.0.2.7:5000", path: "/Chat", user_agent: "Firefox/1", origin: null, subprotocol: undefined });
+    for (const search of ["", "#70", "70", "0.2.7", "chat", "FIREFOX", "vanished"])
+        assert.ok(isFound(one, search), search);
+    for (const search of ["#7", "71", "null", "undefined", "safari"])
+        assert.ok(!isFound(one, search), search);
+});
+
+test("the address of the page says what is shown, and only what is not as at first", () => {
+    const causes = Object.keys(CAUSES);
+    const first = parseView("", causes);
+    assert.equal(formatView(first), "");
+    const view = { connection: 7, search: "a&b=c #ü", state: "late", cause: "pong_timeout", sort: "age", order: "asc" };
+    assert.deepEqual(parseView(formatView(view), causes), view);
+    assert.equal(formatView({ ...first, connection: 7 }), "#connection=7");
+    assert.deepEqual(parseView("#connection=x&state=sad&cause=boredom&sort=size&order=up&other=1", causes), first);
+    assert.deepEqual(parseView("#connections", causes), first, "a place in the page");
+    assert.equal(parseView("#connection=0", causes).connection, 0);
+    assert.equal(parseView("#connection=99999999999999999999", causes).connection, null);
+});
+
+test("a file for spreadsheets keeps every text apart, and runs none", () => {
+    const [names, line, rest] = csvOfConnections([connection({ user_agent: "=cmd|' /C calc'!A0", path: "/a,b", origin: "say \"hi\"\r\n" })]).split(/\r\n(?!")/);
+    assert.equal(names.split(",").length, 27);
+    assert.match(line, /^1,192\.0\.2\.1:5000,healthy,/);
+    assert.ok(line.includes(`"/a,b",'=cmd|' /C calc'!A0,"say ""hi""\r\n",,`), line);
+    assert.equal(rest, "");
+    assert.equal(csvOfConnections([]).trim(), names, "the names, even of nothing");
+    const [head, row] = csvOfEnds([end(1, { round_trip_ms: null })]).split("\r\n");
+    assert.equal(row.split(",")[head.split(",").indexOf("cause")], "client_vanished");
+    assert.equal(row.split(",")[head.split(",").indexOf("round_trip_last_ms")], "");
+});
+
+test("round trips are counted in ranges, from the first to the last that has some", () => {
+    const all = ranges({ up_to_ms: [0.2, 0.3, 0.35, 700, 99_000], count: [5, 1, 2, 1, 1] });
+    assert.deepEqual(all.map(({ to, count }) => [to, count]), [[0.3, 6], [1, 2], [3, 0], [10, 0], [30, 0], [100, 0], [300, 0], [1000, 1], [3000, 0], [10_000, 0], [30_000, 0], [Infinity, 1]]);
+    assert.equal(all[0].share, 0.6);
+    assert.deepEqual(ranges({ up_to_ms: [], count: [] }), []);
+    assert.deepEqual([0, 0.0001, 0.123, 0.99999, 1].map(percent), ["0 %", "< 0.1 %", "12.3 %", "> 99.9 %", "100 %"]);
+});
+
+test("how the server pings is said in words", () => {
+    assert.equal(beatOf(OPTIONS), "A ping every 2s, pong within 500ms.");
+    assert.match(beatOf({ ping: "0", timeout: "500ms" }), /^It sends no pings \(--ping 0\)/);
+    assert.match(beatOf({ ping: "2s", timeout: "0" }), /nobody is judged by the pong/);
 });
 
 /** Samples of /status/history. */

@@ -3,7 +3,7 @@
 import { explainEnd, isOrdinary } from "./explain.js";
 import { RECENT, counted, finding, listed, names } from "./finding.js";
 import { count, duration, host } from "./format.js";
-import { isTold } from "./why.js";
+import { eventOf } from "./why.js";
 
 /** What flapping is: so many connections of one address, one after another, that the client's side ended, none older than so many seconds. */
 const FLAPPING = 3;
@@ -21,7 +21,7 @@ export function departures(ends, areAll, sentences, options, now) {
     const told = new Set(flapping.flatMap(flapper => flapper.ends));
     return [
         ...ofFlappers(flapping, now),
-        ...ofCauses(ends.filter(end => !told.has(end) && !isTold(end, sentences)), areAll, options, now),
+        ...ofCauses(ends.filter(end => !told.has(end) && !eventOf(end, sentences)), areAll, options, now),
     ];
 }
 
@@ -50,21 +50,30 @@ function oneAfterAnother(ends) {
 const endedAt = end => Date.parse(end.at);
 const openedAt = end => endedAt(end) - end.age_seconds * 1000;
 
-/** Ends for a list: those of one address with one cause and verdict, within RECENT of the newest of them, are one entry. Newest first. */
-export function groupEnds(ends) {
-    const groups = [];
-    const open = new Map();
+/**
+ * Ends for a list: those of an event are one entry, whatever their causes; of the others those of one cause and verdict are one. Newest first.
+ * An entry is { key, event, ends }; event is the sentence of /status/why, or null.
+ */
+export function groupEnds(ends, sentences) {
+    const groups = new Map();
     for (const end of ends) {
-        const key = `${host(end.remote)} ${end.cause} ${end.verdict}`;
-        const group = open.get(key);
-        if (group && endedAt(group[0]) - endedAt(end) < RECENT * 1000) {
-            group.push(end);
-        } else {
-            open.set(key, [end]);
-            groups.push(open.get(key));
-        }
+        const event = eventOf(end, sentences) ?? null;
+        const key = event ? `event ${event.from}` : `${end.cause} ${end.verdict}`;
+        if (!groups.has(key))
+            groups.set(key, { key, event, ends: [] });
+        groups.get(key).ends.push(end);
     }
-    return groups;
+    return [...groups.values()];
+}
+
+/** The addresses of ends with how often each is there, the most frequent first: [[address, times], ...]. */
+export const addressesOf = ends => [...groupBy(ends, end => host(end.remote))].map(([address, those]) => [address, those.length]).sort(([, a], [, b]) => b - a);
+
+/** Whether a search finds an end, as /status/ends has it: by a part of the address, of what the client said or of the cause, or by the number. */
+export function isFound(end, search) {
+    const wanted = search.toLowerCase();
+    return wanted === "" || (/^#?\d+$/.test(wanted) && Number(wanted.replace("#", "")) === end.id)
+        || [end.remote, end.path, end.user_agent, end.origin, end.subprotocol, end.cause].some(text => text?.toLowerCase().includes(wanted));
 }
 
 function ofFlappers(flapping, now) {

@@ -5,8 +5,8 @@ import { condition, explainEnd } from "./explain.js";
 import { bytes, clock, count, duration, milliseconds, parseDuration } from "./format.js";
 import { drawSparkline, sparkline } from "./sparkline.js";
 
-/** The dialog. Its owner asks the server for the connection `id`, while that is not null, and hands the answer to show. */
-export function detailsDialog(onOpen) {
+/** The dialog. Its owner asks the server for the connection `id`, while that is not null, and hands the answer to show. onChange(id) is called after each change of it. */
+export function detailsDialog(onChange) {
     const dialog = byId("details");
     const body = byId("details-body");
     // What is beside an open dialog is not heard, and hardly seen: it says itself that the server is gone.
@@ -30,7 +30,7 @@ export function detailsDialog(onOpen) {
             fill({ chip: ["chip", "loading"], what: "", advice: "", times: [], rows: [] });
             if (!dialog.open)
                 dialog.showModal();
-            onOpen();
+            onChange(id);
         },
 
         /** Closes it, if it is open. Returns whether it was. */
@@ -38,6 +38,8 @@ export function detailsDialog(onOpen) {
             const wasOpen = dialog.open;
             dialog.close();
             details.id = null;
+            if (wasOpen)
+                onChange(null);
             return wasOpen;
         },
 
@@ -72,8 +74,10 @@ export function detailsDialog(onOpen) {
     };
     // The event comes a moment after the closing: by then another connection may be shown.
     dialog.addEventListener("close", () => {
-        if (!dialog.open)
+        if (!dialog.open && details.id !== null) {
             details.id = null;
+            onChange(null);
+        }
     });
     // A click beside it.
     dialog.addEventListener("click", event => {

@@ -34,6 +34,32 @@ export function setAttribute(node, name, value) {
         node.setAttribute(name, value);
 }
 
+/** A link to the details of a connection. It has an address of its own, which can be copied; a click alone opens them here. */
+export function connectionLink(id, onOpen) {
+    const node = element("a", "link", `#${id}`);
+    node.href = `#connection=${id}`;
+    node.addEventListener("click", event => {
+        if (isElsewhere(event))
+            return;
+        event.preventDefault();
+        onOpen(id);
+    });
+    return node;
+}
+
+/** Whether a click asks for another tab or window. */
+export const isElsewhere = event => event.ctrlKey || event.metaKey || event.shiftKey;
+
+/** Gives the reader a file. */
+export function saveAs(name, text) {
+    const link = element("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name;
+    link.click();
+    // The browser has begun to read it by then.
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** Puts these nodes, in this order, into the parent, and moves only what is elsewhere. The focus stays where it is. */
 export function arrange(parent, nodes) {
     const focused = parent.contains(document.activeElement) ? document.activeElement : null;

@@ -1,66 +1,146 @@
-// The latest ends in plain English. Those of one address with one cause are one entry.
+// Why connections ended, in plain English: an entry for each event and for each cause, and in it the connections.
 
-import { groupEnds } from "./departures.js";
-import { byId, element, keyedList, setProse, setText } from "./dom.js";
-import { explainEnd } from "./explain.js";
-import { clock, duration, host } from "./format.js";
+import { csvOfEnds } from "./csv.js";
+import { addressesOf, groupEnds, isFound } from "./departures.js";
+import { byId, connectionLink, element, keyedList, saveAs, setProse, setText } from "./dom.js";
+import { CAUSES, explainEnd } from "./explain.js";
+import { listed } from "./finding.js";
+import { clock, count, duration, plural } from "./format.js";
+import { parts } from "./why.js";
 
-const STEP = 12;
-const NAMED = 6;
+const PAGE = 25;
 
-/** onOpen(id) is called when a connection is to be shown. */
-export function endList(onOpen) {
-    let shown = STEP;
-    let last;
-    const show = keyedList(byId("ends"), () => {
-        const item = element("li", "", element("span", "chip"), element("span", "who"), element("time"), element("p", "what"), element("p", "advice"));
+/** onOpen(id) is called when a connection is to be shown, onView(change) when others are wanted. */
+export function endList(onOpen, onView) {
+    let last = { ends: [], sentences: [], options: {}, view: { search: "", cause: "any" } };
+    let drawn;
+    const show = keyedList(byId("ends"), entry, (item, group) => item.fill(group));
+    const filter = byId("cause");
+    filter.append(...Object.keys(CAUSES).map(cause => new Option(cause)));
+    filter.addEventListener("change", () => onView({ cause: filter.value }));
+    byId("ends-csv").addEventListener("click", () => saveAs("ends.csv", csvOfEnds(found())));
+
+    const found = () => last.ends.filter(end => (last.view.cause === "any" || end.cause === last.view.cause) && isFound(end, last.view.search));
+
+    function entry() {
+        const chips = element("p", "causes");
+        const who = element("p", "who");
+        const time = element("p", "when");
+        const what = element("p", "what");
+        const advice = element("p", "advice");
+        const all = connections(onOpen);
+        const item = element("li", "", chips, who, time, what, advice, all.node);
+        item.fill = group => {
+            const { event, ends } = group;
+            // With a filter the page counts; else the server does, who knows of those too that are forgotten.
+            const causes = event && !isFiltered() ? Object.entries(event.causes) : [...countBy(ends, end => end.cause)];
+            const total = causes.reduce((all, [, many]) => all + many, 0);
+            const [newest] = ends;
+            chips.replaceChildren(...causes.map(([cause, many]) => element("span", `chip cause ${cause}`, nameOf(cause, newest, event, many))));
+            who.replaceChildren(...total === 1
+                ? [connectionLink(newest.id, onOpen), ` ${newest.remote}`]
+                : [element("b", "", plural(total, "connection")), ` from ${addresses(ends)}`]);
+            setText(time, span(ends));
+            const words = event ? parts(event.sentence) : Object.values(explainEnd(newest, last.options));
+            setProse(what, (total > 1 && !event ? "The last one: " : "") + words[0]);
+            setProse(advice, words[1]);
+            advice.hidden = !words[1];
+            all.show(ends, total);
+        };
         return item;
-    }, (item, group) => {
-        const [chip, who, time, what, advice] = item.children;
-        const [end] = group;
-        // What an end says does not change; how many there are of it does.
-        if (item.dataset.ends === `${end.seq} ${group.length}`)
+    }
+
+    const isFiltered = () => last.view.cause !== "any" || last.view.search !== "";
+
+    function draw() {
+        const { ends, sentences, view } = last;
+        // What an end says does not change: nothing to do as long as there are no others.
+        const now = JSON.stringify([ends[0]?.seq, ends.length, sentences.filter(({ kind }) => kind === "event").map(({ from, count: many }) => [from, many]), view.cause, view.search]);
+        if (now === drawn)
             return;
-        item.dataset.ends = `${end.seq} ${group.length}`;
-        chip.className = `chip cause ${end.cause}`;
-        setText(chip, end.verdict && end.verdict !== "unknown" ? `${end.cause}, ${end.verdict}` : end.cause);
-        const more = group.length > NAMED ? [`and ${group.length - NAMED} more`] : [];
-        who.replaceChildren(
-            ...group.slice(0, NAMED).flatMap(each => [button(each.id), " "]), ...more,
-            element("span", "address", group.length > 1 ? ` ${host(end.remote)}, ${group.length} times` : ` ${end.remote}`));
-        time.dateTime = end.at;
-        setText(time, `${clock(new Date(end.at))}, after ${duration(end.age_seconds)}`);
-        const text = explainEnd(end, last.options);
-        setProse(what, text.what);
-        setProse(advice, text.advice);
-        advice.hidden = !text.advice;
-    });
-
-    function button(id) {
-        const node = element("button", "link", `#${id}`);
-        node.type = "button";
-        node.addEventListener("click", () => onOpen(id));
-        return node;
+        drawn = now;
+        const those = found();
+        show(groupEnds(those, sentences), ({ key }) => key);
+        byId("no-ends").hidden = those.length > 0;
+        setText(byId("no-ends"), ends.length ? "None of the ends that are remembered is like that." : "No connection has ended yet.");
+        byId("ends-csv").disabled = those.length === 0;
+        setText(byId("ends-range"), those.length ? `${isFiltered() ? `${count(those.length)} of the` : "The"} last ${count(ends.length)}` : "");
     }
-
-    function redraw() {
-        const groups = groupEnds(last.ends);
-        // By its oldest end: it stays while newer ones come.
-        show(groups.slice(0, shown), group => group.at(-1).seq);
-        byId("no-ends").hidden = groups.length > 0;
-        byId("more-of-ends").hidden = groups.length <= shown;
-    }
-
-    byId("more-of-ends").addEventListener("click", () => {
-        shown += STEP;
-        redraw();
-    });
 
     return {
-        /** ends: newest first. */
-        show(ends, options) {
-            last = { ends, options };
-            redraw();
+        /** ends: newest first. sentences: of /status/why. view: of permalink.js. */
+        show(ends, sentences, options, view) {
+            last = { ends, sentences, options, view };
+            filter.value = view.cause;
+            draw();
         },
     };
+}
+
+/** The connections of an entry, in a table that opens: 25 rows, and more if they are asked for. */
+function connections(onOpen) {
+    const summary = element("summary");
+    const body = element("tbody");
+    const heads = ["No.", "Client", "Ended", "Age", "Last byte", "Detail"].map(title => {
+        const head = element("th", "", title);
+        head.scope = "col";
+        return head;
+    });
+    const more = element("button", "plain", "Show 25 more");
+    more.type = "button";
+    const scroller = element("div", "table", element("table", "", element("thead", "", element("tr", "", ...heads)), body));
+    scroller.tabIndex = 0;
+    scroller.setAttribute("role", "group");
+    scroller.setAttribute("aria-label", "Connections that ended");
+    const node = element("details", "", summary, scroller, more);
+    let ends = [];
+    let shown = PAGE;
+
+    function draw() {
+        if (!node.open)
+            return;
+        body.replaceChildren(...ends.slice(0, shown).map(end => element("tr", "", ...[
+            connectionLink(end.id, onOpen), end.remote, clock(new Date(end.at)), duration(end.age_seconds), `${duration(end.last_byte_seconds)} before`, end.detail,
+        ].map(each => element("td", "", each)))));
+        more.hidden = ends.length <= shown;
+    }
+
+    node.addEventListener("toggle", draw);
+    more.addEventListener("click", () => {
+        shown += PAGE;
+        draw();
+    });
+    return {
+        node,
+        show(those, total) {
+            ends = those;
+            node.hidden = total === 1;
+            setText(summary, those.length < total ? `The last ${count(those.length)} of them` : "All of them");
+            draw();
+        },
+    };
+}
+
+function nameOf(cause, newest, event, many) {
+    if (event)
+        return `${cause} ${count(many)}`;
+    return newest.verdict && newest.verdict !== "unknown" ? `${cause}, ${newest.verdict}` : cause;
+}
+
+function addresses(ends) {
+    const all = addressesOf(ends);
+    return all.length === 1 ? all[0][0] : `${plural(all.length, "address", "addresses")}: ${listed(all.map(([address, times]) => times > 1 ? `${address} (${count(times)})` : address))}`;
+}
+
+/** When the ends came: a moment, or from the first to the last. */
+function span(ends) {
+    const [first, last] = [ends.at(-1), ends[0]].map(end => clock(new Date(end.at)));
+    return first === last ? last : `${first} to ${last}`;
+}
+
+function countBy(items, keyOf) {
+    const counts = new Map();
+    for (const item of items)
+        counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1);
+    return counts;
 }

@@ -22,6 +22,13 @@ export const CAUSES = {
     upstream_protocol_error: "application broke a rule",
 };
 
+/** How the server pings, in words. */
+export function beatOf({ ping, timeout }) {
+    if (ping === "0")
+        return "It sends no pings (--ping 0), so it does not learn how clients are.";
+    return timeout === "0" ? `A ping every ${ping}; nobody is judged by the pong (--timeout 0).` : `A ping every ${ping}, pong within ${timeout}.`;
+}
+
 /** Whether it ended as it should: nobody has to look at it. */
 export const isOrdinary = end => ["client_closed", "upstream_closed", "server_shutdown"].includes(end.cause);
 

@@ -18,7 +18,7 @@ const WHOLE = [0, 1, 2, 3, 4, 5].flatMap(power => [1, 2, 5].map(each => each * 1
 const PLOTS = [
     {
         title: "Connections",
-        empty: "No sample yet: the first comes after 5 seconds.",
+        empty: () => "No sample yet: the first comes after 5 seconds.",
         series: [{ label: "open", colour: "--accent", area: true }],
         columns: history => [history.time, history.connections],
         show: count,
@@ -28,7 +28,7 @@ const PLOTS = [
     },
     {
         title: "Ends by cause",
-        empty: "No connection has ended in this time.",
+        empty: () => "No connection has ended in this time.",
         isEmpty: ({ ends }) => Object.values(ends).every(counts => sum(counts) === 0),
         series: STACK.map(cause => ({ label: cause, colour: `--${cause}`, bars: true })),
         columns(history, from) {
@@ -44,7 +44,7 @@ const PLOTS = [
     },
     {
         title: "Round trip",
-        empty: "No pong measured yet.",
+        empty: ({ ping }) => ping === "0" ? "Pings are off (--ping 0): nothing is measured." : "No pong measured yet.",
         isEmpty: history => greatest(history.p99_ms) === null,
         series: [
             { label: "p99", colour: "--p99" },
@@ -60,7 +60,7 @@ const PLOTS = [
     },
     {
         title: "Beat late by",
-        empty: "The beat has not ticked yet: it does once a client is connected.",
+        empty: ({ ping }) => ping === "0" ? "Pings are off (--ping 0)." : "The beat has not ticked yet: it does once a client is connected.",
         isEmpty: history => greatest(history.lateness_ms) === null,
         series: [{ label: "most in 5 s", colour: "--accent", area: true }],
         columns: history => [history.time, history.lateness_ms],
@@ -75,20 +75,23 @@ const latest = values => values.findLast(value => value !== null) ?? null;
 /** The plots, made in the container; draw(history) shows the samples. */
 export function plots(container) {
     const all = PLOTS.map(plot => panel(container, plot));
-    const redraw = () => all.forEach(each => each.restyle());
+    const redraw = () => {
+        colours.clear();
+        all.forEach(each => each.restyle());
+    };
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     let frame;
     new ResizeObserver(() => {
         cancelAnimationFrame(frame);
         frame = requestAnimationFrame(() => all.forEach(each => each.resize()));
     }).observe(container);
-    return { draw: history => all.forEach(each => each.draw(history)) };
+    return { draw: (history, options) => all.forEach(each => each.draw(history, options)) };
 }
 
 function panel(container, plot) {
     const values = element("p", "values");
     const canvas = element("div", "plot");
-    const empty = element("p", "empty", plot.empty);
+    const empty = element("p", "empty");
     const figure = element("figure", "", element("figcaption", "", element("h3", "", plot.title), values), canvas, empty);
     container.append(figure);
     canvas.setAttribute("role", "img");
@@ -122,9 +125,10 @@ function panel(container, plot) {
     }
 
     return {
-        draw(history) {
+        draw(history, options) {
             const isEmpty = history.time.length === 0 || (plot.isEmpty?.(history) ?? false);
             figure.classList.toggle("is-empty", isEmpty);
+            setText(empty, plot.empty(options));
             if (isEmpty)
                 return;
             const from = startOf(history);
@@ -187,4 +191,11 @@ function optionsOf(plot, onCursor) {
 /** A round number of milliseconds. */
 const tick = value => value >= 1000 ? `${+(value / 1000).toPrecision(3)} s` : `${+value.toPrecision(3)} ms`;
 
-const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** The colours of the style sheet by name, as long as they stay. To ask for one lays the page out. */
+const colours = new Map();
+
+function colour(name) {
+    if (!colours.has(name))
+        colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return colours.get(name);
+}

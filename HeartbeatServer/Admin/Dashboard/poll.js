@@ -50,10 +50,11 @@ export function poll(work, onFailure) {
     return { now: run };
 }
 
-async function get(path, signal) {
+/** The JSON of an answer. signal: gives it up. */
+export async function get(path, signal = null) {
     let response;
     try {
-        response = await fetch(path, { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+        response = await fetch(path, { signal: AbortSignal.any([...signal ? [signal] : [], AbortSignal.timeout(TIMEOUT_MS)]) });
         const answer = await response.json();
         if (response.ok)
             return answer;

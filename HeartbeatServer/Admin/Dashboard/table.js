@@ -1,11 +1,16 @@
 // The table of connections. The server sorts, searches and pages; at most one page is in the document, and its rows are updated in place.
 
-import { byId, element, keyedList, setAttribute, setClass, setText } from "./dom.js";
+import { csvOfConnections } from "./csv.js";
+import { byId, element, isElsewhere, keyedList, saveAs, setAttribute, setClass, setText } from "./dom.js";
 import { condition } from "./explain.js";
 import { bytes, count, duration, milliseconds, parseDuration, plural } from "./format.js";
+import { STATES } from "./permalink.js";
+import { get } from "./poll.js";
 import { drawSparkline, sparkline } from "./sparkline.js";
 
-export const PAGE = 50;
+export const PAGE = 25;
+/** So many connections of a file come with one request: the server gives no more. */
+const AT_ONCE = 1000;
 
 const chip = { make: () => element("span", "chip"), fill(node, connection, options, stall) {
     const { kind, label, text } = condition(connection, options, stall);
@@ -13,7 +18,10 @@ const chip = { make: () => element("span", "chip"), fill(node, connection, optio
     setText(node, label);
     setAttribute(node, "title", text);
 } };
-const number = { make: () => element("button", "link"), fill: (node, { id }) => setText(node, `#${id}`) };
+const number = { make: () => element("a", "link"), fill(node, { id }) {
+    setText(node, `#${id}`);
+    setAttribute(node, "href", `#connection=${id}`);
+} };
 const line = { make: sparkline, fill: (node, connection, options) => drawSparkline(node, connection.recent_ms, parseDuration(options.timeout)) };
 const text = of => ({ make: () => element("span"), fill: (node, connection) => setText(node, of(connection)) });
 const time = name => text(({ round_trip_ms: times }) => milliseconds(times?.[name]));
@@ -49,9 +57,9 @@ const COLUMNS = [
     ["Age", "age", "number middle", text(each => duration(each.age_seconds))],
 ];
 
-/** onQuery is called when another page is wanted, onOpen(id) when a connection is to be shown. */
-export function connectionTable(onQuery, onOpen) {
-    const query = { sort: "worst", order: "desc", search: "", offset: 0, limit: PAGE };
+/** onView(change) is called when others are wanted, onPage when another page of them is, onOpen(id) when a connection is to be shown. */
+export function connectionTable(onView, onPage, onOpen) {
+    const query = { sort: "worst", order: "desc", search: "", state: "any", offset: 0, limit: PAGE };
     const headers = COLUMNS.map(([title, sort, className]) => {
         const header = element("th", className);
         header.scope = "col";
@@ -60,7 +68,7 @@ export function connectionTable(onQuery, onOpen) {
             button.type = "button";
             button.addEventListener("click", () => {
                 // First the worst, then the other way round.
-                ask({ sort, order: query.sort === sort && query.order === "desc" ? "asc" : "desc", offset: 0 });
+                onView({ sort, order: query.sort === sort && query.order === "desc" ? "asc" : "desc" });
             });
             header.append(button);
         } else {
@@ -82,18 +90,17 @@ export function connectionTable(onQuery, onOpen) {
         COLUMNS.forEach(([, , , cell], place) => cell.fill(row.children[place].firstElementChild, connection, options, stall));
     });
 
-    function ask(change) {
-        Object.assign(query, change);
+    function turnTo(offset) {
+        query.offset = offset;
         asked = true;
-        showSort();
-        onQuery();
+        onPage();
     }
 
     /** Not `disabled`: that would take the focus from the button that led to the last page. */
     function onTurn(button, offset) {
         button.addEventListener("click", () => {
             if (button.ariaDisabled !== "true")
-                ask({ offset: offset() });
+                turnTo(offset());
         });
     }
 
@@ -106,16 +113,26 @@ export function connectionTable(onQuery, onOpen) {
 
     byId("rows").addEventListener("click", event => {
         const row = event.target.closest("tr");
+        const isLink = event.target.closest("a") !== null;
+        if (isLink && isElsewhere(event))
+            return;
+        event.preventDefault();
         // Who marks an address to copy it does not want the details.
-        if (row && getSelection().isCollapsed)
+        if (row && (isLink || getSelection().isCollapsed))
             onOpen(Number(row.dataset.id));
     });
     onTurn(byId("previous"), () => Math.max(0, query.offset - PAGE));
     onTurn(byId("next"), () => query.offset + PAGE);
-    let typing;
-    byId("search").addEventListener("input", event => {
-        clearTimeout(typing);
-        typing = setTimeout(() => ask({ search: event.target.value.trim(), offset: 0 }), 250);
+    const filter = byId("state-filter");
+    filter.append(...STATES.map(state => new Option(state)));
+    filter.addEventListener("change", () => onView({ state: filter.value }));
+    byId("connections-csv").addEventListener("click", async () => {
+        byId("connections-csv").disabled = true;
+        try {
+            saveAs("connections.csv", csvOfConnections(await allOf(query)));
+        } finally {
+            byId("connections-csv").disabled = false;
+        }
     });
     showSort();
 
@@ -125,6 +142,14 @@ export function connectionTable(onQuery, onOpen) {
             return new URLSearchParams(query).toString();
         },
 
+        /** Shows others from now on: those of a view of permalink.js, from the first on. */
+        view({ sort, order, search, state }) {
+            Object.assign(query, { sort, order, search, state, offset: 0 });
+            asked = true;
+            filter.value = state;
+            showSort();
+        },
+
         /** Shows the page of an answer of /status. inStall: of stallOf. */
         show(status, inStall) {
             options = status.options;
@@ -132,14 +157,15 @@ export function connectionTable(onQuery, onOpen) {
             byId("rows").closest("table").classList.toggle("relays", options.upstream !== "none");
             const { items, matching, offset } = status.connections;
             if (items.length === 0 && offset > 0)
-                return ask({ offset: Math.floor(Math.max(0, matching - 1) / PAGE) * PAGE });
+                return turnTo(Math.floor(Math.max(0, matching - 1) / PAGE) * PAGE);
             show(items, ({ id }) => id);
             setText(byId("range"), items.length ? `${count(offset + 1)}–${count(offset + items.length)} of ${count(matching)}` : "");
             setAttribute(byId("previous"), "aria-disabled", offset === 0);
             setAttribute(byId("next"), "aria-disabled", offset + items.length >= matching);
             byId("no-rows").hidden = items.length > 0;
-            setText(byId("no-rows"), query.search && status.totals.connections
-                ? `None of ${plural(status.totals.connections, "connection")} matches “${query.search}”.`
+            const wanted = [...query.search ? [`matches “${query.search}”`] : [], ...query.state !== "any" ? [`is ${query.state}`] : []];
+            setText(byId("no-rows"), wanted.length && status.totals.connections
+                ? `None of ${plural(status.totals.connections, "connection")} ${wanted.join(" and ")}.`
                 : `Nobody is connected. Clients connect to ${options.path} on port ${options.port}.`);
             if (asked) {
                 asked = false;
@@ -147,4 +173,15 @@ export function connectionTable(onQuery, onOpen) {
             }
         },
     };
+}
+
+/** All connections of a query, in the order of their numbers: those that come and go meanwhile move no others to another page. */
+async function allOf({ search, state }) {
+    const all = [];
+    for (;;) {
+        const { connections } = await get(`/status?${new URLSearchParams({ search, state, sort: "id", order: "asc", offset: all.length, limit: AT_ONCE })}`);
+        all.push(...connections.items);
+        if (connections.items.length === 0 || all.length >= connections.matching)
+            return all;
+    }
 }

@@ -13,8 +13,8 @@ export function stallOf(sentences) {
     return stall ? { isOver: stall.to !== null, seconds: stall.seconds } : null;
 }
 
-/** Whether an end is one of an event, which is told as a whole. */
-export const isTold = (end, sentences) => sentences.some(({ kind, from, to, causes }) =>
+/** The event of which an end is one, and which is told as a whole. */
+export const eventOf = (end, sentences) => sentences.find(({ kind, from, to, causes }) =>
     kind === "event" && end.cause in causes && Date.parse(end.at) >= Date.parse(from) - ROUNDED && Date.parse(end.at) <= Date.parse(to) + ROUNDED);
 
 /** It stays while the figures change. */
@@ -32,7 +32,7 @@ function levelOf({ kind, to, causes }, now) {
 }
 
 /** What happened, and what it means: the sentence before and after its colon. */
-function parts(sentence) {
+export function parts(sentence) {
     const colon = sentence.indexOf(": ");
     const meaning = sentence.slice(colon + 2);
     return [`${sentence.slice(0, colon)}.`, meaning[0].toUpperCase() + meaning.slice(1)];
