@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Installs pytest, and what the end-to-end suite runs against: clients, proxies and applications, from Debian and npm. Needs root.
-# On a machine with systemd Debian starts nginx, haproxy, mosquitto and prometheus as services; the suite does not need those: it starts its own, and
-# of prometheus it only runs promtool.
+# On a machine with systemd Debian starts nginx, haproxy, mosquitto and prometheus as services; the suite does not need those: it starts its own.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

@@ -108,11 +108,16 @@ def test_healthy_slow_frozen_flapping_and_gone_are_told_apart(lab: Lab) -> None:
         expect("grounds, light and dark", len(grounds), 2)
         shown.expect_quiet_console()
 
+        shown.expect_accessible("five clients")
+        shown.look(1400, "light")
         shown.evaluate(f"document.querySelector('#rows tr[data-id=\"{healthy}\"] a').click()")
         shown.wait_for_text("#details", "It answers in time.")
+        expect("the address of a connection", shown.evaluate("location.hash.split('&')[0]"), f"#connection={healthy}")
+        shown.expect_accessible("the details")
         server.kill()
         shown.wait_for_text("#gone", "No answer since ")
         shown.wait_for_text("#details", "No answer since ")
+        shown.expect_accessible("a server that is gone")
         expect("state of a server that is gone", shown.text("#state"), "no answer")
         expect("other errors on the console than those of requests", {entry["source"] for entry in shown.console} - {"network"}, set())
 
@@ -169,10 +174,12 @@ def test_a_crowd_that_leaves_at_once_and_a_request_that_is_refused(lab: Lab) -> 
     with lab.server("--admin", str(port), "--ping", "0") as server, page(lab) as shown:
         shown.look(1400, "light")
         shown.open(f"http://localhost:{port}")
+        shown.wait_for_text("#about", "It sends no pings (--ping 0), so it does not learn how clients are.")
         with contextlib.ExitStack() as stack:
             for place in range(CROWD):
                 stack.enter_context(Peer(server.port, source=f"127.0.2.{1 + place % 4}"))
-            shown.wait_for_text("#range", f"of {CROWD}")
+            shown.wait_for_text("#range", f"1–25 of {CROWD}")
+            expect("rows of a page", shown.evaluate("document.querySelectorAll('#rows tr').length"), 25)
         with Peer(server.port, upgrade=False) as lost:
             lost.send(upgrade_request(server.port, path="/elsewhere"))
             expect("status", lost.response()[0], 404)
@@ -180,7 +187,72 @@ def test_a_crowd_that_leaves_at_once_and_a_request_that_is_refused(lab: Lab) -> 
         shown.wait_for_text("#situation", f"(client_vanished {CROWD}; from 4 addresses).")
         shown.wait_for_text("#situation", "1 request was refused in the last 5 minutes. not_found 1 (another path than --path /ws).")
         expect_that("no word of flapping", "flapping" not in shown.text("#situation"), shown.text("#situation"))
+        shown.wait_for_text("#ends", f"client_vanished {CROWD}")
+        shown.wait_for_text("#ends", f"{CROWD} connections from 4 addresses: ")
+        expect("entries of a crowd that left together", shown.evaluate("document.querySelectorAll('#ends > li').length"), 1)
+        shown.evaluate("document.querySelector('#ends summary').click()")
+        shown.wait("25 of them", "document.querySelectorAll('#ends tbody tr').length === 25")
+        shown.evaluate("[...document.querySelectorAll('#ends button')].find(each => each.textContent === 'Show 25 more').click()")
+        shown.wait("50 of them", "document.querySelectorAll('#ends tbody tr').length === 50")
+        shown.expect_accessible("a crowd that left")
         shown.expect_quiet_console()
+
+
+def saved(shown: Page, button: str) -> list[str]:
+    """Presses a button that saves a file. Returns the lines of the file."""
+    shown.evaluate("URL.createObjectURL = blob => { blob.text().then(text => { window.saved = text; }); return 'data:,'; }; window.saved = null;")
+    shown.evaluate(f"document.getElementById('{button}').click()")
+    return shown.wait("a file", "window.saved").splitlines()
+
+
+def test_a_view_has_an_address_and_can_be_saved(lab: Lab) -> None:
+    port = free_port()
+    with lab.server("--admin", str(port), *PING) as server, page(lab) as shown, contextlib.ExitStack() as stack:
+        for source in ("127.0.0.21", "127.0.0.22"):
+            stays(server, source)
+        mute = stack.enter_context(Peer(server.port, source="127.0.0.23"))
+        number = server.number_of(mute)
+        with Peer(server.port, source="127.0.0.24") as left:
+            left.goodbye()
+        gone = server.number_of(left)
+        origin = f"http://localhost:{port}"
+        shown.look(1400, "light")
+
+        shown.open(f"{origin}/#search=127.0.0.2&sort=id&order=asc")
+        shown.wait_for_text("#range", "1–3 of 3")
+        expect("the text of the search", shown.evaluate("document.getElementById('search').value"), "127.0.0.2")
+        shown.wait_for_text("#ends", f"#{gone} 127.0.0.24:")
+        lines = saved(shown, "connections-csv")
+        expect_that("a line of names and three connections", len(lines) == 4 and lines[0].startswith("id,remote,state,") and "127.0.0.21:" in lines[1], lines)
+        lines = saved(shown, "ends-csv")
+        expect_that("a line of names and one end", len(lines) == 2 and ",client_closed,client," in lines[1], lines)
+
+        shown.evaluate("document.getElementById('state-filter').value = 'suspect'; document.getElementById('state-filter').dispatchEvent(new Event('change'));")
+        shown.wait("the one that is silent", f"JSON.stringify([...document.querySelectorAll('#rows tr')].map(row => row.dataset.id)) === '[\"{number}\"]'")
+        expect("the address of the view", shown.evaluate("location.hash"), "#search=127.0.0.2&state=suspect&sort=id&order=asc")
+        shown.evaluate("document.getElementById('cause').value = 'pong_timeout'; document.getElementById('cause').dispatchEvent(new Event('change'));")
+        shown.wait_for_text("#ends", f"#{number} 127.0.0.23:")
+        expect_that("no other cause", "client_closed" not in shown.text("#ends"), shown.text("#ends"))
+
+        # As somebody does who was sent the address of a connection that has ended.
+        shown.open("about:blank")
+        shown.open(f"{origin}/#connection={gone}")
+        shown.wait_for_text("#details", "ended: client_closed")
+        shown.press("Escape")
+        shown.wait("an address without it", "location.hash === ''")
+        shown.expect_quiet_console()
+
+
+def test_without_javascript_the_page_says_what_to_read_instead(lab: Lab) -> None:
+    port = free_port()
+    with lab.server("--admin", str(port)) as server, page(lab) as shown:
+        server.wait_until_it_listens()
+        shown.call("Emulation.setScriptExecutionDisabled", value=True)
+        shown.open(f"http://localhost:{port}")
+        shown.wait_for_text("noscript", "This page needs JavaScript. The same figures are at /status, /status/why and /metrics.")
+        colours = shown.evaluate("[...document.querySelectorAll('.alert, .alert a')].map(each => getComputedStyle(each).color)")
+        expect_that("links as readable as the text around them", len(colours) == 4 and len(set(colours)) == 1, colours)
+        expect("height of the empty parts of the page", shown.evaluate("document.querySelector('main').offsetHeight"), 0)
 
 
 def test_texts_and_patterns(lab: Lab) -> None:

@@ -249,7 +249,8 @@ def test_haproxy_accepts_the_ingress_of_kubernetes_and_has_a_slot_for_every_pod(
 def test_compose_prometheus_and_the_alerts(lab: Lab) -> None:
     checked("promtool check config", need("promtool"), "check", "config", PROMETHEUS)
     rules = checked("promtool check rules", need("promtool"), "check", "rules", ALERTS)
-    expect_that("four rules", "4 rules found" in rules, rules)
+    expect_that("six rules", "6 rules found" in rules, rules)
+    checked("promtool test rules", need("promtool"), "test", "rules", ALERTS.with_name("alerts.test.yml"))
     services = parsed(COMPOSE)[0]["services"]
     expect("services", sorted(services), ["application", "prometheus", "proxy", "relay"])
     for inside in ("application", "relay"):

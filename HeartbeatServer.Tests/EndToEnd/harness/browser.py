@@ -11,6 +11,7 @@ from typing import Any
 
 from .expect import Failure, eventually, expect, short
 from .lab import Lab, need
+from .paths import AXE
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -113,6 +114,17 @@ class Page:
     def expect_quiet_console(self) -> None:
         expect("errors on the console", self.console, [])
         expect("violations of the content security policy", self.evaluate("violations"), [])
+
+    def expect_accessible(self, state: str) -> None:
+        """Has axe look at the page as it is, on a wide and on a narrow screen, light and dark. state: what the page shows."""
+        self.evaluate(AXE.read_text())
+        for width in (1400, 390):
+            for scheme in ("light", "dark"):
+                self.look(width, scheme)
+                found = self.call(
+                    "Runtime.evaluate", awaitPromise=True, returnByValue=True,
+                    expression="axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html.slice(0, 100))]))")
+                expect(f"what axe finds where the page shows {state}, {width} px wide, {scheme}", found["result"].get("value"), [])
 
     def _receive(self) -> dict:
         while (end := self._buffer.find(b"\0")) < 0:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 SUITE = Path(__file__).resolve().parent.parent
 CLIENTS = SUITE / "clients"
+AXE = CLIENTS / "ws/node_modules/axe-core/axe.min.js"
 APPLICATIONS = SUITE / "applications"
 REPOSITORY = SUITE.parent.parent
 DASHBOARD = REPOSITORY / "HeartbeatServer/Admin/Dashboard"
@@ -18,7 +19,8 @@ RELAY_HAPROXY = REPOSITORY / "deploy/relay/haproxy.cfg"
 COMPOSE = REPOSITORY / "deploy/compose/compose.yaml"
 COMPOSE_HAPROXY = REPOSITORY / "deploy/compose/haproxy.cfg"
 PROMETHEUS = REPOSITORY / "deploy/compose/prometheus.yml"
-ALERTS = REPOSITORY / "deploy/compose/alerts.yml"
+ALERTS = REPOSITORY / "deploy/monitoring/alerts.yml"
+GRAFANA = REPOSITORY / "deploy/monitoring/grafana.json"
 KUBERNETES = REPOSITORY / "deploy/kubernetes.yaml"
 KUBERNETES_RELAY = REPOSITORY / "deploy/relay/kubernetes.yaml"
 SYSTEMD_UNIT = REPOSITORY / "deploy/heartbeat-server.service"

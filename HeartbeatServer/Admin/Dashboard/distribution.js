@@ -44,7 +44,7 @@ export function distribution(container) {
         const width = `${(share * 100).toFixed(1)}%`;
         if (bar.style.width !== width)
             bar.style.width = width;
-        setClass(bar, isLate ? "late" : "");
+        setClass(bar, many === 0 ? "none" : isLate ? "late" : "");
         setText(counted, count(many));
         setText(part, percent(share));
     });
