@@ -70,6 +70,19 @@ internal sealed record AnswerHead(int MinorVersion, int Status, string Phrase, F
         return fields;
     }
 
+    /// <summary>Writes the fields that go on to the client. The caller writes those that belong to the client's connection, and Content-Length.</summary>
+    /// <param name="text">Gets the lines.</param>
+    /// <param name="hopByHop">What <see cref="ReadConnection"/> has returned.</param>
+    /// <param name="isDropped">Returns true for a name and a value that do not go on for another reason.</param>
+    public void WriteEndToEnd(StringBuilder text, HopByHop hopByHop, Func<string, string, bool> isDropped)
+    {
+        foreach ((string name, string value) in Fields)
+        {
+            if (!hopByHop.Has(name) && !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && !isDropped(name, value))
+                text.Append(null, $"{name}: {value}\r\n");
+        }
+    }
+
     private static bool IsProtected(string name) =>
         name.StartsWith("Sec-WebSocket-", StringComparison.OrdinalIgnoreCase) || name.Equals("Set-Cookie", StringComparison.OrdinalIgnoreCase);
 }

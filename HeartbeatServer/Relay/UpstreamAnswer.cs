@@ -99,7 +99,7 @@ internal sealed class UpstreamAnswer(RequestHead request)
         StringBuilder text = new StringBuilder("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         // RFC 9110 section 8.6 and RFC 9112 section 6.1: a 101 has neither a length nor an encoding. Some applications send them nevertheless. An empty
         // subprotocol or list of extensions stands for none, but browsers refuse it.
-        Write(text, (name, value) => value.Length == 0 && UpgradeAnswer.IsChoice(name));
+        _head.WriteEndToEnd(text, _hopByHop!, (name, value) => value.Length == 0 && UpgradeAnswer.IsChoice(name));
         ForClient = Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
         return AnswerStep.Switched;
     }
@@ -109,7 +109,7 @@ internal sealed class UpstreamAnswer(RequestHead request)
         if (!_body!.TryRead(bytes, isEnd, out ReadOnlySpan<byte> body, out string? fault))
             return fault is null ? AnswerStep.NeedsMore : Bad(fault);
         StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {_head!.Phrase}\r\n");
-        Write(text, (_, _) => false);
+        _head.WriteEndToEnd(text, _hopByHop!, (_, _) => false);
         // RFC 9110 section 15.5.22: a 426 has to say what to upgrade to.
         string? upgrade = Status == 426 ? _head.Fields["Upgrade"] : null;
         if (upgrade is not null)
@@ -119,16 +119,6 @@ internal sealed class UpstreamAnswer(RequestHead request)
         text.Append(null, $"Connection: close{(upgrade is null ? "" : ", Upgrade")}\r\n\r\n");
         ForClient = (byte[])[.. Encoding.Latin1.GetBytes(text.ToString()), .. body];
         return AnswerStep.Refused;
-    }
-
-    /// <summary>Writes the fields that go on to the client. The caller writes those that belong to the client's connection.</summary>
-    private void Write(StringBuilder text, Func<string, string, bool> isDropped)
-    {
-        foreach ((string name, string value) in _head!.Fields)
-        {
-            if (!_hopByHop!.Has(name) && !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && !isDropped(name, value))
-                text.Append(null, $"{name}: {value}\r\n");
-        }
     }
 
     private AnswerStep Bad(string fault)
