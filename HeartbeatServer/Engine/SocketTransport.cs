@@ -57,27 +57,27 @@ internal abstract class SocketTransport : Transport
         }
     }
 
-    public override TcpInfo? Tcp
-    {
-        get
-        {
-            const int ipProtoTcp = 6;
-            const int tcpInfo = 11;
-            if (!OperatingSystem.IsLinux())
-                return null;
-            try
-            {
-                Span<byte> info = stackalloc byte[TcpInfo.Size];
-                return TcpInfo.Read(info[..Socket.GetRawSocketOption(ipProtoTcp, tcpInfo, info)]);
-            }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                return null; // the connection is gone, or a sandbox forbids the call
-            }
-        }
-    }
+    public override TcpInfo? Tcp => TcpOf(Socket);
 
     public Socket Socket { get; }
+
+    /// <summary>What the kernel knows of the connection of a socket; null where it cannot be asked.</summary>
+    public static TcpInfo? TcpOf(Socket socket)
+    {
+        const int ipProtoTcp = 6;
+        const int tcpInfo = 11;
+        if (!OperatingSystem.IsLinux())
+            return null;
+        try
+        {
+            Span<byte> info = stackalloc byte[TcpInfo.Size];
+            return TcpInfo.Read(info[..socket.GetRawSocketOption(ipProtoTcp, tcpInfo, info)]);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return null; // the connection is gone, or a sandbox forbids the call
+        }
+    }
 
     /// <summary>Gives back bytes that were read too early. The next reads get them first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;

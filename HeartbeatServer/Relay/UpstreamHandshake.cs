@@ -52,7 +52,7 @@ internal sealed class UpstreamHandshake : WheelEntry
         _began = _loop.Wheel.Now;
         _deadline = new Deadline(_began + upstream.Timeout);
         EpollTransport transport = request.TakeOver(out ReadOnlyMemory<byte> early);
-        _client = new WaitingClient(transport, early, () => Fail(Gone));
+        _client = new WaitingClient(transport, early, () => Fail(Refusals.Gone));
     }
 
     /// <summary>Why there is no upgrade; null as long as there may be one.</summary>
@@ -132,7 +132,7 @@ internal sealed class UpstreamHandshake : WheelEntry
         if (_deadline.IsOver(now, stall))
         {
             Fail(_hasTurn
-                ? new Refusal(RefusalReason.UpstreamTimeout, $"the application did not answer within {_upstream.Timeout.TotalSeconds:0.###}s")
+                ? Refusals.Timeout("answer", _upstream.Timeout)
                 : new Refusal(RefusalReason.UpstreamQueue, "too many requests wait for the application; try again later"));
             return Heartbeat.Never;
         }
@@ -179,7 +179,7 @@ internal sealed class UpstreamHandshake : WheelEntry
         }
         catch (SocketException e)
         {
-            Fail(Unreachable($"its name has no address: {e.Message}"));
+            Fail(Refusals.Unreachable($"its name has no address: {e.Message}"));
             return null;
         }
     }
@@ -220,12 +220,12 @@ internal sealed class UpstreamHandshake : WheelEntry
             }
             if (error == SocketError.ConnectionRefused)
                 _upstream.Addresses.Refused(addresses[i]);
-            why = Words(error);
+            why = Refusals.Words(error);
             // The connection was made, so a part of the request may be there.
             if (error is SocketError.ConnectionReset or SocketError.Shutdown)
                 break;
         }
-        Fail(Unreachable(why));
+        Fail(Refusals.Unreachable(why));
         return null;
     }
 
@@ -249,7 +249,7 @@ internal sealed class UpstreamHandshake : WheelEntry
                 return SocketError.OperationAborted;
             await transport.WriteAsync(_request);
             if (UpstreamSocket.IsLoop(transport.Socket, address))
-                Fail(new Refusal(RefusalReason.UpstreamLoop, "a loop: the connection to the application has come back to itself"));
+                Fail(Refusals.Loop);
             return SocketError.Success;
         }
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
@@ -279,13 +279,13 @@ internal sealed class UpstreamHandshake : WheelEntry
             }
             catch (IOException e)
             {
-                Fail(Unreachable(e.Message)); // the kernel has no room to watch the socket
+                Fail(Refusals.Unreachable(e.Message)); // the kernel has no room to watch the socket
                 return null;
             }
             length += count;
             if (count == 0 && _transport.Error != SocketError.Success)
             {
-                Fail(Unreachable(Words(_transport.Error)));
+                Fail(Refusals.Unreachable(Refusals.Words(_transport.Error)));
                 return null;
             }
             switch (_answer.Read(bytes.AsSpan(0, length), isEnd: count == 0))
@@ -298,7 +298,7 @@ internal sealed class UpstreamHandshake : WheelEntry
                     Fail(new Refusal(RefusalReason.UpstreamRefused, $"the application answered {_answer.Status}") { Status = _answer.Status });
                     return null;
                 case AnswerStep.Bad:
-                    Fail(new Refusal(RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {_answer.Fault}"));
+                    Fail(Refusals.BadAnswer(_answer.Fault!));
                     return null;
             }
             if (length == bytes.Length)
@@ -325,27 +325,12 @@ internal sealed class UpstreamHandshake : WheelEntry
         }
         catch (IOException)
         {
-            Refusal = Gone;
+            Refusal = Refusals.Gone;
             return null;
         }
         var leg = new UpstreamLeg(_transport!, address, Took, _loop.Wheel.Now);
         return new RelayedUpgrade(leg, _answer.HasDeflate, early.Length + frames.Length == 0 ? null : new EarlyBytes(early, frames));
     }
-
-    private static Refusal Gone => new(RefusalReason.ClientGone, "the client went before the application had answered");
-
-    private static Refusal Unreachable(string why) => new(RefusalReason.UpstreamUnreachable, $"the application cannot be reached: {why}");
-
-    private static string Words(SocketError error) => error switch
-    {
-        SocketError.ConnectionRefused => "it refused the connection",
-        SocketError.ConnectionReset or SocketError.Shutdown => "it reset the connection",
-        SocketError.AddressNotAvailable => "no local port is left for a connection to it",
-        SocketError.TooManyOpenSockets => "the limit of open files (ulimit -n) has no room for a connection to it",
-        SocketError.TimedOut => "it did not take the connection in time",
-        SocketError.HostUnreachable or SocketError.NetworkUnreachable => "there is no way to its host",
-        _ => new SocketException((int)error).Message,
-    };
 
     /// <summary>Closes a client's connection when the time for its answer is over.</summary>
     private sealed class ReplyLimit : WheelEntry, IDisposable

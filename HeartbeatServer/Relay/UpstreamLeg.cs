@@ -19,7 +19,7 @@ namespace HeartbeatServer.Relay;
 internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, TimeSpan handshake, TimeSpan now) : IDisposable
 {
     /// <summary>An application's host that acknowledges nothing for so long, though it has to, is gone.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>How often to look whether the application takes the bytes that wait for it.</summary>
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(5);

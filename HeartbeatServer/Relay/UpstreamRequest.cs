@@ -19,13 +19,13 @@ internal static class UpstreamRequest
     /// <summary>The fields that are written anew, or left out: Expect as RFC 9110 section 10.1.1 has it, Content-Length because it is 0.</summary>
     private static readonly string[] Own = [ForwardedFor, ForwardedProto, ForwardedHost, Forwarded, Via, "Expect", "Content-Length"];
 
-    /// <summary>The answer to a request for a page.</summary>
+    /// <summary>The answer to a request for a page, where pages are turned off.</summary>
     public static Refusal NoPages => new(
         RefusalReason.UpgradeRequired,
-        "this relay passes WebSockets on, and no pages: let the proxy before it send pages straight to the application "
+        "this relay passes WebSockets on, and with --upstream-http off no pages: let the proxy before it send pages straight to the application "
         + "(nginx: map $http_upgrade; HAProxy: acl with req.hdr(Upgrade))");
 
-    /// <summary>Writes the head of the request.</summary>
+    /// <summary>Writes the head of an upgrade request.</summary>
     /// <param name="head">The head that has come from the client. It has passed <see cref="Handshake.Check"/>.</param>
     /// <param name="instance">The name of this relay: a token that no other relay has.</param>
     /// <param name="peer">The address of the other end of the TCP connection, without a port.</param>
@@ -34,15 +34,36 @@ internal static class UpstreamRequest
     /// <returns>The bytes up to and with the empty line; null if the request is refused.</returns>
     public static byte[]? Write(RequestHead head, string instance, string peer, bool isTrusted, out Refusal? refusal)
     {
+        if (Fields(head, instance, peer, isTrusted, out refusal) is not { } fields)
+            return null;
+        StringBuilder text = new StringBuilder().Append(null, $"{head.Method} {head.Target} HTTP/1.1\r\n");
+        foreach ((string name, string value) in fields)
+        {
+            string? passed = value;
+            if (name.Equals(Extensions, StringComparison.OrdinalIgnoreCase) && !TryKeepDeflate(value, out passed))
+            {
+                refusal = new Refusal(RefusalReason.BadRequest, $"{Extensions} must be a list of extensions");
+                return null;
+            }
+            if (passed is not null)
+                text.Append(null, $"{name}: {passed}\r\n");
+        }
+        return Encoding.Latin1.GetBytes(text.Append("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n").ToString());
+    }
+
+    /// <summary>Chooses and writes the fields of a request, with an upgrade or without: all but those of the new connection and of the body's framing.</summary>
+    /// <inheritdoc cref="Write"/>
+    /// <returns>Names and values in their order; null if the request is refused.</returns>
+    public static IReadOnlyList<(string Name, string Value)>? Fields(
+        RequestHead head, string instance, string peer, bool isTrusted, out Refusal? refusal)
+    {
         refusal = null;
         if (HopByHop.Of(head.Fields, IsProtected, out string? hidden) is not { } hopByHop)
             refusal = new Refusal(RefusalReason.BadRequest, $"the Connection field names {hidden}, which the application needs");
         else if (HasPassed(head[Via], Pseudonym(instance)))
             refusal = new Refusal(RefusalReason.UpstreamLoop, "a loop: this relay has passed the request on before, says the Via field");
-        else if (WriteFields(head, hopByHop, isTrusted) is not { } text)
-            refusal = new Refusal(RefusalReason.BadRequest, $"{Extensions} must be a list of extensions");
         else
-            return Encoding.Latin1.GetBytes(Finish(text, head, hopByHop, instance, WithoutZone(peer), isTrusted));
+            return [.. EndToEnd(head, hopByHop, isTrusted), .. OfProxy(head, hopByHop, instance, WithoutZone(peer), isTrusted)];
         return null;
     }
 
@@ -63,24 +84,9 @@ internal static class UpstreamRequest
         element => element.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries) is [_, var name, ..]
             && name.Equals(proxy, StringComparison.OrdinalIgnoreCase));
 
-    /// <returns>Null if the extensions are no list.</returns>
-    private static StringBuilder? WriteFields(RequestHead head, HopByHop hopByHop, bool isTrusted)
-    {
-        StringBuilder text = new StringBuilder().Append(null, $"{head.Method} {head.Target} HTTP/1.1\r\n");
-        foreach ((string name, string value) in head.Fields)
-        {
-            string? passed = value;
-            if (hopByHop.Has(name) || IsOwn(name) || !MayForward(name, isTrusted))
-                continue;
-            if (name.Equals("Host", StringComparison.OrdinalIgnoreCase))
-                passed = head.Host;
-            else if (name.Equals(Extensions, StringComparison.OrdinalIgnoreCase) && !TryKeepDeflate(value, out passed))
-                return null;
-            if (passed is not null)
-                text.Append(null, $"{name}: {passed}\r\n");
-        }
-        return text;
-    }
+    private static IEnumerable<(string Name, string Value)> EndToEnd(RequestHead head, HopByHop hopByHop, bool isTrusted) => head.Fields
+        .Where(line => !hopByHop.Has(line.Name) && !IsOwn(line.Name) && MayForward(line.Name, isTrusted))
+        .Select(line => line.Name.Equals("Host", StringComparison.OrdinalIgnoreCase) ? (line.Name, head.Host) : line);
 
     private static bool IsOwn(string name) => Array.Exists(Own, own => own.Equals(name, StringComparison.OrdinalIgnoreCase));
 
@@ -110,26 +116,20 @@ internal static class UpstreamRequest
         return true;
     }
 
-    /// <summary>Adds what a proxy says of itself and of the client, one line each, and the fields of the new connection.</summary>
-    private static string Finish(StringBuilder text, RequestHead head, HopByHop hopByHop, string instance, string peer, bool isTrusted)
+    /// <summary>What a proxy says of itself and of the client, one line each.</summary>
+    private static IEnumerable<(string Name, string Value)> OfProxy(RequestHead head, HopByHop hopByHop, string instance, string peer, bool isTrusted)
     {
         string? Trusted(string name) => isTrusted ? head[name] : null;
 
-        Add(ForwardedFor, Joined(Trusted(ForwardedFor), peer));
-        Add(ForwardedProto, Trusted(ForwardedProto) ?? "http");
-        Add(ForwardedHost, Trusted(ForwardedHost) ?? head.Host);
-        if (Trusted(Forwarded) is { } forwarded)
-            Add(Forwarded, Joined(forwarded, peer.Contains(':', StringComparison.Ordinal) ? $"for=\"[{peer}]\"" : $"for={peer}"));
-        Add(Via, Joined(hopByHop.Has(Via) ? null : head[Via], $"1.1 {Pseudonym(instance)}"));
-        Add("Connection", "Upgrade");
-        Add("Upgrade", "websocket");
-        return text.Append("\r\n").ToString();
-
-        void Add(string name, string value)
-        {
-            if (value.Length > 0)
-                text.Append(null, $"{name}: {value}\r\n");
-        }
+        (string Name, string Value)[] lines =
+        [
+            (ForwardedFor, Joined(Trusted(ForwardedFor), peer)),
+            (ForwardedProto, Trusted(ForwardedProto) ?? "http"),
+            (ForwardedHost, Trusted(ForwardedHost) ?? head.Host),
+            (Forwarded, Trusted(Forwarded) is { } before ? Joined(before, peer.Contains(':', StringComparison.Ordinal) ? $"for=\"[{peer}]\"" : $"for={peer}") : ""),
+            (Via, Joined(hopByHop.Has(Via) ? null : head[Via], $"1.1 {Pseudonym(instance)}")),
+        ];
+        return lines.Where(line => line.Value.Length > 0);
 
         static string Joined(string? before, string last) => string.IsNullOrEmpty(before) ? last : $"{before}, {last}";
     }

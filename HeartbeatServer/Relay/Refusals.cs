@@ -1,0 +1,38 @@
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>What a client is told when there is no answer of the application that it can have.</summary>
+[SupportedOSPlatform("linux")]
+internal static class Refusals
+{
+    public static Refusal Gone => new(RefusalReason.ClientGone, "the client went before the application had answered");
+
+    public static Refusal Loop => new(RefusalReason.UpstreamLoop, "a loop: the connection to the application has come back to itself");
+
+    public static Refusal Dead => new(
+        RefusalReason.UpstreamTimeout, $"the kernel of the application's host has acknowledged nothing for {UpstreamLeg.Patience.TotalSeconds:0}s");
+
+    public static Refusal Unreachable(string why) => new(RefusalReason.UpstreamUnreachable, $"the application cannot be reached: {why}");
+
+    public static Refusal BadAnswer(string fault) => new(RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {fault}");
+
+    /// <param name="verb">What it did not do.</param>
+    /// <param name="limit">How long it had.</param>
+    public static Refusal Timeout(string verb, TimeSpan limit) =>
+        new(RefusalReason.UpstreamTimeout, $"the application did not {verb} within {limit.TotalSeconds:0.###}s");
+
+    /// <summary>An error of a connection to the application, in words.</summary>
+    public static string Words(SocketError error) => error switch
+    {
+        SocketError.ConnectionRefused => "it refused the connection",
+        SocketError.ConnectionReset or SocketError.Shutdown => "it reset the connection",
+        SocketError.AddressNotAvailable => "no local port is left for a connection to it",
+        SocketError.TooManyOpenSockets => "the limit of open files (ulimit -n) has no room for a connection to it",
+        SocketError.TimedOut => "it did not take the connection in time",
+        SocketError.HostUnreachable or SocketError.NetworkUnreachable => "there is no way to its host",
+        _ => new SocketException((int)error).Message,
+    };
+}
