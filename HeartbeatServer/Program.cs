@@ -78,6 +78,8 @@ internal static class Program
         Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
         if (options.Upstream is not null)
             Instruments.CreateUpstream(metrics, table);
+        if (options.Upstream is not null && options.UpstreamHttp == UpstreamHttp.On)
+            Instruments.CreatePages(metrics);
 
         metrics.Churned = new HeapTrim(loops.First.Wheel, metrics, table.Buffers).OnChurn;
         loops.Start();

@@ -36,6 +36,7 @@ public sealed class PrometheusPageTests
     public async Task The_reference_has_each_metric_of_the_server_and_no_other()
     {
         Instruments.CreateUpstream(_admin.Server.Metrics, _admin.Server.Table);
+        Instruments.CreatePages(_admin.Server.Metrics);
 
         HttpReply page = await _admin.GetAsync("/metrics");
 

@@ -114,16 +114,6 @@ public sealed class UpstreamHandshakeTests
     }
 
     [Test]
-    public async Task A_request_without_an_upgrade_is_not_asked_for()
-    {
-        using ScriptedPeer client = await _relay.ClientAsync("GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
-
-        HttpReply reply = await client.ReadReplyAsync();
-        Assert.That((reply.Status, reply.Body), Is.EqualTo((426, UpstreamRequest.NoPages.Text + "\n")));
-        await CountsAsync(RefusalReason.UpgradeRequired, client);
-    }
-
-    [Test]
     public async Task The_log_has_no_query()
     {
         _relay.StopApplication();

@@ -34,6 +34,9 @@ internal sealed class RelayFixture : IAsyncDisposable
     /// <summary>Takes the next connection to the application.</summary>
     public async Task<ScriptedPeer> ApplicationAsync() => new(await _application.AcceptSocketAsync().InTime());
 
+    /// <summary>Whether a connection waits for <see cref="ApplicationAsync"/>.</summary>
+    public bool HasPending => _application.Pending();
+
     /// <summary>Connects a client, and lets the application agree.</summary>
     /// <param name="early">What the application sends behind its answer.</param>
     public async Task<(ScriptedPeer Client, ScriptedPeer Application)> PairAsync(params byte[][] early)

@@ -87,6 +87,8 @@ internal sealed partial class LogLinesTests
         log.AdminSlow(direct);
         foreach (EndPoint remote in new EndPoint[] { direct, forwarded })
         {
+            log.Page(remote, "GET", "/x", 200, 5, failure: null);
+            log.Page(remote, "GET", "/x", 200, 5, new Refusal(RefusalReason.UpstreamBadAnswer, "text"));
             log.UpgradeFailed(remote, bug);
             log.Connected(1, remote, Browser, 1);
             log.LatePong(1, remote, TimeSpan.Zero, 1);

@@ -79,6 +79,7 @@ internal sealed class Status
                 Suspect = _metrics.Suspects.Count,
                 LogLinesDropped = _metrics.LinesDropped(),
             },
+            Pages = Pages(),
             RoundTripMs = RoundTripQuantiles(),
             LatenessMs = Lateness(),
             Connections = new PageJson(matching, offset, limit, [.. page.From(offset).Select(Json)]),
@@ -143,6 +144,10 @@ internal sealed class Status
         || (long.TryParse(search.AsSpan().TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number == id)
         || new[] { remote.ToString(), client.Path, client.UserAgent, client.Origin, client.Subprotocol }
             .Any(text => text?.Contains(search, StringComparison.OrdinalIgnoreCase) == true);
+
+    private PagesJson? Pages() => _options is not { Upstream: not null, UpstreamHttp: UpstreamHttp.On }
+        ? null
+        : new PagesJson(_metrics.PagesUnderWay, ServerMetrics.StatusClasses.ToDictionary(each => $"{each}xx", _metrics.Pages), _metrics.PagesCut);
 
     private QuantilesJson RoundTripQuantiles()
     {

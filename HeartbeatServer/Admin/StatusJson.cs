@@ -17,10 +17,17 @@ internal sealed record StatusJson
     public required string State { get; init; }
     public required IReadOnlyDictionary<string, string> Options { get; init; }
     public required TotalsJson Totals { get; init; }
+
+    /// <summary>Null if the server passes no pages on.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public PagesJson? Pages { get; init; }
     public required QuantilesJson RoundTripMs { get; init; }
     public required LatenessJson LatenessMs { get; init; }
     public required PageJson Connections { get; init; }
 }
+
+/// <summary>The requests without an upgrade that the application answers. <c>Answered</c> has a number for each class of statuses: 2xx to 5xx.</summary>
+internal sealed record PagesJson(int UnderWay, IReadOnlyDictionary<string, long> Answered, long Cut);
 
 internal sealed record TotalsJson
 {

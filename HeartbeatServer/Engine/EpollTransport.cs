@@ -50,6 +50,15 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     /// </summary>
     public bool IsEmptied { get; set; }
 
+    /// <summary>
+    /// Whether what awaits a read, a wait or a write goes on in the thread pool, and not on the thread of the event loop. It is set before the first of them.
+    /// </summary>
+    public bool GoesOnInPool
+    {
+        get => _read.RunContinuationsAsynchronously;
+        set => _read.RunContinuationsAsynchronously = value;
+    }
+
     public Priority Priority => IsLowPriority ? Priority.Low : _isBusy ? Priority.Busy : Priority.Normal;
 
     public void OnReady(Readiness ready)
@@ -153,7 +162,7 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
             lock (_gate)
             {
                 ObjectDisposedException.ThrowIf(_closed, this);
-                _writable = new TaskCompletionSource();
+                _writable = new TaskCompletionSource(GoesOnInPool ? TaskCreationOptions.RunContinuationsAsynchronously : TaskCreationOptions.None);
                 writable = _writable.Task;
                 Watch(_watched | Readiness.Write);
             }

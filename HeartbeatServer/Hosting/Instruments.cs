@@ -63,6 +63,20 @@ internal static class Instruments
             "heartbeat.foreign_pings", () => metrics.ForeignPings, "{ping}", "Pings of the application that were passed to clients");
     }
 
+    /// <summary>Adds the instruments of a relay that passes pages on, too.</summary>
+    /// <inheritdoc cref="Create"/>
+    public static void CreatePages(ServerMetrics metrics)
+    {
+        metrics.Meter.CreateObservableUpDownCounter("heartbeat.pages.active", () => metrics.PagesUnderWay, "{request}", "Pages that are under way");
+        metrics.Meter.CreateObservableCounter(
+            "heartbeat.pages",
+            () => ServerMetrics.StatusClasses.Select(each => Measured(metrics.Pages(each), "class", $"{each}xx")),
+            "{request}",
+            "Pages that the application has answered, by the class of the status");
+        metrics.Meter.CreateObservableCounter(
+            "heartbeat.pages.cut", () => metrics.PagesCut, "{request}", "Pages among them whose answer did not reach the client as a whole");
+    }
+
     private static IEnumerable<Measurement<long>> UpstreamBytes(ConnectionTotals totals) =>
         [new(totals.UpstreamBytesIn, In), new(totals.UpstreamBytesOut, Out)];
 

@@ -31,6 +31,9 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>The application behind the relay; null for the echo server, and where there is no epoll.</summary>
     private readonly Upstream? _upstream;
 
+    /// <summary>Sends pages to the application; null if only WebSockets are relayed.</summary>
+    private readonly Pages? _pages;
+
     private readonly EndLog _ends;
 
     /// <summary>What sets the limit of connections, for the log.</summary>
@@ -54,14 +57,17 @@ internal sealed class Server : IAsyncDisposable
         {
             _upstream = new Upstream(new UpstreamAddresses(application.Host, application.Port, time), _options.UpstreamTimeout);
             drain.Begun = _upstream.Drain;
+            if (_options.UpstreamHttp == UpstreamHttp.On)
+                _pages = new Pages(_upstream, application.ToString(), _options.WriteTimeout, time);
         }
     }
 
     public ServerState State =>
         _drain.HasBegun ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
 
-    /// <summary>Each connection is a descriptor. In a relay it is two, and so is a handshake.</summary>
-    private int OpenDescriptors => _upstream is null || !OperatingSystem.IsLinux() ? _table.Count : 2 * (_table.Count + _upstream.Count);
+    /// <summary>Each connection is a descriptor. In a relay it is two, and so is a handshake, and a page.</summary>
+    private int OpenDescriptors =>
+        _upstream is null || !OperatingSystem.IsLinux() ? _table.Count : 2 * (_table.Count + _upstream.Count + (_pages?.Count ?? 0));
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="StartupException">The port could not be bound.</exception>
@@ -104,6 +110,11 @@ internal sealed class Server : IAsyncDisposable
     {
         _requests.Dispose();
         await _drain.CutAllAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
+        if (_pages is not null && OperatingSystem.IsLinux())
+        {
+            await _pages.CutAllAsync();
+            _pages.Dispose();
+        }
     }
 
     private async Task HandleAsync(HttpRequest request)
@@ -122,6 +133,8 @@ internal sealed class Server : IAsyncDisposable
     {
         if (request.Head.Path == ServerOptions.HealthPath)
             return request.Head.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
+        if (IsPage(request))
+            return _drain.HasBegun ? Refusal.Draining : null;
         if (_options.Path != ServerOptions.EveryPath && request.Head.Path != _options.Path)
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
@@ -136,6 +149,10 @@ internal sealed class Server : IAsyncDisposable
             return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
         return null;
     }
+
+    /// <summary>Whether a request goes to the application as it is. What asks for a WebSocket does not, even if it does so in a wrong way.</summary>
+    private bool IsPage(HttpRequest request) =>
+        _pages is not null && request.Head["Upgrade"]?.Contains("websocket", StringComparison.OrdinalIgnoreCase) != true;
 
     private async Task AdmitAsync(HttpRequest request)
     {
@@ -156,7 +173,9 @@ internal sealed class Server : IAsyncDisposable
         {
             isServed = _upstream is null || !OperatingSystem.IsLinux()
                 ? await UpgradeAsync(request, address)
-                : await RelayAsync(request, address, _upstream);
+                : _pages is not null && IsPage(request)
+                    ? await PassPageAsync(request, address, _pages)
+                    : await RelayAsync(request, address, _upstream);
         }
         finally
         {
@@ -246,7 +265,7 @@ internal sealed class Server : IAsyncDisposable
             _metrics.CountUpstreamHandshake(handshake.Took);
         if (upgrade is null)
         {
-            CountRefused(request, remote, handshake.Refusal!.Value);
+            CountRefused(request.Head, remote, handshake.Refusal!.Value);
             await handshake.RefuseAsync();
             return false;
         }
@@ -268,6 +287,63 @@ internal sealed class Server : IAsyncDisposable
         }
         _ = ServeAsync(connection, address); // not awaited, as above
         return true;
+    }
+
+    /// <summary>Passes a page on.</summary>
+    /// <returns>True if the page gives its place back when it ends; false if it has not begun.</returns>
+    [SupportedOSPlatform("linux")]
+    private async Task<bool> PassPageAsync(HttpRequest request, IPAddress address, Pages pages)
+    {
+        bool isTrusted = _options.TrustProxy.Trusts(request.Remote.Address);
+        Page? page;
+        Refusal? refusal;
+        try
+        {
+            page = pages.Open(request, isTrusted, out refusal);
+        }
+        catch (IOException e)
+        {
+            _log.RequestGone(e);
+            return false;
+        }
+        if (page is null)
+        {
+            await RefuseAsync(request, refusal!.Value);
+            return false;
+        }
+        _ = ServeAsync(page, request.Head, RemoteOf(request.Remote, address), address); // not awaited, as above
+        return true;
+    }
+
+    [SupportedOSPlatform("linux")]
+    private async Task ServeAsync(Page page, RequestHead head, EndPoint remote, IPAddress address)
+    {
+        try
+        {
+            _metrics.CountPageBegun();
+            await page.RunAsync();
+            if (page.Status > 0)
+                _metrics.CountPage(page.Status);
+            if (page.Failure is { } failure && page.Status > 0)
+                _metrics.CountPageCut();
+            else if (page.Failure is { Reason: RefusalReason.ClientGone } gone)
+                _metrics.CountRefused(gone.Reason); // clients leave pages all the time: no line
+            else if (page.Failure is { } refusal)
+                CountRefused(head, remote, refusal);
+            _log.Page(remote, head.Method, head.ShownTarget, page.Status, page.BytesOut, page.Failure);
+        }
+#pragma warning disable CA1031 // A failure with one page must not end the others.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            _log.RequestFailed(e);
+        }
+        finally
+        {
+            _metrics.CountPageEnded();
+            _admission.Leave(address);
+            _drain.Leave();
+        }
     }
 
     /// <summary>Serves a connection to its end. Whatever goes wrong, the connection leaves the table. Otherwise a drain would wait for it.</summary>
@@ -308,11 +384,15 @@ internal sealed class Server : IAsyncDisposable
 
     private async Task RefuseAsync(HttpRequest request, Refusal refusal)
     {
-        CountRefused(request, RemoteOf(request.Remote, ClientOf(request)), refusal);
-        await request.ReplyAsync(HttpReply.To(refusal));
+        CountRefused(request.Head, RemoteOf(request.Remote, ClientOf(request)), refusal);
+        // A body that nobody reads would have the kernel answer with RST, which may destroy the refusal on its way.
+        if (request.Head.HasBody && IsPage(request) && OperatingSystem.IsLinux())
+            await PageClient.RefuseAsync(request, refusal);
+        else
+            await request.ReplyAsync(HttpReply.To(refusal));
     }
 
-    private void CountRefused(HttpRequest request, EndPoint remote, in Refusal refusal)
+    private void CountRefused(RequestHead head, EndPoint remote, in Refusal refusal)
     {
         _metrics.CountRefused(refusal.Reason);
         switch (refusal.Reason)
@@ -325,7 +405,7 @@ internal sealed class Server : IAsyncDisposable
                 break;
             default:
                 // The target has visible characters only: RequestHead lets no other pass, which could move the cursor of a terminal.
-                _log.Refused(remote, request.Head.Method, request.Head.ShownTarget, refusal);
+                _log.Refused(remote, head.Method, head.ShownTarget, refusal);
                 break;
         }
     }

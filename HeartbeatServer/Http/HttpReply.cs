@@ -30,8 +30,9 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         },
     };
 
-    /// <summary>The bytes of the reply, for a connection from which HttpListener has not read a request.</summary>
-    public byte[] ToBytes()
+    /// <summary>The bytes of the reply, for a connection to which HttpListener does not write.</summary>
+    /// <param name="isToHead">Whether the request was a HEAD, whose reply has no body.</param>
+    public byte[] ToBytes(bool isToHead = false)
     {
         var head = new StringBuilder($"HTTP/1.1 {Status} {Phrase}\r\n");
         if (ContentType is not null)
@@ -39,7 +40,7 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         foreach ((string name, string value) in Headers)
             head.Append(null, $"{name}: {value}\r\n");
         head.Append(null, $"Content-Length: {Body.Length}\r\nConnection: close\r\n\r\n");
-        return [.. Encoding.ASCII.GetBytes(head.ToString()), .. Body.Span];
+        return [.. Encoding.ASCII.GetBytes(head.ToString()), .. isToHead ? default : Body.Span];
     }
 
     /// <summary>
@@ -50,7 +51,9 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
     {
         400 => "Bad Request",
         408 => "Request Timeout",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",

@@ -9,6 +9,12 @@ internal enum OnMessage
     Discard,
 }
 
+internal enum UpstreamHttp
+{
+    On,
+    Off,
+}
+
 internal enum LogFormat
 {
     Text,
@@ -32,10 +38,16 @@ internal sealed record ServerOptions
     public int MaxMissed { get; init; } = 3;
     public OnMessage OnMessage { get; init; } = OnMessage.Echo;
 
-    /// <summary>The application that a relay passes the frames on to; null for the echo server.</summary>
+    /// <summary>The application that a relay passes frames and pages on to; null for the echo server.</summary>
     public HostPort? Upstream { get; init; }
 
-    /// <summary>How long the application may take from the client's complete request to its own complete answer.</summary>
+    /// <summary>Whether a relay passes pages on, or WebSockets alone.</summary>
+    public UpstreamHttp UpstreamHttp { get; init; } = UpstreamHttp.On;
+
+    /// <summary>
+    /// How long the application may take from the client's complete upgrade request to its own complete answer. For a page it is the time to the
+    /// connection: the answer to a page may take as long as it likes.
+    /// </summary>
     public TimeSpan UpstreamTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>In bytes; zero for no limit, which only a relay may have.</summary>

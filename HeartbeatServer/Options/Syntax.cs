@@ -31,8 +31,11 @@ internal static class Syntax
             : "a port from 1 to 65535, host:port, such as 127.0.0.1:9090, [::1]:9090 or *:9090, or off",
         address => address?.ToString() ?? "off");
 
-    /// <summary>The address of a WebSocket application, as a URL without a path. Null, written <c>none</c>, is no address.</summary>
-    public static Syntax<HostPort?> UrlOrNone { get; } = new(ReadUrl, address => address is null ? "none" : $"ws://{address}");
+    /// <summary>
+    /// The address of an application, as a URL without a path. <c>http</c> and <c>ws</c> mean the same: the port has both. Null, written <c>none</c>, is no
+    /// address.
+    /// </summary>
+    public static Syntax<HostPort?> UrlOrNone { get; } = new(ReadUrl, address => address is null ? "none" : $"http://{address}");
 
     /// <summary>Where a server is asked how it is. A URL without a path means that of the health check.</summary>
     public static Syntax<Uri> HealthUrl { get; } = new(ReadHealthUrl, url => url.ToString());
@@ -131,15 +134,15 @@ internal static class Syntax
 
     private static string? ReadUrl(string text, out HostPort? address)
     {
-        const string scheme = "ws://";
-        const int defaultPort = 80; // RFC 6455 section 3
+        string[] schemes = ["http://", "ws://"];
+        const int defaultPort = 80; // RFC 6455 section 3 and RFC 9110 section 4.2.1
         address = null;
         if (text == "none")
             return null;
-        if (text.StartsWith("wss://", StringComparison.OrdinalIgnoreCase))
-            return "a ws:// URL: TLS to the application is not spoken yet";
-        if (!text.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
-            return "the URL of an application, such as ws://127.0.0.1:3000 or ws://app:3000";
+        if (text.StartsWith("wss://", StringComparison.OrdinalIgnoreCase) || text.StartsWith("https://", StringComparison.OrdinalIgnoreCase))
+            return "an http:// or ws:// URL: TLS to the application is not spoken yet";
+        if (Array.Find(schemes, each => text.StartsWith(each, StringComparison.OrdinalIgnoreCase)) is not { } scheme)
+            return "the URL of an application, such as http://127.0.0.1:3000 or ws://app:3000";
         string rest = text[scheme.Length..];
         if (rest.AsSpan().IndexOfAny("/?#") >= 0)
             return "a URL without a path: the target of each request goes on to the application as it is";
@@ -147,7 +150,7 @@ internal static class Syntax
         string hostAndPort = rest.LastIndexOf(':') > rest.LastIndexOf(']') ? rest : $"{rest}:{defaultPort}";
         return HostPort.TryParse(hostAndPort, out address) && address.Host != "*" && !hostAndPort.StartsWith(':')
             ? null
-            : "the URL of an application with a host and a port from 1 to 65535, such as ws://app:3000 or ws://[::1]:3000";
+            : "the URL of an application with a host and a port from 1 to 65535, such as http://app:3000 or ws://[::1]:3000";
     }
 
     private static string? ReadHealthUrl(string text, out Uri? url)

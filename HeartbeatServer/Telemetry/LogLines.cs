@@ -83,6 +83,8 @@ internal static class LogLines
 
     // Requests.
     public static readonly LogLine UpgradeFailed = Add("upgrade_failed", Information, "Upgrade of {remote:l} failed: {error:l}");
+    public static readonly LogLine PagePassed = Add("page_passed", Debug, "Page {method:l} {target:l} for {remote:l}: {status}, {bytes_out} bytes{text:l}");
+    public static readonly LogLine PageCut = Add("page_cut", Warning, "Page {method:l} {target:l} for {remote:l} was cut: {text:l}");
     public static readonly LogLine ProxyHeadersDisagree = Add(
         "proxy_headers_disagree",
         Warning,

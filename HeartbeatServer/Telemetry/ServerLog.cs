@@ -171,6 +171,26 @@ internal sealed class ServerLog
             Write(line, [("method", PeerText.Shortened(method, LogWords.MostShown)), ("target", PeerText.Shortened(target, LogWords.MostShown)), .. Of(remote), .. Of(refusal)]);
     }
 
+    /// <summary>A page has gone to its client, or a part of it has. If the application has not sent the rest, that is a warning.</summary>
+    /// <param name="remote">The client.</param>
+    /// <param name="method">The method of the request.</param>
+    /// <param name="target">The target as people may see it.</param>
+    /// <param name="status">The status of the application's answer; 0 if the client has not got one.</param>
+    /// <param name="bytes">How many bytes of the answer's body have gone to the client.</param>
+    /// <param name="failure">Why the rest has not; null if all has.</param>
+    public void Page(EndPoint remote, string method, string target, int status, long bytes, Refusal? failure)
+    {
+        bool isCut = status > 0 && failure?.Reason is RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamTimeout;
+        LogLine line = isCut ? LogLines.PageCut : LogLines.PagePassed;
+        if (!IsDebug && !(isCut && Passes(line)))
+            return;
+        (string, object?)[] asked =
+            [("method", PeerText.Shortened(method, LogWords.MostShown)), ("target", PeerText.Shortened(target, LogWords.MostShown)), .. Of(remote)];
+        Write(line, isCut
+            ? [.. asked, ("text", failure!.Value.Text)]
+            : [.. asked, ("status", status), ("bytes_out", bytes), ("text", failure is { } known ? $", {known.Text}" : "")]);
+    }
+
     /// <param name="option">The option that sets the limit.</param>
     /// <param name="remote">The client that was refused.</param>
     /// <param name="refusal">What the client was told.</param>

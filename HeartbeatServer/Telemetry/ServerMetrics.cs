@@ -37,6 +37,9 @@ internal sealed class ServerMetrics : IDisposable
     private readonly Histogram<double> _lateness;
     private Histogram<double>? _upstreamHandshake;
     private long _foreignPings;
+    private readonly long[] _pages = new long[6];
+    private long _pagesCut;
+    private int _pagesUnderWay;
     private readonly Histogram<double> _endSilence;
     private readonly Histogram<double> _endAge;
     private int _peak;
@@ -124,6 +127,31 @@ internal sealed class ServerMetrics : IDisposable
         "heartbeat.upstream.handshake", "s", "From a client's complete request to the application's complete answer", null, Latencies);
 
     public void CountUpstreamHandshake(TimeSpan time) => _upstreamHandshake?.Record(time.TotalSeconds);
+
+    /// <summary>The classes of statuses that an answer may have.</summary>
+    public static readonly int[] StatusClasses = [2, 3, 4, 5];
+
+    /// <summary>Pages whose answer was of a class of statuses: 2 for 200 to 299.</summary>
+    public long Pages(int statusClass) => Interlocked.Read(ref _pages[statusClass]);
+
+    /// <summary>Pages whose answer had begun, and did not reach its client as a whole.</summary>
+    public long PagesCut => Interlocked.Read(ref _pagesCut);
+
+    /// <summary>Pages that have begun and not ended.</summary>
+    public int PagesUnderWay => Volatile.Read(ref _pagesUnderWay);
+
+    public void CountPageBegun() => Interlocked.Increment(ref _pagesUnderWay);
+
+    public void CountPageEnded() => Interlocked.Decrement(ref _pagesUnderWay);
+
+    /// <param name="status">The status that the client got from the application, 200 to 599.</param>
+    public void CountPage(int status)
+    {
+        Interlocked.Increment(ref _pages[status / 100]);
+        Churned?.Invoke();
+    }
+
+    public void CountPageCut() => Interlocked.Increment(ref _pagesCut);
 
     public void CountForeignPing() => Interlocked.Increment(ref _foreignPings);
 

@@ -1,0 +1,236 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.Versioning;
+using System.Text;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Http;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>
+/// Sends the pages to the application, each on a connection of its own, through the framework's HttpClient. Nothing is added to a request, and nothing is taken
+/// from an answer.
+/// </summary>
+[SupportedOSPlatform("linux")]
+[SuppressMessage("Reliability", "CA2000", Justification = "HttpMessageInvoker owns its handler, and a page its message.")]
+internal sealed class Pages : IDisposable
+{
+    /// <summary>The most pages under way. Each may hold some 100 KB while its bytes pass.</summary>
+    private const int MostUnderWay = 10_000;
+
+    /// <summary>Where a request has its page, for the connection that is made for it.</summary>
+    public static readonly HttpRequestOptionsKey<Page> Key = new("page");
+
+    private static readonly UriCreationOptions Verbatim = new() { DangerousDisablePathAndQueryCanonicalization = true };
+
+    private readonly Upstream _upstream;
+    private readonly string _authority;
+    private readonly TimeProvider _time;
+    private readonly HttpMessageInvoker _client;
+
+    private readonly Lock _gate = new();
+    private readonly HashSet<Page> _underWay = [];
+    private int _count;
+
+    /// <param name="upstream">The application.</param>
+    /// <param name="authority">Its host and port: the Host of a request that comes without.</param>
+    /// <param name="patience">How long a client may stand still.</param>
+    /// <param name="time">The clock.</param>
+    public Pages(Upstream upstream, string authority, TimeSpan patience, TimeProvider time)
+    {
+        (_upstream, _authority, Patience, _time) = (upstream, authority, patience, time);
+        _client = new HttpMessageInvoker(new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            AutomaticDecompression = DecompressionMethods.None,
+            UseCookies = false,
+            UseProxy = false,
+            MaxResponseDrainSize = 0,
+            ActivityHeadersPropagator = null,
+            RequestHeaderEncodingSelector = (_, _) => Encoding.Latin1,
+            ResponseHeaderEncodingSelector = (_, _) => Encoding.Latin1,
+            MaxResponseHeadersLength = AnswerHead.MaxLength / 1024,
+            // Connections are not kept: see Write. One that was made for a request that has gone meanwhile is closed.
+            PooledConnectionIdleTimeout = TimeSpan.Zero,
+            ConnectCallback = ConnectAsync,
+            // Above TLS, where there is TLS.
+            PlaintextStreamFilter = (context, _) => new(new UpstreamStream(context.PlaintextStream)),
+        });
+    }
+
+    /// <summary>How long a client may take no byte that waits for it, or send none that is awaited.</summary>
+    public TimeSpan Patience { get; }
+
+    /// <summary>The present time, as HTTP writes it (RFC 9110 section 5.6.7).</summary>
+    public string Date => _time.GetUtcNow().ToString("R", CultureInfo.InvariantCulture);
+
+    /// <summary>How many pages are under way. Reading it takes no lock.</summary>
+    public int Count => Volatile.Read(ref _count);
+
+    /// <summary>Makes a page of a request, and takes the client's connection.</summary>
+    /// <param name="request">The client's request.</param>
+    /// <param name="isTrusted">Whether its peer is a proxy that is trusted to name the client.</param>
+    /// <param name="refusal">Why the request cannot go on; null if it can.</param>
+    /// <returns>Null if the request is refused.</returns>
+    /// <exception cref="IOException">The client has gone.</exception>
+    public Page? Open(HttpRequest request, bool isTrusted, out Refusal? refusal)
+    {
+        BodyFraming framing = BodyFraming.OfRequest(request.Head, out refusal);
+        if (refusal is not null || Write(request.Head, request.Remote.Address.ToString(), isTrusted, out refusal) is not { } message)
+            return null;
+        message.Headers.TransferEncodingChunked = framing.End == BodyEnd.Chunks;
+        message.Headers.ExpectContinue = framing.End != BodyEnd.None && request.Head.MinorVersion > 0
+            && string.Equals(request.Head["Expect"], "100-continue", StringComparison.OrdinalIgnoreCase);
+        var page = new Page(this, request, message, framing);
+        lock (_gate)
+        {
+            _underWay.Add(page);
+            _count = _underWay.Count;
+        }
+        return page;
+    }
+
+    /// <summary>Writes the request for the application, without what says how long its body is.</summary>
+    /// <returns>Null if the request is refused.</returns>
+    private HttpRequestMessage? Write(RequestHead head, string peer, bool isTrusted, out Refusal? refusal)
+    {
+        refusal = null;
+        if (Count >= MostUnderWay)
+            refusal ??= new Refusal(RefusalReason.UpstreamQueue, "too many requests wait for the application; try again later");
+        // A tunnel is for a proxy that clients choose. HttpClient knows no target without a path.
+        if (head.Method == "CONNECT" || head.Target[0] != '/')
+            refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} {head.ShownTarget} is no request for a page") { Status = 501 };
+        if (refusal is not null || UpstreamRequest.Fields(head, _upstream.Instance, peer, isTrusted, out refusal) is not { } fields)
+            return null;
+
+        var message = new HttpRequestMessage(new HttpMethod(head.Method), new Uri($"http://{_authority}{head.Target}", Verbatim))
+        {
+            Version = HttpVersion.Version11,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        };
+        foreach ((string name, string value) in fields)
+        {
+            if (value.Length == 0 && name.Equals("Host", StringComparison.OrdinalIgnoreCase))
+                continue; // the application's own name stands for none
+            // HttpClient keeps the fields that describe a body with the body, and there may be none.
+            if (!message.Headers.TryAddWithoutValidation(name, value))
+                (message.Content ??= new ByteArrayContent([])).Headers.TryAddWithoutValidation(name, value);
+        }
+        message.Headers.ConnectionClose = true; // one request a connection, here too
+        return message;
+    }
+
+    /// <summary>Sends a request to the application. The result has the head of the answer.</summary>
+    /// <exception cref="HttpRequestException">There is no answer.</exception>
+    public Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancel) => _client.SendAsync(message, cancel);
+
+    /// <summary>To be called when a page has ended.</summary>
+    public void End(Page page)
+    {
+        lock (_gate)
+        {
+            _underWay.Remove(page);
+            _count = _underWay.Count;
+        }
+    }
+
+    /// <summary>Cuts the pages that are under way, and waits until there is none.</summary>
+    public async Task CutAllAsync()
+    {
+        while (true)
+        {
+            Page[] underWay;
+            lock (_gate)
+                underWay = [.. _underWay];
+            if (underWay.Length == 0)
+                return;
+            foreach (Page page in underWay)
+                page.Fail(Refusal.Draining);
+            await Task.Delay(1, CancellationToken.None);
+        }
+    }
+
+    public void Dispose() => _client.Dispose();
+
+    /// <summary>Connects to the first address that lets it, as a handshake does. Each address has its share of the time.</summary>
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
+    {
+        context.InitialRequestMessage.Options.TryGetValue(Key, out Page? page);
+        // HttpClient sends a request again, on a new connection, if the first one ended without an answer.
+        if (page!.HasConnected)
+            throw UpstreamException.BadAnswer("the connection ended without one");
+        page.HasConnected = true;
+        using var limit = new CancellationTokenSource(_upstream.Timeout, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, limit.Token);
+        try
+        {
+            Socket socket = await ConnectAsync(await AddressesAsync(both.Token), both.Token);
+            page.Leg = socket;
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested)
+        {
+            throw new UpstreamException(Refusals.Timeout("take the connection", _upstream.Timeout));
+        }
+    }
+
+    private async ValueTask<IPEndPoint[]> AddressesAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return await _upstream.Addresses.GetAsync().AsTask().WaitAsync(cancel);
+        }
+        catch (SocketException e)
+        {
+            throw new UpstreamException(Refusals.Unreachable($"its name has no address: {e.Message}"));
+        }
+    }
+
+    private async ValueTask<Socket> ConnectAsync(IPEndPoint[] addresses, CancellationToken cancel)
+    {
+        long start = _time.GetTimestamp();
+        string why = "its name has no address";
+        for (int i = 0; i < addresses.Length; i++)
+        {
+            TimeSpan share = (_upstream.Timeout - _time.GetElapsedTime(start)) / (addresses.Length - i);
+            using var limit = new CancellationTokenSource(share > TimeSpan.Zero ? share : TimeSpan.Zero, _time);
+            using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, limit.Token);
+            try
+            {
+                Socket socket = await ConnectAsync(addresses[i], both.Token);
+                _upstream.Addresses.Worked(addresses[i]);
+                return socket;
+            }
+            catch (SocketException e)
+            {
+                if (e.SocketErrorCode == SocketError.ConnectionRefused)
+                    _upstream.Addresses.Refused(addresses[i]);
+                why = Refusals.Words(e.SocketErrorCode);
+            }
+            catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+            {
+                why = Refusals.Words(SocketError.TimedOut);
+            }
+        }
+        throw new UpstreamException(Refusals.Unreachable(why));
+    }
+
+    private static async ValueTask<Socket> ConnectAsync(IPEndPoint address, CancellationToken cancel)
+    {
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            TcpOptions.KeepAlive(socket);
+            await socket.ConnectAsync(address, cancel);
+            return UpstreamSocket.IsLoop(socket, address) ? throw new UpstreamException(Refusals.Loop) : socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}
