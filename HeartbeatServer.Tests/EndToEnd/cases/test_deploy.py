@@ -70,7 +70,7 @@ def test_haproxy_accepts_the_configuration_of_compose_as_the_user_of_its_image(l
     if os.geteuid() != 0:
         pytest.skip("root is needed to become another user")
     # The names are those of compose's network.
-    config = compose_proxy(lab, **{" relay:8080": " 127.0.0.1:8080", " application:3000": " 127.0.0.1:3000"})
+    config = compose_proxy(lab, **{" relay:8080": " 127.0.0.1:8080"})
     # In the container the folder is a mount, so no folder above it limits the access.
     lab.shared.chmod(0o755)
     lab.scratch.chmod(0o755)
@@ -81,7 +81,7 @@ def test_haproxy_of_compose_finds_a_relay_that_starts_after_it(lab: Lab) -> None
     with name_server() as (names, known), lab.server() as server:
         port = free_port()
         config = compose_proxy(lab, **{
-            "127.0.0.11:53": f"127.0.0.1:{names}", " relay:8080": f" relay.invalid:{server.port}", " application:3000": " application.invalid:3000",
+            "127.0.0.11:53": f"127.0.0.1:{names}", " relay:8080": f" relay.invalid:{server.port}",
             "bind :8443": f"bind 127.0.0.1:{port}", "maxconn 20000": "maxconn 1000"})
         trusted = ssl.create_default_context(cafile=lab.scratch / "certificates/heartbeat.pem")
         # The machine's own resolver does not know the name either, and the case need not wait for it.
@@ -256,8 +256,8 @@ def test_compose_prometheus_and_the_alerts(lab: Lab) -> None:
     for inside in ("application", "relay"):
         expect(f"ports that the {inside} publishes", services[inside].get("ports", []), [])
     application = services["application"]["environment"]["HEARTBEAT_PORT"]
-    expect("where the relay looks for the application", services["relay"]["environment"]["HEARTBEAT_UPSTREAM"], f"ws://application:{application}")
-    expect_that("the proxy to know both", f" application:{application} " in COMPOSE_HAPROXY.read_text(), COMPOSE_HAPROXY.read_text())
+    expect("where the relay looks for the application", services["relay"]["environment"]["HEARTBEAT_UPSTREAM"], f"http://application:{application}")
+    expect_that("the proxy to know the relay alone", " application:" not in COMPOSE_HAPROXY.read_text(), COMPOSE_HAPROXY.read_text())
     mounted = [mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])]
     files = [path for path in mounted if path.startswith(".") and path != "./certificates"]  # users make the certificates themselves
     expect("files that are mounted and not there", [path for path in files if not (COMPOSE.parent / path).exists()], [])

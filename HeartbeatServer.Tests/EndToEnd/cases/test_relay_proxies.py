@@ -28,7 +28,7 @@ TRUST = ("--trust-proxy", "127.0.0.1")
 def test_polling_and_negotiation_go_past_the_relay(lab: Lab, file: Path, application: str, program: str, first: str, then: str | None) -> None:
     """Unchanged clients with their default settings. What they ask by HTTP goes straight to the application, the WebSocket through the relay."""
     behind = start_application(lab, application)
-    with relay(lab, behind.port, "--ping", "300ms", "--max-missed", "10", *TRUST) as server, proxy_to(lab, file, server.port, behind.port) as proxy:
+    with relay(lab, behind.port, "--ping", "300ms", "--max-missed", "10", "--upstream-http", "off", *TRUST) as server, proxy_to(lab, file, server.port, behind.port) as proxy:
         client = start_client(lab, program, proxy.port, "any")
         lines = client.process.communicate(timeout=30)[0].decode().splitlines()
         expect("what the client did", lines[:-1], [line for line in (first, then, "exchanged", "exchanged again") if line])
@@ -52,8 +52,8 @@ def test_a_page_goes_to_the_application_and_a_web_socket_to_the_relay(lab: Lab, 
         expect_that("the client's address, and the proxy's, in the log", " 127.0.0.5 via 127.0.0.1:" in server.wait_for(" connected, ")["message"], server.lines(" connected, "))
 
 
-def test_a_page_that_reaches_the_relay_is_told_the_way_past_it(lab: Lab) -> None:
-    with relay(lab, free_port()) as server, Peer(server.port, upgrade=False) as peer:
+def test_a_page_that_reaches_a_relay_for_web_sockets_alone_is_told_the_way_past_it(lab: Lab) -> None:
+    with relay(lab, free_port(), "--upstream-http", "off") as server, Peer(server.port, upgrade=False) as peer:
         peer.send(f"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
         status, fields = peer.response()
         expect("status", status, 426)

@@ -64,6 +64,11 @@ def mosquitto(lab: Lab, port: int) -> Command:
     return [need("mosquitto"), "-c", config]
 
 
+def pages(lab: Lab, port: int) -> Command:
+    """Serves the file that the case has put into its folder."""
+    return node(lab, "pages-server.mjs", port, lab.scratch / "file")
+
+
 PROGRAMS: dict[str, Callable[[Lab, int], Command]] = {
     "npm ws": npm("ws-server.mjs"),
     "graphql-ws": npm("graphql-server.mjs"),
@@ -72,6 +77,7 @@ PROGRAMS: dict[str, Callable[[Lab, int], Command]] = {
     "python websockets": python("websockets", str(APPLICATIONS / "websockets_server.py"), "{port}"),
     "uvicorn": python("uvicorn", "-m", "uvicorn", "--app-dir", str(APPLICATIONS), "--port", "{port}", "--log-level", "warning", "asgi:app"),
     "mosquitto": mosquitto,
+    "pages": pages,
 }
 
 GOODBYES = {

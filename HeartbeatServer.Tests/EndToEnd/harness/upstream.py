@@ -29,6 +29,16 @@ class Upstream:
         except TimeoutError:
             raise Failure("expected a connection to the application within 5s") from None
 
+    def received(self) -> bytes:
+        """All bytes of the next connection up to its end; nothing if none comes."""
+        try:
+            connection = self._listener.accept()[0]
+        except TimeoutError:
+            return b""
+        with connection:
+            connection.settimeout(10)
+            return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
     def close(self) -> None:
         """Goes: whoever connects now is refused."""
         self._listener.close()
