@@ -20,17 +20,12 @@ internal enum AnswerStep
 /// <param name="request">The client's request, which the application has got by <see cref="UpstreamRequest"/>.</param>
 internal sealed class UpstreamAnswer(RequestHead request)
 {
-    private const string TooLong = "its head has more than 24 KiB";
-
-    // Where the head that is read begins, and how many bytes were looked at in vain. Interim answers stand before it.
-    private int _start;
-    private int _seen;
-    private AnswerHead? _head;
+    private readonly AnswerReader _reader = new();
     private HopByHop? _hopByHop;
     private AnswerBody? _body;
 
     /// <summary>The status of the answer; 0 as long as its head is not complete.</summary>
-    public int Status => _head?.Status ?? 0;
+    public int Status => Head?.Status ?? 0;
 
     /// <summary>What is wrong with the answer, worded to stand behind "the answer is no good"; null if nothing is.</summary>
     public string? Fault { get; private set; }
@@ -39,18 +34,20 @@ internal sealed class UpstreamAnswer(RequestHead request)
     public bool HasDeflate { get; private set; }
 
     /// <summary>How many bytes belong to the head of the answer, and to the interim answers before it.</summary>
-    public int Consumed { get; private set; }
+    public int Consumed => _reader.Consumed;
 
     /// <summary>What the client gets: the head of the 101, or the whole of another answer. Empty as long as nothing can be passed on.</summary>
     public ReadOnlyMemory<byte> ForClient { get; private set; }
+
+    private AnswerHead? Head => _reader.Head;
 
     /// <summary>Reads on.</summary>
     /// <param name="bytes">All bytes that the application has sent so far.</param>
     /// <param name="isEnd">Whether the application has ended the connection behind them.</param>
     public AnswerStep Read(ReadOnlySpan<byte> bytes, bool isEnd)
     {
-        AnswerStep step = _head is null ? ReadHead(bytes) : AnswerStep.NeedsMore;
-        if (step == AnswerStep.NeedsMore && _head is not null)
+        AnswerStep step = Head is null ? ReadHead(bytes) : AnswerStep.NeedsMore;
+        if (step == AnswerStep.NeedsMore && Head is not null)
             step = ReadBody(bytes[Consumed..], isEnd);
         if (step == AnswerStep.NeedsMore && isEnd)
             return Bad(bytes.IsEmpty ? "the connection ended without one" : "the connection ended before it was whole");
@@ -59,47 +56,26 @@ internal sealed class UpstreamAnswer(RequestHead request)
 
     private AnswerStep ReadHead(ReadOnlySpan<byte> bytes)
     {
-        while (true)
-        {
-            int end = AnswerHead.Find(bytes, _start, _seen, out string? fault);
-            if (fault is not null)
-                return Bad(fault);
-            if (end > AnswerHead.MaxLength || (end == 0 && bytes.Length > AnswerHead.MaxLength))
-                return Bad(TooLong);
-            if (end == 0)
-            {
-                _seen = bytes.Length;
-                return AnswerStep.NeedsMore;
-            }
-            AnswerHead? head = AnswerHead.Read(bytes[_start..end], out fault);
-            if (head is null)
-                return Bad(fault!);
-            if (head.Status is >= 200 or 101)
-            {
-                (_head, Consumed) = (head, end);
-                break;
-            }
-            // RFC 9110 section 15.2: a client must be able to skip interim answers, even if it did not ask for them.
-            (_start, _seen) = (end, end);
-        }
-        _hopByHop = _head.ReadConnection(out string? hidden);
+        if (!_reader.TryRead(bytes, out string? fault))
+            return fault is null ? AnswerStep.NeedsMore : Bad(fault);
+        _hopByHop = Head!.ReadConnection(out string? hidden);
         if (_hopByHop is null)
             return Bad(hidden!);
         if (Status == 101)
             return Switch();
-        _body = AnswerBody.Of(_head, out string? wrong);
+        _body = AnswerBody.Of(Head!, out string? wrong);
         return _body is null ? Bad(wrong!) : AnswerStep.NeedsMore;
     }
 
     private AnswerStep Switch()
     {
-        if (UpgradeAnswer.Check(_head!.Fields, request, out bool hasDeflate) is { } fault)
+        if (UpgradeAnswer.Check(Head!.Fields, request, out bool hasDeflate) is { } fault)
             return Bad(fault);
         HasDeflate = hasDeflate;
         StringBuilder text = new StringBuilder("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         // RFC 9110 section 8.6 and RFC 9112 section 6.1: a 101 has neither a length nor an encoding. Some applications send them nevertheless. An empty
         // subprotocol or list of extensions stands for none, but browsers refuse it.
-        _head.WriteEndToEnd(text, _hopByHop!, (name, value) => value.Length == 0 && UpgradeAnswer.IsChoice(name));
+        Head.WriteEndToEnd(text, _hopByHop!, (name, value) => value.Length == 0 && UpgradeAnswer.IsChoice(name));
         ForClient = Encoding.Latin1.GetBytes(text.Append("\r\n").ToString());
         return AnswerStep.Switched;
     }
@@ -108,10 +84,10 @@ internal sealed class UpstreamAnswer(RequestHead request)
     {
         if (!_body!.TryRead(bytes, isEnd, out ReadOnlySpan<byte> body, out string? fault))
             return fault is null ? AnswerStep.NeedsMore : Bad(fault);
-        StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {_head!.Phrase}\r\n");
-        _head.WriteEndToEnd(text, _hopByHop!, (_, _) => false);
+        StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {Head!.Phrase}\r\n");
+        Head.WriteEndToEnd(text, _hopByHop!, (_, _) => false);
         // RFC 9110 section 15.5.22: a 426 has to say what to upgrade to.
-        string? upgrade = Status == 426 ? _head.Fields["Upgrade"] : null;
+        string? upgrade = Status == 426 ? Head.Fields["Upgrade"] : null;
         if (upgrade is not null)
             text.Append(null, $"Upgrade: {upgrade}\r\n");
         if (Status is not (204 or 304))
