@@ -113,4 +113,26 @@ public sealed class FrameWriterTests
         Assert.That(
             Encoding.UTF8.GetString(FrameWriter.Close(1000, reason).AsSpan(4)),
             Is.EqualTo(reason.Replace('\uD800', '\uFFFD').Replace('\uD83D', '\uFFFD')));
+
+    [TestCase(0, 6)]
+    [TestCase(125, 6)]
+    [TestCase(126, 8)]
+    [TestCase(65536, 14)]
+    public void A_frame_of_a_client_is_read_back_by_a_server(int length, int headerSize)
+    {
+        byte[] payload = [.. Enumerable.Range(0, length).Select(i => (byte)i)];
+
+        byte[] frame = FrameWriter.Masked(Opcode.Text, payload, 0x01020304);
+
+        Assert.That(FrameHeader.TryRead(frame, out FrameHeader header), Is.True);
+        Assert.That(header, Is.EqualTo(new FrameHeader(Fin: true, Opcode.Text, 0x01020304, length, headerSize)));
+        var unmasked = new byte[length];
+        Masking.Unmask(frame.AsSpan(headerSize), unmasked, header.MaskKey, 0);
+        Assert.That(unmasked, Is.EqualTo(payload));
+    }
+
+    /// <summary>The example of RFC 6455 section 5.7.</summary>
+    [Test]
+    public void The_mask_is_on_the_wire_as_the_RFC_has_it() =>
+        Assert.That(FrameWriter.Masked(Opcode.Text, "Hello"u8, 0x3d21fa37), Is.EqualTo(new byte[] { 0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58 }));
 }

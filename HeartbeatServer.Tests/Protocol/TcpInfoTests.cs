@@ -17,6 +17,7 @@ internal sealed class TcpInfoTests
         BitConverter.TryWriteBytes(info.AsSpan(68), 1500u);
         BitConverter.TryWriteBytes(info.AsSpan(100), 7u);
         BitConverter.TryWriteBytes(info.AsSpan(120), 1UL << 40);
+        BitConverter.TryWriteBytes(info.AsSpan(140), 12u);
         BitConverter.TryWriteBytes(info.AsSpan(144), 9u);
         BitConverter.TryWriteBytes(info.AsSpan(228), 65_536u);
 
@@ -29,6 +30,7 @@ internal sealed class TcpInfoTests
             RoundTrip = TimeSpan.FromMilliseconds(1.5),
             Retransmissions = 7,
             BytesAcked = 1UL << 40,
+            SegmentsIn = 12,
             NotSent = 9,
             SendWindow = 65_536,
         }));

@@ -3,7 +3,9 @@ using System.Text;
 
 namespace HeartbeatServer.Framing;
 
-/// <summary>Writes the frames of a server. They are whole and final, and never masked (RFC 6455 sections 5.1 and 5.2).</summary>
+/// <summary>
+/// Writes frames, whole and final (RFC 6455 section 5.2). Those of a server are never masked, and those of a client always (section 5.1).
+/// </summary>
 internal static class FrameWriter
 {
     /// <summary>The longest header that a server writes, in bytes. It has a 64-bit length and no mask.</summary>
@@ -63,6 +65,23 @@ internal static class FrameWriter
         WriteHeader(frame, Opcode.Close, sizeof(ushort) + length);
         BinaryPrimitives.WriteUInt16BigEndian(frame.AsSpan(2), code);
         text[..length].CopyTo(frame.AsSpan(4));
+        return frame;
+    }
+
+    /// <summary>Makes a frame of a client.</summary>
+    /// <param name="opcode">What the frame carries.</param>
+    /// <param name="payload">The payload without a mask.</param>
+    /// <param name="maskKey">A number that nobody can guess, new for each frame (section 5.3).</param>
+    public static byte[] Masked(Opcode opcode, ReadOnlySpan<byte> payload, uint maskKey)
+    {
+        int header = HeaderSize(payload.Length);
+        int start = header + sizeof(uint);
+        var frame = new byte[start + payload.Length];
+        WriteHeader(frame, opcode, payload.Length);
+        frame[1] |= 0x80;
+        BinaryPrimitives.WriteUInt32LittleEndian(frame.AsSpan(header), maskKey);
+        // 5.3: the same operation masks and unmasks.
+        Masking.Unmask(payload, frame.AsSpan(start), maskKey, 0);
         return frame;
     }
 }

@@ -65,6 +65,10 @@ internal sealed class AnswerBody
         return false;
     }
 
+    /// <summary>What has come of a body that is not whole: of one in chunks, without their framing.</summary>
+    /// <param name="bytes">All bytes that came behind the head so far, as <see cref="TryRead"/> got them.</param>
+    public ReadOnlySpan<byte> Begun(ReadOnlySpan<byte> bytes) => _reader is null ? bytes : _data.WrittenSpan;
+
     private bool TryReadChunks(ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> body, out string? fault)
     {
         fault = null;

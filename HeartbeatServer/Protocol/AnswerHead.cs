@@ -3,7 +3,7 @@ using System.Text;
 namespace HeartbeatServer.Protocol;
 
 /// <summary>
-/// The head of the application's answer (RFC 9112): the status line, and the field lines in their order. The reader is as strict as that of requests: a
+/// The head of the answer to an upgrade request (RFC 9112): the status line, and the field lines in their order. The reader is as strict as that of requests: a
 /// head that two programs could read in two ways is no good.
 /// </summary>
 /// <param name="MinorVersion">The second digit of the HTTP version. The first digit is 1.</param>
@@ -27,7 +27,7 @@ internal sealed record AnswerHead(int MinorVersion, int Status, string Phrase, F
         ReadOnlySpan<byte> first = bytes[start..];
         fault = null;
         if (first is [0x15 or 0x16, 0x03, ..])
-            fault = "it is TLS, and --upstream wants the port without";
+            fault = "it is TLS, and a ws:// URL wants the port without";
         else if (!version.StartsWith(first[..Math.Min(first.Length, version.Length)]) && first is not [0x15 or 0x16])
             fault = "it is no HTTP/1.1";
         if (fault is not null)

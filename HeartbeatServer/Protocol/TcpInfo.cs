@@ -44,6 +44,9 @@ internal readonly record struct TcpInfo
     /// <summary>How many bytes the peer's kernel has acknowledged since the connection was made (Linux 4.1).</summary>
     public ulong BytesAcked { get; init; }
 
+    /// <summary>How many segments have come, those without bytes included (Linux 4.2).</summary>
+    public uint SegmentsIn { get; init; }
+
     /// <summary>How many bytes our kernel holds and has not sent yet (Linux 4.6).</summary>
     public uint NotSent { get; init; }
 
@@ -83,6 +86,7 @@ internal readonly record struct TcpInfo
             RoundTrip = TimeSpan.FromMicroseconds(Number(whole, 68)),
             Retransmissions = Number(whole, 100),
             BytesAcked = BitConverter.ToUInt64(whole[120..]),
+            SegmentsIn = Number(whole, 140),
             NotSent = Number(whole, 144),
             SendWindow = Number(whole, 228),
         };
