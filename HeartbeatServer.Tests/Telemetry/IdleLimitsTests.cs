@@ -44,6 +44,7 @@ internal sealed class IdleLimitsTests
         {
             string[] row = rows.Single(cells => cells[0] == limit.Name);
             Assert.That(Time(row[1]), Is.EqualTo(limit.Default), limit.Name);
+            Assert.That(row[2], Does.Contain(limit.Setting), limit.Name);
             Assert.That(row[1].Contains("for the whole life", StringComparison.Ordinal), Is.EqualTo(limit.IsOnLife), limit.Name);
         }
     }

@@ -3,8 +3,9 @@ namespace HeartbeatServer.Telemetry;
 /// <summary>Something on the way that ends connections by itself.</summary>
 /// <param name="Name">As docs/troubleshooting.md has it.</param>
 /// <param name="Default">What its vendor documents.</param>
+/// <param name="Setting">What its owner sets, in the words of the same page; empty if it cannot be set.</param>
 /// <param name="IsOnLife">Whether it limits the whole life of a connection; otherwise its silence.</param>
-internal sealed record IdleLimit(string Name, TimeSpan Default, bool IsOnLife = false);
+internal sealed record IdleLimit(string Name, TimeSpan Default, string Setting, bool IsOnLife = false);
 
 /// <summary>The limits that are usual on the way, and the pings that fit below them. docs/troubleshooting.md has the same table, and a test compares them.</summary>
 internal static class IdleLimits
@@ -12,19 +13,19 @@ internal static class IdleLimits
     /// <summary>Those that are met most often come first.</summary>
     public static readonly IReadOnlyList<IdleLimit> Usual =
     [
-        new("nginx", TimeSpan.FromSeconds(60)),
-        new("AWS ALB", TimeSpan.FromSeconds(60)),
-        new("Kubernetes ingress-nginx", TimeSpan.FromSeconds(60)),
-        new("AWS NLB", TimeSpan.FromSeconds(350)),
-        new("Google Cloud Application Load Balancer", TimeSpan.FromSeconds(30), IsOnLife: true),
-        new("Azure Load Balancer", TimeSpan.FromMinutes(4)),
-        new("Azure Application Gateway", TimeSpan.FromSeconds(20)),
-        new("Cloudflare", TimeSpan.FromSeconds(100)),
-        new("Heroku", TimeSpan.FromSeconds(55)),
-        new("Envoy, Istio", TimeSpan.FromMinutes(5)),
-        new("YARP", TimeSpan.FromSeconds(100)),
-        new("IIS with ARR", TimeSpan.FromMinutes(2)),
-        new("HAProxy Ingress Controller", TimeSpan.FromHours(1)),
+        new("nginx", TimeSpan.FromSeconds(60), "proxy_read_timeout"),
+        new("AWS ALB", TimeSpan.FromSeconds(60), "idle_timeout.timeout_seconds"),
+        new("Kubernetes ingress-nginx", TimeSpan.FromSeconds(60), "proxy-read-timeout"),
+        new("AWS NLB", TimeSpan.FromSeconds(350), "tcp.idle_timeout.seconds"),
+        new("Google Cloud Application Load Balancer", TimeSpan.FromSeconds(30), "backend service timeout", IsOnLife: true),
+        new("Azure Load Balancer", TimeSpan.FromMinutes(4), "idle timeout of the rule"),
+        new("Azure Application Gateway", TimeSpan.FromSeconds(20), "request timeout of the backend setting"),
+        new("Cloudflare", TimeSpan.FromSeconds(100), ""),
+        new("Heroku", TimeSpan.FromSeconds(55), ""),
+        new("Envoy, Istio", TimeSpan.FromMinutes(5), "stream_idle_timeout"),
+        new("YARP", TimeSpan.FromSeconds(100), "ActivityTimeout"),
+        new("IIS with ARR", TimeSpan.FromMinutes(2), "proxy time-out of the server farm"),
+        new("HAProxy Ingress Controller", TimeSpan.FromHours(1), "timeout-tunnel"),
     ];
 
     /// <summary>What people give to <c>--ping</c>, the longest first.</summary>
@@ -49,13 +50,12 @@ internal static class IdleLimits
     /// <param name="ofLife">Whether limits of the whole life fit.</param>
     public static IReadOnlyList<string> Names(TimeSpan length, bool ofSilence, bool ofLife)
     {
-        double tolerance = Math.Max(0.25, length.TotalSeconds / 100);
-        return
-        [
-            .. Usual
-                .Where(each => each.IsOnLife ? ofLife : ofSilence)
-                .Where(each => Math.Abs((each.Default - length).TotalSeconds) <= tolerance)
-                .Select(each => each.Name),
-        ];
+        var tolerance = TimeSpan.FromSeconds(Math.Max(0.25, length.TotalSeconds / 100));
+        return [.. Within(length - tolerance, length + tolerance).Where(each => each.IsOnLife ? ofLife : ofSilence).Select(each => each.Name)];
     }
+
+    /// <summary>Those whose default lies in a range.</summary>
+    /// <param name="shortest">The least length.</param>
+    /// <param name="longest">The greatest length.</param>
+    public static IEnumerable<IdleLimit> Within(TimeSpan shortest, TimeSpan longest) => Usual.Where(each => each.Default >= shortest && each.Default <= longest);
 }
