@@ -1,14 +1,15 @@
 using System.Diagnostics;
 using System.Reflection;
 using HeartbeatServer.Hosting;
+using HeartbeatServer.Probe;
 using HeartbeatServer.Relay;
 using HeartbeatServer.Tests.Support;
 
 namespace HeartbeatServer.Tests;
 
 /// <summary>
-/// Checks on the compiled code which room may use which: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← Relay ← Hosting ← Admin ←
-/// Program, with Options beside Telemetry.
+/// Checks on the compiled code which room may use which: Framing ← Protocol ← Telemetry ← Engine ← (Connections | Http) ← (Relay | Probe) ← Hosting ←
+/// Admin ← Program, with Options beside Telemetry.
 /// </summary>
 [TestFixture]
 public sealed class ArchitectureTests
@@ -19,14 +20,18 @@ public sealed class ArchitectureTests
     private static readonly string[][] Rooms =
     [
         [$"{Root}.Framing"], [$"{Root}.Protocol"], [$"{Root}.Telemetry", $"{Root}.Options"], [$"{Root}.Engine"],
-        [$"{Root}.Connections", $"{Root}.Http"], [$"{Root}.Relay"], [$"{Root}.Hosting"], [$"{Root}.Admin"], [Root],
+        [$"{Root}.Connections", $"{Root}.Http"], [$"{Root}.Relay", $"{Root}.Probe"], [$"{Root}.Hosting"], [$"{Root}.Admin"], [Root],
     ];
 
     /// <summary>These rooms may not name Options. They take values of the command line as arguments.</summary>
     private static readonly string[] WithoutOptions = [$"{Root}.Engine", $"{Root}.Connections", $"{Root}.Relay"];
 
-    /// <summary>The types of Relay that do no I/O. They are held to the rules of the pure rooms.</summary>
-    private static readonly Type[] PureInRelay = [typeof(UpstreamRequest), typeof(UpstreamAnswer), typeof(PageAnswer)];
+    /// <summary>The types of Relay and Probe that do no I/O. They are held to the rules of the pure rooms.</summary>
+    private static readonly Type[] PureElsewhere =
+    [
+        typeof(UpstreamRequest), typeof(UpstreamAnswer), typeof(PageAnswer), typeof(ProbeRequest), typeof(Secrets), typeof(Watched), typeof(Ladder), typeof(Campaign),
+        typeof(Judgement), typeof(Verdict), typeof(VerdictText), typeof(ProgressText),
+    ];
 
     /// <summary>Types that give bytes, the time or the state of the system. The pure rooms get all of this as arguments.</summary>
     private static readonly string[] ImpureNamespaces =
@@ -94,13 +99,30 @@ public sealed class ArchitectureTests
         Assert.That(wrong, Is.Empty);
     }
 
+    /// <summary>The probe is a client. It measures any server, and shares with ours only what both sides of the protocol need.</summary>
+    [Test]
+    public void Only_Program_knows_Probe_and_Probe_knows_no_part_of_the_server()
+    {
+        string[] ofTheServer = [$"{Root}.Connections", $"{Root}.Http"];
+        string[] wrong =
+        [
+            .. from type in Types
+               from named in CodeReferences.Of(type).OfType<Type>()
+               where (named.Namespace == $"{Root}.Probe" && type.Namespace is not ($"{Root}.Probe" or Root))
+                   || (type.Namespace == $"{Root}.Probe" && ofTheServer.Contains(named.Namespace))
+               select $"{type} names {named}",
+        ];
+
+        Assert.That(wrong, Is.Empty);
+    }
+
     [Test]
     public void What_is_pure_knows_no_stream_task_socket_logger_or_clock()
     {
         string[] wrong =
         [
             .. from type in Types
-               where type.Namespace is $"{Root}.Framing" or $"{Root}.Protocol" || PureInRelay.Contains(Outermost(type))
+               where type.Namespace is $"{Root}.Framing" or $"{Root}.Protocol" || PureElsewhere.Contains(Outermost(type))
                from named in CodeReferences.Of(type).OfType<Type>()
                where ImpureTypes.Contains(named) || ImpureNamespaces.Any(space => IsIn(named, space))
                select $"{type} names {named}",

@@ -6,6 +6,7 @@ using HeartbeatServer.Engine;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Http;
 using HeartbeatServer.Options;
+using HeartbeatServer.Probe;
 using HeartbeatServer.Telemetry;
 
 namespace HeartbeatServer;
@@ -23,7 +24,23 @@ internal static class Program
     {
         OpenFiles.OpenStandard();
         var variables = new Variables(Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(each => (string)each.Key, each => (string)each.Value!));
-        return new CommandLine(variables).RunAsync(arguments, Console.Out, Console.Error, ServeAsync, url => HealthCheck.RunAsync(url, Console.Out));
+        return new CommandLine(variables).RunAsync(arguments, Console.Out, Console.Error, ServeAsync, url => HealthCheck.RunAsync(url, Console.Out), ProbeAsync);
+    }
+
+    /// <returns>The exit code.</returns>
+    private static async Task<int> ProbeAsync(ProbeOptions options)
+    {
+        ShutdownSignals signals = _signals = new ShutdownSignals();
+        using var interrupted = new CancellationTokenSource();
+        _ = signals.First.ContinueWith(_ => interrupted.Cancel(), TaskScheduler.Default);
+        // With --json the words are for a person who looks on.
+        (TextWriter output, bool isTerminal) = options.IsJson ? (Console.Error, !Console.IsErrorRedirected) : (Console.Out, !Console.IsOutputRedirected);
+        var display = new ProbeDisplay(
+            options.IsJson && !isTerminal ? TextWriter.Null : output,
+            isTerminal && Environment.GetEnvironmentVariable("TERM") is not "dumb",
+            () => Console.WindowWidth);
+        var context = new ProbeContext(BuildVersion.Number, TimeProvider.System, Environment.GetEnvironmentVariable, display, Console.Out);
+        return await new SilenceProbe(options, context).RunAsync(interrupted.Token);
     }
 
     /// <returns>The exit code.</returns>

@@ -557,7 +557,7 @@ public sealed class CommandLineTests
     {
         var commandLine = new CommandLine(new Variables(_environment));
 
-        Assert.That(await commandLine.RunAsync([], _output, _error, (_, _) => Task.FromResult(1), _ => Task.FromResult(0)), Is.EqualTo(1));
+        Assert.That(await commandLine.RunAsync([], _output, _error, (_, _) => Task.FromResult(1), _ => Task.FromResult(0), _ => Task.FromResult(0)), Is.EqualTo(1));
     }
 
     private static string Variable(string option) => "HEARTBEAT_" + option[2..].ToUpperInvariant().Replace('-', '_');
@@ -579,7 +579,8 @@ public sealed class CommandLineTests
             (_served, _stray) = (options, stray);
             return Task.FromResult(0);
         },
-        _ => throw new InvalidOperationException("the health was checked"));
+        _ => throw new InvalidOperationException("the health was checked"),
+        _ => throw new InvalidOperationException("the probe was started"));
 
     private void AssertNothingStarted() => Assert.That(_served, Is.Null);
 

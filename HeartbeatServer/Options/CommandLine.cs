@@ -19,6 +19,7 @@ internal sealed class CommandLine
     private readonly RootCommand _root = new();
     private readonly Command _healthCheck = new("healthcheck");
     private readonly Argument<string?> _healthUrl = new("URL") { Arity = ArgumentArity.ZeroOrOne };
+    private readonly ProbeCommand _probe = new();
 
     /// <param name="variables">Give the options that the arguments do not.</param>
     public CommandLine(Variables variables)
@@ -32,9 +33,10 @@ internal sealed class CommandLine
         }
         _healthCheck.Arguments.Add(_healthUrl);
         _root.Subcommands.Add(_healthCheck);
+        _root.Subcommands.Add(_probe.Command);
         _root.Options.OfType<HelpOption>().Single().Action = new PrintHelp(PageOf);
         // What they do not know is refused in our own words.
-        _root.TreatUnmatchedTokensAsErrors = _healthCheck.TreatUnmatchedTokensAsErrors = false;
+        _root.TreatUnmatchedTokensAsErrors = _healthCheck.TreatUnmatchedTokensAsErrors = _probe.Command.TreatUnmatchedTokensAsErrors = false;
     }
 
     /// <param name="arguments">The arguments of the program.</param>
@@ -42,13 +44,15 @@ internal sealed class CommandLine
     /// <param name="error">Gets what is wrong with the arguments or the environment.</param>
     /// <param name="serve">Runs the server. It is told which variables set nothing. Returns the exit code.</param>
     /// <param name="checkHealth">Asks the server at this URL how it is; returns the exit code.</param>
+    /// <param name="probe">Measures what the way to a WebSocket does to silence; returns the exit code.</param>
     /// <returns>The exit code.</returns>
     public async Task<int> RunAsync(
         IReadOnlyList<string> arguments,
         TextWriter output,
         TextWriter error,
         Func<ServerOptions, StrayVariables, Task<int>> serve,
-        Func<Uri, Task<int>> checkHealth)
+        Func<Uri, Task<int>> checkHealth,
+        Func<ProbeOptions, Task<int>> probe)
     {
         _root.SetAction((parsed, _) =>
         {
@@ -62,8 +66,15 @@ internal sealed class CommandLine
             Uri? url = ReadHealthCheck(parsed, errors);
             return errors.Count == 0 ? checkHealth(url!) : RejectAsync(errors, error);
         });
+        _probe.Command.SetAction((parsed, _) =>
+        {
+            List<string> errors = [];
+            ProbeOptions? options = _probe.Read(parsed, errors);
+            return errors.Count == 0 ? probe(options!) : RejectAsync(errors, error);
+        });
 
-        ParseResult result = _root.Parse(arguments);
+        // An argument that begins with @ is a value of the probe's --header, and no file of further arguments.
+        ParseResult result = _root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
         if (result.Action is not PrintHelp)
         {
             string[] errors = [.. UnknownWords.Of(result), .. result.Errors.Select(each => each.Message)];
@@ -84,7 +95,7 @@ internal sealed class CommandLine
 
     private HelpPage PageOf(Command command) => command == _healthCheck
         ? HelpPages.HealthCheck(OptionTable.Rows.Where(row => OfHealthCheck.Contains(row.Name)))
-        : HelpPages.Server;
+        : command == _probe.Command ? HelpPages.Probe : HelpPages.Server;
 
     private static Option<Change?> ToOption(OptionRow row) => new(row.Name)
     {

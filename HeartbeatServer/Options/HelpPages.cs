@@ -6,6 +6,7 @@ internal static class HelpPages
     private static readonly HelpSection Documentation = new("Documentation", [
         ("README.md", "what the server does, and what its causes mean; beside the program in the archive of a release"),
         ("docs/reference.md", "every option, answer, metric and line of the log"),
+        ("docs/probe.md", "the probe, and how to read its verdicts"),
         ("docs/troubleshooting.md", "\"my WebSocket drops every N seconds\""),
     ]);
 
@@ -16,6 +17,7 @@ internal static class HelpPages
             new HelpSection("Usage", [
                 ("HeartbeatServer [options]", "serve"),
                 ("HeartbeatServer healthcheck [URL]", "ask a running server how it is"),
+                ("HeartbeatServer probe URL", "find out which silence the way to a WebSocket survives"),
             ]),
             new HelpSection("Example", [("HeartbeatServer --port 8080 --ping 10s --admin 9090", "")]),
             .. OptionTable.Groups.Select(group => new HelpSection(group.Title, Rows(group.Rows))).Where(section => section.Rows.Count > 0),
@@ -54,6 +56,36 @@ internal static class HelpPages
                 ("0", "healthy: the answer is 200 to 299, within 2s"),
                 ("1", "not healthy: another answer, or none"),
                 ("2", "an option or a variable is wrong"),
+            ]),
+            Documentation,
+        ]);
+
+    /// <summary>The page of <c>probe</c>.</summary>
+    public static HelpPage Probe { get; } = new(
+        "Finds out which silence the way to a WebSocket survives, and which --ping it takes. It needs nothing but the URL. "
+        + "It opens at most 24 connections, is silent on most of them, and says which silence ends them, and how. Ctrl+C shows what is known by then. "
+        + "With --for below 35s it is a plain client: one connection, and the pings as they come.",
+        [
+            new HelpSection("Usage", [("HeartbeatServer probe URL [options]", "")]),
+            new HelpSection("Example", [
+                ("HeartbeatServer probe wss://example.com/ws", ""),
+                ("HeartbeatServer probe ws://localhost:8080/ws --for 15s", ""),
+            ]),
+            new HelpSection("Options", [
+                ("--for <duration>", "how long it measures at most [default: 5m]"),
+                ("--header <\"Name: value\">", "a field for each request, or @file with one field a line; may be repeated"),
+                ("--subprotocol <name>", "a subprotocol that is offered; may be repeated"),
+                ("--origin <origin>", "the Origin field, as a browser sends it: https://app.example.com"),
+                ("--send <text>", "a text message that each connection sends once, for an application that waits for one"),
+                ("--insecure", "take the server's certificate as it is"),
+                ("--json", "write one JSON object, and nothing else"),
+            ]),
+            new HelpSection("Exit codes", [
+                ("0", "no limit was found within --for; a plain client was open to its end"),
+                ("1", "no connection"),
+                ("2", "an option is wrong"),
+                ("3", "a limit was found"),
+                ("4", "not known: the server itself breaks the silence, connections end at random, or the probe was interrupted"),
             ]),
             Documentation,
         ]);
