@@ -38,6 +38,24 @@ class OtherHost:
         else:
             self.run(*self.inside(), need("nft"), "delete table inet lost")
 
+    def forget(self, port: int, seconds: int) -> None:
+        """Lets the other host forget each connection to this port after so much silence, as a NAT does: then it drops its packets, in both directions."""
+        self.run(*self.inside(), need("nft"), f"""
+            table inet nat {{
+                set known {{ type inet_service; flags dynamic,timeout; timeout {seconds}s; }}
+                chain out {{
+                    type filter hook output priority 0;
+                    tcp dport {port} tcp flags & (syn|ack) == syn update @known {{ tcp sport }} accept
+                    tcp dport {port} tcp sport @known update @known {{ tcp sport }} accept
+                    tcp dport {port} drop
+                }}
+                chain in {{
+                    type filter hook input priority 0;
+                    tcp sport {port} tcp dport @known update @known {{ tcp dport }} accept
+                    tcp sport {port} drop
+                }}
+            }}""")
+
     def slow_down(self, rate: str) -> None:
         """Makes the line from this host to the other as slow as a telephone, for example 64kbit."""
         self.run(need("tc"), "qdisc", "add", "dev", f"{self.name}a", "root", "tbf", "rate", rate, "burst", "4kb", "limit", "30kb")
