@@ -33,6 +33,9 @@ public sealed class ArchitectureTests
         typeof(Judgement), typeof(Verdict), typeof(VerdictText), typeof(ProgressText),
     ];
 
+    /// <summary>Classes that others derive from, though they are not abstract.</summary>
+    private static readonly Type[] Open = [typeof(global::HeartbeatServer.Engine.EpollTransport)];
+
     /// <summary>Types that give bytes, the time or the state of the system. The pure rooms get all of this as arguments.</summary>
     private static readonly string[] ImpureNamespaces =
         ["System.IO", "System.Threading", "System.Net", "System.Timers", "Microsoft.Win32", "Serilog", "System.CommandLine"];
@@ -146,7 +149,7 @@ public sealed class ArchitectureTests
         string[] open =
         [
             .. from type in Types
-               where type.IsClass && !type.IsSealed && !type.IsAbstract && !type.IsNested
+               where type.IsClass && !type.IsSealed && !type.IsAbstract && !type.IsNested && !Open.Contains(type)
                select type.FullName,
         ];
 

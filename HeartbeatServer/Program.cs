@@ -24,7 +24,7 @@ internal static class Program
     {
         OpenFiles.OpenStandard();
         var variables = new Variables(Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(each => (string)each.Key, each => (string)each.Value!));
-        return new CommandLine(variables).RunAsync(arguments, Console.Out, Console.Error, ServeAsync, url => HealthCheck.RunAsync(url, Console.Out), ProbeAsync);
+        return new CommandLine(variables).RunAsync(arguments, Console.Out, Console.Error, ServeAsync, (url, isOwn) => HealthCheck.RunAsync(url, isOwn, Console.Out), ProbeAsync);
     }
 
     /// <returns>The exit code.</returns>
@@ -60,6 +60,7 @@ internal static class Program
 
     private static async Task RunAsync(ServerOptions options, StrayVariables stray)
     {
+        OpenSsl.Check();
         OpenFiles.Raise();
         ShutdownSignals signals = _signals = new ShutdownSignals();
 
@@ -82,11 +83,14 @@ internal static class Program
             throw new StartupException(
                 "--upstream needs epoll, and --plain-requests or this system is without it: the relay runs on Linux. Install the file for linux-x64 or linux-arm64 there.");
         }
+        if (options.HasTls && !epoll)
+            throw new StartupException("--tls-cert needs epoll, and --plain-requests or this system is without it: TLS is spoken on Linux only.");
+        CertificateStore? certificate = options.HasTls ? new CertificateStore(options.TlsCert!, options.TlsKey!, time, log) : null;
         using var loops = new EventLoops(
             () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log, () => ThreadClock.CpuTime).OnTick),
             epoll: epoll,
             failed: log.LoopFailed);
-        var context = new ServerContext(options, time, loops, table, metrics, new EndLog(time), log);
+        var context = new ServerContext(options, time, loops, table, metrics, new EndLog(time), log) { Certificate = certificate };
         var why = new WhyWatch(context.Ends, metrics.Suspects, options.Ping, time, log);
         // Disposed of last: /readyz says that the server drains, and the last ends are seen.
         await using var admin = new AdminSite(context, why);
@@ -97,6 +101,8 @@ internal static class Program
             Instruments.CreateUpstream(metrics, table);
         if (options.Upstream is not null && options.UpstreamHttp == UpstreamHttp.On)
             Instruments.CreatePages(metrics);
+        if (certificate is not null)
+            Instruments.CreateCertificate(metrics, certificate);
 
         metrics.Churned = new HeapTrim(loops.First.Wheel, metrics, table.Buffers).OnChurn;
         loops.Start();
@@ -106,6 +112,7 @@ internal static class Program
         TimeSpan started = loops.Now;
         long droppedTold = 0;
         await using (new PeriodicTask(WhyWatch.Every, time, log, why.Look))
+        await using (new PeriodicTask(certificate is null ? TimeSpan.Zero : CertificateStore.Every, time, log, () => certificate!.Look()))
         await using (new PeriodicTask(options.Summary, time, log, Summarize))
         await using (new PeriodicTask(LogSetup.TellEvery, time, log, TellDropped))
         {

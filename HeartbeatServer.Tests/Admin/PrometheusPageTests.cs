@@ -37,6 +37,9 @@ public sealed class PrometheusPageTests
     {
         Instruments.CreateUpstream(_admin.Server.Metrics, _admin.Server.Table);
         Instruments.CreatePages(_admin.Server.Metrics);
+        using var files = new CertificateFiles();
+        Instruments.CreateCertificate(
+            _admin.Server.Metrics, new CertificateStore(files.Certificate, files.Key, _admin.Server.Clock.Time, _admin.Server.Context.Log));
 
         HttpReply page = await _admin.GetAsync("/metrics");
 

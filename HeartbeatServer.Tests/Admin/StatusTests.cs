@@ -48,7 +48,7 @@ public sealed class StatusTests
     {
         using var output = new StringWriter();
         await new CommandLine(new Variables(new Dictionary<string, string>())).RunAsync(
-            ["--help"], output, output, (_, _) => Task.FromResult(0), _ => Task.FromResult(0), _ => Task.FromResult(0));
+            ["--help"], output, output, (_, _) => Task.FromResult(0), (_, _) => Task.FromResult(0), _ => Task.FromResult(0));
         IEnumerable<string> options = output.ToString().Split('\n')
             .Where(line => line.StartsWith("  --", StringComparison.Ordinal))
             .Select(line => line.Trim().Split(' ')[0][2..])

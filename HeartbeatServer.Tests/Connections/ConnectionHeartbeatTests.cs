@@ -58,6 +58,22 @@ public sealed class ConnectionHeartbeatTests
     }
 
     [Test]
+    public async Task Half_a_record_is_a_sign_of_life_and_its_end_is_awaited_no_longer()
+    {
+        await using var rig = new ConnectionRig(pingMs: 2000, maxMissed: 1);
+        for (int beat = 0; beat < 5; beat++)
+        {
+            rig.Clock.Advance(2000);
+            rig.Pipe.Records += 100;
+        }
+        Assert.That(rig.Metrics.Strikes, Is.Zero);
+
+        rig.Clock.Advance(2000 + 512);
+
+        Assert.That(rig.Metrics.Strikes, Is.EqualTo(1));
+    }
+
+    [Test]
     public async Task A_pong_gives_the_round_trip_from_the_write_of_its_ping()
     {
         await using var rig = new ConnectionRig(pingMs: 2000);

@@ -256,7 +256,7 @@ public sealed class HealthCheckTests
             _output,
             _error,
             (_, _) => throw new InvalidOperationException("the server was started"),
-            url => HealthCheck.RunAsync(url, _output),
+            (url, isOwn) => HealthCheck.RunAsync(url, isOwn, _output),
             _ => throw new InvalidOperationException("the probe was started"))
         .InTime();
 }

@@ -24,6 +24,8 @@ public sealed class CommandLineTests
             ["app:3000", "ftp://app:3000", "http://", "http://app:0", "ws://", "ws://:3000", "ws://app:0", "ws://app:65536", "ws://a b:3000", "ws://*:3000"],
             "the URL of an application"),
         new("--upstream-http", "off", "Off", options => options.UpstreamHttp, ["yes", "0"], "one of on, off"),
+        new("--tls-cert", "/etc/ssl/fullchain.pem", "/etc/ssl/fullchain.pem", options => options.TlsCert ?? "none", ["/etc/ssl/", " "], "the path of a file") { Beside = "--tls-key" },
+        new("--tls-key", "/etc/ssl/privkey.pem", "/etc/ssl/privkey.pem", options => options.TlsKey ?? "none", ["/etc/ssl/", " "], "the path of a file") { Beside = "--tls-cert" },
         new("--upstream-timeout", "3s", "00:00:03", options => options.UpstreamTimeout, ["0", "1ms", "25h", "soon"], "a duration from 100ms to 24h"),
         new("--max-connections", "5000", "5000", options => options.MaxConnections, ["-1", "many"], "a whole number from 0"),
         new("--max-connections-per-ip", "20", "20", options => options.MaxConnectionsPerIp, ["-1", "1.5"], "a whole number from 0"),
@@ -99,7 +101,7 @@ public sealed class CommandLineTests
     [TestCaseSource(nameof(Good))]
     public async Task An_option_is_read(object row)
     {
-        var (option, value, expected, read) = ((Row)row).Case;
+        var (option, value, expected, read) = CaseOf(row);
 
         Assert.That(await RunAsync(option, value), Is.Zero);
 
@@ -109,7 +111,7 @@ public sealed class CommandLineTests
     [TestCaseSource(nameof(Good))]
     public async Task An_option_is_read_in_the_form_with_an_equals_sign(object row)
     {
-        var (option, value, expected, read) = ((Row)row).Case;
+        var (option, value, expected, read) = CaseOf(row);
 
         Assert.That(await RunAsync($"{option}={value}"), Is.Zero);
 
@@ -119,7 +121,7 @@ public sealed class CommandLineTests
     [TestCaseSource(nameof(Good))]
     public async Task An_option_comes_from_the_environment(object row)
     {
-        var (option, value, expected, read) = ((Row)row).Case;
+        var (option, value, expected, read) = CaseOf(row);
         _environment[Variable(option)] = value;
 
         Assert.That(await RunAsync(), Is.Zero);
@@ -130,7 +132,7 @@ public sealed class CommandLineTests
     [TestCaseSource(nameof(Good))]
     public async Task The_command_line_wins_over_the_environment(object row)
     {
-        var (option, value, expected, read) = ((Row)row).Case;
+        var (option, value, expected, read) = CaseOf(row);
         // The flag wins even over a variable whose value would be refused.
         _environment[Variable(option)] = ((Row)row).Bad[0];
 
@@ -552,12 +554,30 @@ public sealed class CommandLineTests
         AssertNothingStarted();
     }
 
+    [TestCase("--tls-cert")]
+    [TestCase("--tls-key")]
+    public async Task A_certificate_and_its_key_come_together(string option)
+    {
+        Assert.That(await RunAsync(option, "some.pem"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith($"{option}: alone it is of no use. --tls-cert and --tls-key come together."));
+        AssertNothingStarted();
+    }
+
     [Test]
     public async Task The_exit_code_is_that_of_the_server()
     {
         var commandLine = new CommandLine(new Variables(_environment));
 
-        Assert.That(await commandLine.RunAsync([], _output, _error, (_, _) => Task.FromResult(1), _ => Task.FromResult(0), _ => Task.FromResult(0)), Is.EqualTo(1));
+        Assert.That(await commandLine.RunAsync([], _output, _error, (_, _) => Task.FromResult(1), (_, _) => Task.FromResult(0), _ => Task.FromResult(0)), Is.EqualTo(1));
+    }
+
+    /// <summary>The parts of a row. An option that it needs beside it comes from the environment.</summary>
+    private (string Option, string Value, string Expected, Func<ServerOptions, object> Read) CaseOf(object row)
+    {
+        if (((Row)row).Beside is { } option)
+            _environment[Variable(option)] = "beside.pem";
+        return ((Row)row).Case;
     }
 
     private static string Variable(string option) => "HEARTBEAT_" + option[2..].ToUpperInvariant().Replace('-', '_');
@@ -579,7 +599,7 @@ public sealed class CommandLineTests
             (_served, _stray) = (options, stray);
             return Task.FromResult(0);
         },
-        _ => throw new InvalidOperationException("the health was checked"),
+        (_, _) => throw new InvalidOperationException("the health was checked"),
         _ => throw new InvalidOperationException("the probe was started"));
 
     private void AssertNothingStarted() => Assert.That(_served, Is.Null);
@@ -587,6 +607,9 @@ public sealed class CommandLineTests
     private sealed record Row(string Option, string Value, string Expected, Func<ServerOptions, object> Read, string[] Bad, string Accepted)
     {
         public bool IsHidden { get; init; }
+
+        /// <summary>An option without which this one is refused; null if it can stand alone.</summary>
+        public string? Beside { get; init; }
 
         public (string Option, string Value, string Expected, Func<ServerOptions, object> Read) Case => (Option, Value, Expected, Read);
     }

@@ -50,7 +50,7 @@ public sealed class UpstreamRequestTests
             return null;
         RequestHead? head = RequestHead.Read(bytes.AsSpan(0, length), out refusal);
         refusal ??= Handshake.Check(head!.Upgrade);
-        return refusal is null ? UpstreamRequest.Write(head!, "me", peer, isTrusted, out refusal) : null;
+        return refusal is null ? UpstreamRequest.Write(head!, "me", peer, isTrusted, "http", out refusal) : null;
     }
 
     [Test]
@@ -295,7 +295,7 @@ public sealed class UpstreamRequestTests
                 Assert.That(head.Fields.LinesOf(name), Is.EqualTo(1), $"seed {seed}: {name} of {request}");
             Assert.That(head.Fields.LinesOf("Content-Length") + head.Fields.LinesOf("Transfer-Encoding"), Is.Zero, $"seed {seed}: {request}");
             // A second relay behind this one, which trusts it, adds only itself.
-            byte[]? second = UpstreamRequest.Write(head, "second", "198.51.100.1", isTrusted: true, out refusal);
+            byte[]? second = UpstreamRequest.Write(head, "second", "198.51.100.1", isTrusted: true, "http", out refusal);
             RequestHead? again = Reread(second!, out refusal);
             Assert.That(again!["X-Forwarded-For"], Is.EqualTo(head["X-Forwarded-For"] + ", 198.51.100.1"));
             Assert.That(

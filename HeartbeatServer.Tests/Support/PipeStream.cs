@@ -39,6 +39,11 @@ internal sealed class PipeStream : Transport
 
     public override int UnreadBytes => 0;
 
+    public override long Arrived => Records;
+
+    /// <summary>How many bytes are to have come that may be part of something which cannot be read yet.</summary>
+    public long Records { get; set; }
+
     public override TcpInfo? Tcp => Kernel;
 
     /// <summary>The figures that the kernel is to report of the connection.</summary>

@@ -1,5 +1,8 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using HeartbeatServer.Admin;
 
@@ -26,6 +29,10 @@ internal sealed class ScriptedPeer : IDisposable
     public const string Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
     private readonly Socket _socket;
+
+    /// <summary>The TLS over the socket; null in plain.</summary>
+    private SslStream? _tls;
+    private RecordStream? _records;
     private readonly byte[] _part = new byte[64 * 1024];
     private byte[] _unread = [];
 
@@ -53,10 +60,59 @@ internal sealed class ScriptedPeer : IDisposable
         return peer;
     }
 
-    /// <summary>Makes a client that is connected and upgraded.</summary>
-    public static async Task<ScriptedPeer> UpgradedAsync(int port, string path = "/ws")
+    /// <summary>Makes a client that has done its TLS handshake. It trusts the certificate of <see cref="TestCertificate"/>, and no other.</summary>
+    /// <param name="port">The port of the server.</param>
+    /// <param name="configure">Changes what the client offers.</param>
+    public static async Task<ScriptedPeer> ConnectTlsAsync(int port, Action<SslClientAuthenticationOptions>? configure = null)
     {
         ScriptedPeer peer = await ConnectAsync(port);
+        try
+        {
+            await peer.BeginTlsAsync(configure);
+            return peer;
+        }
+        catch
+        {
+            peer.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Does the TLS handshake of a client.</summary>
+    /// <inheritdoc cref="ConnectTlsAsync"/>
+    public async Task BeginTlsAsync(Action<SslClientAuthenticationOptions>? configure = null)
+    {
+        var options = new SslClientAuthenticationOptions
+        {
+            TargetHost = "localhost",
+            RemoteCertificateValidationCallback = (_, certificate, _, _) =>
+            {
+                ServerCertificate = new X509Certificate2(certificate!);
+                return TestCertificate.IsOurs(ServerCertificate);
+            },
+        };
+        configure?.Invoke(options);
+        _tls = new SslStream(_records = new RecordStream(_socket));
+        await _tls.AuthenticateAsClientAsync(options).InTime();
+    }
+
+    /// <summary>Does the TLS handshake of a server.</summary>
+    public async Task AcceptTlsAsync(X509Certificate2 certificate)
+    {
+        _tls = new SslStream(_records = new RecordStream(_socket));
+        await _tls.AuthenticateAsServerAsync(certificate).InTime();
+    }
+
+    /// <summary>The certificate that the server has shown; null before the handshake.</summary>
+    public X509Certificate2? ServerCertificate { get; private set; }
+
+    /// <summary>The version of TLS that both sides have agreed on.</summary>
+    public SslProtocols Version => _tls!.SslProtocol;
+
+    /// <summary>Makes a client that is connected and upgraded.</summary>
+    public static async Task<ScriptedPeer> UpgradedAsync(int port, string path = "/ws", bool hasTls = false)
+    {
+        ScriptedPeer peer = hasTls ? await ConnectTlsAsync(port) : await ConnectAsync(port);
         await peer.SendAsync(Upgrade(path));
         HttpReply reply = await peer.ReadReplyAsync();
         Assert.That(reply.Status, Is.EqualTo(101));
@@ -86,8 +142,19 @@ internal sealed class ScriptedPeer : IDisposable
     public async Task SendAsync(params byte[][] parts)
     {
         byte[] bytes = [.. parts.SelectMany(part => part)];
+        if (_tls is not null)
+        {
+            await _tls.WriteAsync(bytes).AsTask().InTime();
+            return;
+        }
+        await SendRawAsync(bytes);
+    }
+
+    /// <summary>Sends bytes past the TLS.</summary>
+    public async Task SendRawAsync(ReadOnlyMemory<byte> bytes)
+    {
         for (int sent = 0; sent < bytes.Length;)
-            sent += await _socket.SendAsync(bytes.AsMemory(sent)).InTime();
+            sent += await _socket.SendAsync(bytes[sent..]).InTime();
     }
 
     /// <summary>Sends the same bytes again and again, without reading, until the server ends the connection or so many bytes have left.</summary>
@@ -98,9 +165,19 @@ internal sealed class ScriptedPeer : IDisposable
         try
         {
             while (sent < atMost)
-                sent += await _socket.SendAsync(bytes);
+            {
+                if (_tls is null)
+                {
+                    sent += await _socket.SendAsync(bytes);
+                }
+                else
+                {
+                    await _tls.WriteAsync(bytes);
+                    sent += bytes.Length;
+                }
+            }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException)
         {
             // The server has cut the connection, or the test has.
         }
@@ -164,11 +241,11 @@ internal sealed class ScriptedPeer : IDisposable
         Assert.That(_unread, Is.Empty, "unread bytes before the end");
         try
         {
-            int count = await _socket.ReceiveAsync(_part).InTime();
+            int count = await ReceivePartAsync();
             Assert.That(count, Is.Zero, "more bytes instead of the end");
             return PeerEnd.Fin;
         }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        catch (Exception e) when (e.GetBaseException() is SocketException { SocketErrorCode: SocketError.ConnectionReset })
         {
             return PeerEnd.Reset;
         }
@@ -195,6 +272,16 @@ internal sealed class ScriptedPeer : IDisposable
     /// <summary>Sends FIN. The socket stays open for reading.</summary>
     public void SendFin() => _socket.Shutdown(SocketShutdown.Send);
 
+    /// <summary>Sends close_notify. Neither side has sent FIN.</summary>
+    public Task SendCloseNotifyAsync() => _tls!.ShutdownAsync().InTime();
+
+    /// <summary>Reads until the server ends the connection, and tells whether it has said close_notify before its FIN.</summary>
+    public async Task<bool> EndsWithCloseNotifyAsync()
+    {
+        Assert.That(await ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
+        return !_records!.HasEnded;
+    }
+
     /// <summary>Sends RST.</summary>
     public void Reset()
     {
@@ -202,11 +289,32 @@ internal sealed class ScriptedPeer : IDisposable
         _socket.Dispose();
     }
 
-    public void Dispose() => _socket.Dispose();
+    public void Dispose()
+    {
+        _tls?.Dispose();
+        _records?.Dispose();
+        _socket.Dispose();
+    }
+
+    /// <summary>The records below the TLS.</summary>
+    private sealed class RecordStream(Socket socket) : NetworkStream(socket)
+    {
+        /// <summary>Whether a read has seen FIN. TLS does not read on behind close_notify.</summary>
+        public bool HasEnded { get; private set; }
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            int count = await base.ReadAsync(buffer, cancellationToken);
+            HasEnded |= count == 0 && buffer.Length > 0;
+            return count;
+        }
+    }
+
+    private Task<int> ReceivePartAsync() => (_tls?.ReadAsync(_part.AsMemory()) ?? _socket.ReceiveAsync(_part.AsMemory())).InTime();
 
     private async Task ReceiveAsync()
     {
-        int count = await _socket.ReceiveAsync(_part).InTime();
+        int count = await ReceivePartAsync();
         Assert.That(count, Is.Positive, $"the server closed; unread: {Convert.ToHexString(_unread)}");
         _unread = [.. _unread, .. _part.AsSpan(0, count)];
     }

@@ -25,7 +25,12 @@ internal sealed class ServerFixture : IAsyncDisposable
         _logger = Log.Logger();
         Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
         Context = new ServerContext(
-            options, Clock.Time, Loops, Table, Metrics, new EndLog(Clock.Time), new ServerLog(logger(_logger), Clock.Time));
+            options, Clock.Time, Loops, Table, Metrics, new EndLog(Clock.Time), new ServerLog(logger(_logger), Clock.Time))
+        {
+            Certificate = options.HasTls
+                ? new CertificateStore(options.TlsCert!, options.TlsKey!, Clock.Time, new ServerLog(_logger, Clock.Time))
+                : null,
+        };
         Why = new WhyWatch(Context.Ends, Metrics.Suspects, options.Ping, Clock.Time, Context.Log);
         Admin = new AdminSite(Context, Why);
         Drain = new Drain(Table, options.Drain, Clock.Time, Context.Log);
@@ -82,7 +87,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
-    public Task<ScriptedPeer> UpgradedPeerAsync() => ScriptedPeer.UpgradedAsync(Port, Options.Path);
+    public Task<ScriptedPeer> UpgradedPeerAsync() => ScriptedPeer.UpgradedAsync(Port, Options.Path, Options.HasTls);
 
     public async Task<ClientWebSocket> ClientAsync()
     {

@@ -71,6 +71,11 @@ internal sealed partial class LogLinesTests
         log.Why("events", "A sentence.");
         log.Stopped();
         log.LinesDropped(1);
+        foreach (int days in new[] { 13, -1 })
+            log.CertificateEnds(["localhost"], DateTime.UnixEpoch, days, "a file");
+        log.CertificateTaken(["localhost"], DateTime.UnixEpoch, 20, "a file");
+        log.CertificateRejected("a file", "another file", "a fault", 20);
+        log.KeyExposed("a file");
         log.AdminListening("http://x");
         log.AdminExposed("*:1");
         log.RequestFailed(bug);

@@ -18,6 +18,7 @@ internal sealed class Status
     private readonly ConnectionTable _table;
     private readonly ServerMetrics _metrics;
     private readonly EndLog _ends;
+    private readonly CertificateStore? _certificate;
     private readonly WhyWatch _why;
     private readonly Func<ServerState> _state;
 
@@ -28,7 +29,7 @@ internal sealed class Status
     public Status(ServerContext context, WhyWatch why, Func<ServerState> state)
     {
         (_options, _time, _loops, _table, _metrics, _ends, _) = context;
-        (_why, _state) = (why, state);
+        (_why, _state, _certificate) = (why, state, context.Certificate);
         (_started, _startedAt) = (_time.GetUtcNow().UtcDateTime, _loops.Now);
     }
 
@@ -59,6 +60,10 @@ internal sealed class Status
             UptimeSeconds = JsonTime.Seconds(_loops.Now - _startedAt),
             State = _state().Name(),
             Options = OptionTable.Texts(_options),
+            Certificate = _certificate is { } certificate
+                ? new CertificateJson(
+                    certificate.Current.Names, JsonTime.Instant(certificate.Current.NotAfter), certificate.DaysLeft, JsonTime.Instant(certificate.Loaded))
+                : null,
             Totals = new TotalsJson
             {
                 Connections = _table.Count,

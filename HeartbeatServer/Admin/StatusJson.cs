@@ -16,6 +16,8 @@ internal sealed record StatusJson
     public required double UptimeSeconds { get; init; }
     public required string State { get; init; }
     public required IReadOnlyDictionary<string, string> Options { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public CertificateJson? Certificate { get; init; }
     public required TotalsJson Totals { get; init; }
 
     /// <summary>Null if the server passes no pages on.</summary>
@@ -28,6 +30,9 @@ internal sealed record StatusJson
 
 /// <summary>The requests without an upgrade that the application answers. <c>Answered</c> has a number for each class of statuses: 2xx to 5xx.</summary>
 internal sealed record PagesJson(int UnderWay, IReadOnlyDictionary<string, long> Answered, long Cut);
+
+/// <summary>The certificate of a port that speaks TLS. <c>Loaded</c> is when it was read from its file.</summary>
+internal sealed record CertificateJson(IReadOnlyList<string> Names, DateTime NotAfter, int DaysLeft, DateTime Loaded);
 
 internal sealed record TotalsJson
 {

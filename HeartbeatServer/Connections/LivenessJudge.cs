@@ -16,6 +16,9 @@ namespace HeartbeatServer.Connections;
 internal sealed class LivenessJudge(
     Connection connection, Transport transport, Outbox outbox, Heartbeat heartbeat, ConnectionWriter writer, ConnectionContext context)
 {
+    /// <summary>What had arrived of the client when the last ping was due.</summary>
+    private long _arrived;
+
     /// <summary>Does what is due: it looks at the progress of the client, owes a ping, and counts a missing pong as a strike.</summary>
     /// <param name="now">The present time.</param>
     /// <param name="stall">How late the wheel itself is.</param>
@@ -80,9 +83,15 @@ internal sealed class LivenessJudge(
             if (step == HeartbeatStep.Ping)
             {
                 outbox.OwePing();
+                _arrived = transport.Arrived;
                 // This ping cannot leave now, so it gets no deadline. The kernel can still tell that the path is dead.
                 if (outbox.IsWaiting && LookAtPath(now, transport.Tcp) is { } dead)
                     return dead;
+            }
+            else if (transport.Arrived > _arrived)
+            {
+                // Half a TLS record is a sign of life, too, though nothing of it can be read yet.
+                continue;
             }
             else if (CouldBeHeard())
             {

@@ -9,7 +9,7 @@ namespace HeartbeatServer.Engine;
 /// runs the code that awaits the read.
 /// </summary>
 [SupportedOSPlatform("linux")]
-internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
+internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
 {
     private readonly Epoll _epoll;
     private readonly int _descriptor;
@@ -101,11 +101,11 @@ internal sealed class EpollTransport : SocketTransport, IReady, IValueTaskSource
     /// socket, unless another thread has closed the socket. A read or a wait that begins on that thread before the call takes its place.
     /// </summary>
     /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
-    public void WhenReadable(Action ready) => When(Readiness.Read, ready);
+    public virtual void WhenReadable(Action ready) => When(Readiness.Read, ready);
 
     /// <summary>Calls <paramref name="ready"/> once, when the peer has ended the connection. It leaves the bytes before the end to the kernel.</summary>
     /// <inheritdoc cref="WhenReadable"/>
-    public void WhenEnded(Action ready) => When(Readiness.PeerEnd, ready);
+    public virtual void WhenEnded(Action ready) => When(Readiness.PeerEnd, ready);
 
     protected override ValueTask<int> WaitAsync(bool isBusy)
     {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.Versioning;
@@ -63,6 +64,11 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Lets this loop serve a socket.</summary>
     /// <param name="socket">A connected socket that nobody else waits for. From here on the transport owns it.</param>
     public SocketTransport Attach(Socket socket) => HasEpoll ? new EpollTransport(socket, Epoll) : new PortableTransport(socket);
+
+    /// <summary>Lets this loop serve a socket whose peer speaks TLS. The loop must have an epoll instance.</summary>
+    /// <inheritdoc cref="TlsTransport(Socket, Epoll, Func{SslStream, Task})"/>
+    [SupportedOSPlatform("linux")]
+    public TlsTransport AttachTls(Socket socket, Func<SslStream, Task> authenticate) => new(socket, Epoll!, authenticate);
 
     /// <summary>Accepts the connections of a listening socket on this loop's thread. The loop must have an epoll instance.</summary>
     /// <inheritdoc cref="Acceptor(Socket, Epoll, Func{Socket, SocketError, bool})"/>

@@ -82,6 +82,9 @@ internal abstract class SocketTransport : Transport
     /// <summary>Gives back bytes that were read too early. The next reads get them first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;
 
+    /// <summary>Whether bytes were given back, and not read again yet.</summary>
+    protected bool HasUnread => _unread is not null;
+
     /// <summary>Stops watching a socket that somebody else is going to close. No read or write may be in progress.</summary>
     public virtual void StopWaiting()
     {
@@ -96,7 +99,7 @@ internal abstract class SocketTransport : Transport
 
     /// <summary>Sends a few bytes. The socket takes them at once, unless its peer does not read at all.</summary>
     /// <exception cref="IOException">The socket did not take all of them, or the connection is lost.</exception>
-    public void Send(ReadOnlySpan<byte> bytes)
+    public virtual void Send(ReadOnlySpan<byte> bytes)
     {
         try
         {
@@ -216,7 +219,8 @@ internal abstract class SocketTransport : Transport
         return 0;
     }
 
-    private int ReadAgain(Memory<byte> buffer)
+    /// <summary>Reads bytes that were given back.</summary>
+    protected int ReadAgain(Memory<byte> buffer)
     {
         int count = Math.Min(buffer.Length, _unread!.Length);
         _unread.AsSpan(0, count).CopyTo(buffer.Span);

@@ -24,6 +24,11 @@ internal abstract class Transport : Stream
     /// <summary>How many bytes the kernel has received that nobody has read yet; 0 where the kernel cannot be asked.</summary>
     public abstract int UnreadBytes { get; }
 
+    /// <summary>
+    /// How many bytes have come from the peer in all, where a read may have to wait although some have come: a TLS record is read only when it is whole. Else 0.
+    /// </summary>
+    public virtual long Arrived => 0;
+
     /// <summary>What the kernel knows of the connection; null where it cannot be asked.</summary>
     public abstract TcpInfo? Tcp { get; }
 

@@ -52,6 +52,10 @@ internal static class Instruments
         meter.CreateObservableGauge("heartbeat.draining", () => state() == ServerState.Draining ? 1 : 0, null, "1 while the server shuts down");
     }
 
+    /// <summary>Adds the instrument of a port that speaks TLS.</summary>
+    public static void CreateCertificate(ServerMetrics metrics, CertificateStore certificate) => metrics.Meter.CreateObservableGauge(
+        "heartbeat.certificate.remaining", () => certificate.Left.TotalSeconds, "s", "Time until the certificate of the port ends; negative afterwards");
+
     /// <summary>Adds the instruments of a relay.</summary>
     /// <inheritdoc cref="Create"/>
     public static void CreateUpstream(ServerMetrics metrics, ConnectionTable table)

@@ -51,11 +51,17 @@ internal sealed class Server : IAsyncDisposable
             _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _table.Buffers, _log, _metrics);
         _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
         var listen = new ListenOptions(
-            _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings));
+            _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings))
+        {
+            Tls = context.Certificate is { } certificate ? certificate.AuthenticateAsync : null,
+        };
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => OpenDescriptors, _metrics.CountRefused, _log);
         if (_options.Upstream is { } application && OperatingSystem.IsLinux())
         {
-            _upstream = new Upstream(new UpstreamAddresses(application.Host, application.Port, time), _options.UpstreamTimeout);
+            _upstream = new Upstream(new UpstreamAddresses(application.Host, application.Port, time), _options.UpstreamTimeout)
+            {
+                ClientScheme = _options.HttpScheme,
+            };
             drain.Begun = _upstream.Drain;
             if (_options.UpstreamHttp == UpstreamHttp.On)
                 _pages = new Pages(_upstream, application.ToString(), _options.WriteTimeout, time);
@@ -94,8 +100,8 @@ internal sealed class Server : IAsyncDisposable
             _log.TooFewFiles(_options.MaxConnections, possible);
 
         _log.Listening(
-            _options.Address.Url("ws", _options.Path == ServerOptions.EveryPath ? "/" : _options.Path),
-            _options.Address.Url("http", ServerOptions.HealthPath),
+            _options.Address.Url(_options.HasTls ? "wss" : "ws", _options.Path == ServerOptions.EveryPath ? "/" : _options.Path),
+            _options.Address.Url(_options.HttpScheme, ServerOptions.HealthPath),
             _options.Ping == TimeSpan.Zero
                 ? "No pings"
                 : _options.Timeout == TimeSpan.Zero
@@ -243,7 +249,8 @@ internal sealed class Server : IAsyncDisposable
     private async Task<bool> RelayAsync(HttpRequest request, IPAddress address, Upstream upstream)
     {
         bool isBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address);
-        byte[]? head = UpstreamRequest.Write(request.Head, upstream.Instance, request.Remote.Address.ToString(), isBehindProxy, out Refusal? refusal);
+        byte[]? head = UpstreamRequest.Write(
+            request.Head, upstream.Instance, request.Remote.Address.ToString(), isBehindProxy, upstream.ClientScheme, out Refusal? refusal);
         if (head is null)
         {
             await RefuseAsync(request, refusal!.Value);

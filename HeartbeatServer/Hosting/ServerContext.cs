@@ -14,4 +14,8 @@ namespace HeartbeatServer.Hosting;
 /// <param name="Ends">The record of the last ends.</param>
 /// <param name="Log">Where lines go.</param>
 internal sealed record ServerContext(
-    ServerOptions Options, TimeProvider Time, EventLoops Loops, ConnectionTable Table, ServerMetrics Metrics, EndLog Ends, ServerLog Log);
+    ServerOptions Options, TimeProvider Time, EventLoops Loops, ConnectionTable Table, ServerMetrics Metrics, EndLog Ends, ServerLog Log)
+{
+    /// <summary>The certificate of the port; null if it speaks plain HTTP.</summary>
+    public CertificateStore? Certificate { get; init; }
+}

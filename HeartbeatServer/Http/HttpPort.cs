@@ -130,8 +130,8 @@ internal sealed class HttpPort : RequestSource
         if (!TryTake(request))
             return;
         OnTurnedAway(request.Remote, refusal);
-        // A client that speaks TLS cannot read an answer in plain text.
-        request.Close(refusal.Reason == RefusalReason.Tls ? null : HttpReply.To(refusal));
+        // A client that speaks TLS cannot read an answer in plain text, nor one before the handshake is done.
+        request.Close(refusal.Reason.IsOfTls() ? null : HttpReply.To(refusal));
     }
 
     /// <summary>Gives a complete request to the handler.</summary>
@@ -173,7 +173,7 @@ internal sealed class HttpPort : RequestSource
         PendingRequest request;
         try
         {
-            request = new PendingRequest(this, socket, _loops.Next(), _endPoint!.Value, _options.RequestTimeout);
+            request = new PendingRequest(this, socket, _loops.Next(), _endPoint!.Value, _options);
         }
         catch (SocketException)
         {

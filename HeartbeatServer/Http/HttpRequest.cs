@@ -46,9 +46,10 @@ internal abstract class HttpRequest
         response.KeepAlive = false;
         foreach ((string name, string value) in reply.Headers)
             response.Headers[name] = value;
-        if (Head.Method != "HEAD" && reply.Status != 304)
+        bool hasBody = Head.Method != "HEAD" && reply.Status != 304;
+        if (hasBody)
             await response.OutputStream.WriteAsync(reply.Body);
-        BeforeClose();
+        BeforeClose(isWhole: hasBody && reply.Body.Length > 0);
         response.Close();
     }
 
@@ -81,7 +82,8 @@ internal abstract class HttpRequest
     /// <summary>
     /// Stops watching the socket. This is called before HttpListener closes the socket itself, because another socket may get its descriptor at once.
     /// </summary>
-    protected virtual void BeforeClose()
+    /// <param name="isWhole">Whether the whole reply is written. If it has no body, HttpListener writes it when it closes.</param>
+    protected virtual void BeforeClose(bool isWhole)
     {
     }
 

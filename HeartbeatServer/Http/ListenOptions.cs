@@ -1,3 +1,4 @@
+using System.Net.Security;
 using System.Net.Sockets;
 
 namespace HeartbeatServer.Http;
@@ -12,6 +13,9 @@ namespace HeartbeatServer.Http;
 /// </param>
 internal sealed record ListenOptions(string Host, int Port, TimeSpan RequestTimeout, int MostPending = int.MaxValue, Action<Socket>? Tune = null)
 {
+    /// <summary>Does the server's part of a TLS handshake; null if the port speaks plain HTTP. Only <see cref="HttpPort"/> speaks TLS.</summary>
+    public Func<SslStream, Task>? Tls { get; init; }
+
     /// <summary>Whether <c>*</c> includes IPv6. On a machine without IPv6 it means IPv4 alone.</summary>
     public bool HasIPv6 { get; init; } = Socket.OSSupportsIPv6;
 }

@@ -45,6 +45,9 @@ internal sealed class PendingRequest : WheelEntry
     private readonly HttpEndPoint _endPoint;
     private readonly TimeSpan _timeout;
     private readonly EpollTransport _transport;
+
+    /// <summary>The transport, if the port speaks TLS.</summary>
+    private readonly TlsTransport? _tls;
     private Deadline _deadline;
     private byte[] _received = [];
     private int _length;
@@ -55,19 +58,20 @@ internal sealed class PendingRequest : WheelEntry
     /// <param name="socket">The accepted socket. The pending request owns it.</param>
     /// <param name="loop">The event loop that serves the socket.</param>
     /// <param name="endPoint">The end point that HttpListener needs to read the request.</param>
-    /// <param name="timeout">How long the client may take to send the head.</param>
+    /// <param name="options">How long the client may take, and how the port does its part of a TLS handshake.</param>
     /// <exception cref="SocketException">The client has gone.</exception>
-    public PendingRequest(HttpPort port, Socket socket, EventLoop loop, HttpEndPoint endPoint, TimeSpan timeout)
+    public PendingRequest(HttpPort port, Socket socket, EventLoop loop, HttpEndPoint endPoint, ListenOptions options)
     {
-        (_port, _endPoint, _timeout, Loop) = (port, endPoint, timeout, loop);
+        (_port, _endPoint, _timeout, Loop) = (port, endPoint, options.RequestTimeout, loop);
         // The address is known now. Later the socket may be closed, and then nobody can ask for its address.
         var remote = (IPEndPoint)socket.RemoteEndPoint!;
         // A socket for both families shows IPv4 addresses mapped into IPv6. Limits, logs and trusted proxies need the IPv4 address itself.
         Remote = remote.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(remote.Address.MapToIPv4(), remote.Port) : remote;
-        _transport = (EpollTransport)loop.Attach(socket);
+        _tls = options.Tls is null ? null : loop.AttachTls(socket, options.Tls);
+        _transport = _tls ?? (EpollTransport)loop.Attach(socket);
         // Clients that only send requests must not delay the heartbeats of the connections.
         _transport.IsLowPriority = true;
-        _deadline = new Deadline(loop.Wheel.Now + timeout);
+        _deadline = new Deadline(loop.Wheel.Now + _timeout);
     }
 
     public IPEndPoint Remote { get; }
@@ -111,7 +115,8 @@ internal sealed class PendingRequest : WheelEntry
     {
         if (!_deadline.IsOver(now, stall))
             return Deadline;
-        _port.TurnAway(this, new(RefusalReason.RequestTimeout, $"the request was not finished within {Duration.Format(_timeout)}"));
+        string what = _tls is { IsOpen: false } ? "TLS handshake" : "request";
+        _port.TurnAway(this, new(RefusalReason.RequestTimeout, $"the {what} was not finished within {Duration.Format(_timeout)}"));
         return TimeSpan.MaxValue;
     }
 
@@ -177,7 +182,28 @@ internal sealed class PendingRequest : WheelEntry
     {
         refusal = null;
         byte[] scratch = _scratch ??= new byte[ReadSize];
-        int count = _transport.TryRead(scratch);
+        int count;
+        try
+        {
+            count = _transport.TryRead(scratch);
+        }
+        catch (TlsHandshakeException e)
+        {
+            refusal = TlsFailure.ByClient(e.InnerException!);
+            return ReadOutcome.Refused;
+        }
+        catch (IOException e) when (_tls is not null)
+        {
+            refusal = new Refusal(RefusalReason.TlsFailed, e.Message); // a record was no good, or tried to begin a handshake anew
+            return ReadOutcome.Refused;
+        }
+        if (count == 0 && _tls is { IsOpen: true } && _length == 0)
+        {
+            // Node.js and .NET look at the certificate when the handshake is done, and say nothing if they do not like it.
+            refusal = new Refusal(
+                RefusalReason.TlsGone, "the client went right after the TLS handshake, without a request; some do when they do not trust the certificate");
+            return ReadOutcome.Refused;
+        }
         if (count <= 0)
             return count < 0 ? ReadOutcome.Incomplete : ReadOutcome.Closed;
 
@@ -188,6 +214,8 @@ internal sealed class PendingRequest : WheelEntry
             refusal ??= new Refusal(RefusalReason.HeaderTooLarge, $"a request of more than {MaxHead / 1024} KiB");
         else if (_headLength > 0)
             _head = RequestHead.Read(_received.AsSpan(0, _headLength), out refusal);
+        if (_tls is { IsPlain: true } && refusal is not { Reason: RefusalReason.ProxyProtocol })
+            refusal = new Refusal(RefusalReason.PlainHttp, "no TLS on the TLS port: this port speaks wss:// and https:// only");
         return refusal is not null ? ReadOutcome.Refused : _head is not null ? ReadOutcome.Complete : ReadOutcome.Incomplete;
     }
 
@@ -245,7 +273,12 @@ internal sealed class PendingRequest : WheelEntry
             return pending._transport;
         }
 
-        protected override void BeforeClose() => stream.StopWaiting();
+        protected override void BeforeClose(bool isWhole)
+        {
+            stream.StopWaiting();
+            if (isWhole && pending._tls is { } tls)
+                _ = tls.NotifyCloseAsync(); // HttpListener closes the socket, and knows nothing of TLS
+        }
 
         /// <summary>Closes the connection before HttpListener does: HttpListener would first send a header with the status 200.</summary>
         protected override void Close()

@@ -12,7 +12,7 @@ internal sealed class CommandLine
     /// <summary>Exit code for a bad command line.</summary>
     public const int BadCommandLine = 2;
 
-    private static readonly string[] OfHealthCheck = ["--port", "--host"];
+    private static readonly string[] OfHealthCheck = ["--port", "--host", "--tls-cert"];
 
     private readonly Variables _variables;
     private readonly (OptionRow Row, Option<Change?> Option)[] _options = [.. OptionTable.Rows.Select(row => (row, ToOption(row)))];
@@ -43,7 +43,7 @@ internal sealed class CommandLine
     /// <param name="output">Gets the help and the version.</param>
     /// <param name="error">Gets what is wrong with the arguments or the environment.</param>
     /// <param name="serve">Runs the server. It is told which variables set nothing. Returns the exit code.</param>
-    /// <param name="checkHealth">Asks the server at this URL how it is; returns the exit code.</param>
+    /// <param name="checkHealth">Asks the server at this URL how it is. It is told whether that is the server of this machine. Returns the exit code.</param>
     /// <param name="probe">Measures what the way to a WebSocket does to silence; returns the exit code.</param>
     /// <returns>The exit code.</returns>
     public async Task<int> RunAsync(
@@ -51,7 +51,7 @@ internal sealed class CommandLine
         TextWriter output,
         TextWriter error,
         Func<ServerOptions, StrayVariables, Task<int>> serve,
-        Func<Uri, Task<int>> checkHealth,
+        Func<Uri, bool, Task<int>> checkHealth,
         Func<ProbeOptions, Task<int>> probe)
     {
         _root.SetAction((parsed, _) =>
@@ -64,7 +64,7 @@ internal sealed class CommandLine
         {
             List<string> errors = [];
             Uri? url = ReadHealthCheck(parsed, errors);
-            return errors.Count == 0 ? checkHealth(url!) : RejectAsync(errors, error);
+            return errors.Count == 0 ? checkHealth(url!, parsed.GetValue(_healthUrl) is null) : RejectAsync(errors, error);
         });
         _probe.Command.SetAction((parsed, _) =>
         {
@@ -131,7 +131,10 @@ internal sealed class CommandLine
     private Uri? ReadHealthCheck(ParseResult parsed, List<string> errors)
     {
         if (parsed.GetValue(_healthUrl) is not { } text)
-            return new Uri($"http://{Read(parsed, _healthCheck, errors).Address.Local}{ServerOptions.HealthPath}");
+        {
+            ServerOptions options = Read(parsed, _healthCheck, errors);
+            return new Uri($"{options.HttpScheme}://{options.Address.Local}{ServerOptions.HealthPath}");
+        }
         if (Syntax.HealthUrl.Read(text, out Uri? url) is { } expected)
             errors.Add($"URL: '{text}' is not {expected}.");
         foreach ((OptionRow row, _) in _options.Where(each => OfHealthCheck.Contains(each.Row.Name) && parsed.GetResult(each.Option) is not null))
@@ -147,6 +150,8 @@ internal sealed class CommandLine
     {
         if (options.Admin is { } admin && admin.Overlaps(options.Address))
             errors.Add($"--admin: '{admin}' has the port of --port, {options.Port}. The admin listener needs one of its own.");
+        if (options.TlsCert is null != options.TlsKey is null)
+            errors.Add($"{(options.TlsCert is null ? "--tls-key" : "--tls-cert")}: alone it is of no use. --tls-cert and --tls-key come together.");
         if (options.Subprotocol.IsContradiction)
             errors.Add($"--subprotocol: '{options.Subprotocol}' names subprotocols, and none. The word none stands alone.");
         if (options.Upstream is not null)

@@ -19,6 +19,10 @@ internal static class OptionTable
                 Host, o => o.Host, (o, host) => o with { Host = host }),
             One("--path", "path", "where upgrades are accepted; * is every path, the default with --upstream",
                 UrlPath, o => o.Path, (o, path) => o with { Path = path }),
+            One("--tls-cert", "file", "speak TLS (wss://, https://) with this certificate: PEM, its chain behind it; a new one in the file is taken without a restart",
+                FileOrNone, o => o.TlsCert, (o, file) => o with { TlsCert = file }),
+            One("--tls-key", "file", "the private key of --tls-cert: PEM, without a passphrase",
+                FileOrNone, o => o.TlsKey, (o, file) => o with { TlsKey = file }),
         ]),
         new("Heartbeat", [
             One("--ping", "duration", "time between two pings on one connection; 0 for no pings",

@@ -33,6 +33,19 @@ internal sealed record ServerOptions
     public int Port { get; init; } = 8080;
     public string Host { get; init; } = "*";
     public string Path { get; init; } = "/ws";
+
+    /// <summary>The file with the certificate of the port; null for plain HTTP.</summary>
+    public string? TlsCert { get; init; }
+
+    /// <summary>The file with the private key of <see cref="TlsCert"/>.</summary>
+    public string? TlsKey { get; init; }
+
+    /// <summary>Whether the port speaks TLS.</summary>
+    public bool HasTls => TlsCert is not null;
+
+    /// <summary>The scheme of a request to the port.</summary>
+    public string HttpScheme => HasTls ? "https" : "http";
+
     public TimeSpan Ping { get; init; } = TimeSpan.FromSeconds(10);
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMilliseconds(500);
     public int MaxMissed { get; init; } = 3;

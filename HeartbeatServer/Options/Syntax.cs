@@ -40,6 +40,15 @@ internal static class Syntax
     /// <summary>Where a server is asked how it is. A URL without a path means that of the health check.</summary>
     public static Syntax<Uri> HealthUrl { get; } = new(ReadHealthUrl, url => url.ToString());
 
+    /// <summary>The path of a file. Null, written <c>none</c>, is no file.</summary>
+    public static Syntax<string?> FileOrNone { get; } = new(
+        (text, out file) =>
+        {
+            file = text is "none" ? null : text;
+            return string.IsNullOrWhiteSpace(text) || text.EndsWith('/') ? "the path of a file" : null;
+        },
+        file => file ?? "none");
+
     public static Syntax<string> UrlPath { get; } = new(ReadUrlPath, path => path);
 
     public static Syntax<string> Origin { get; } = new(

@@ -23,6 +23,16 @@ internal enum RefusalReason
     HttpVersion,
     /// <summary>400: the client speaks TLS on the plain port. It gets no answer, because it could not read one.</summary>
     Tls,
+    /// <summary>400: the client does not speak TLS on the TLS port. The answer is in plain.</summary>
+    PlainHttp,
+    /// <summary>400: the client speaks no version of TLS that the server does. As with the other failures of a TLS handshake, nobody answers it in HTTP.</summary>
+    TlsVersion,
+    /// <summary>400: the client has ended the TLS handshake with an alert: as a rule it does not trust the certificate.</summary>
+    TlsAlert,
+    /// <summary>400: the client went in the middle of the TLS handshake, and did not say why.</summary>
+    TlsGone,
+    /// <summary>400: the TLS handshake failed for another reason.</summary>
+    TlsFailed,
     /// <summary>400: a header of the PROXY protocol stands before the request.</summary>
     ProxyProtocol,
     /// <summary>503: the server has <c>--max-connections</c> connections already.</summary>
@@ -62,6 +72,11 @@ internal static class RefusalReasons
         RefusalReason.HeaderTooLarge => "header_too_large",
         RefusalReason.HttpVersion => "http_version",
         RefusalReason.Tls => "tls",
+        RefusalReason.PlainHttp => "plain_http",
+        RefusalReason.TlsVersion => "tls_version",
+        RefusalReason.TlsAlert => "tls_alert",
+        RefusalReason.TlsGone => "tls_gone",
+        RefusalReason.TlsFailed => "tls_failed",
         RefusalReason.ProxyProtocol => "proxy_protocol",
         RefusalReason.ConnectionLimit => "connection_limit",
         RefusalReason.UpstreamUnreachable => "upstream_unreachable",
@@ -74,12 +89,17 @@ internal static class RefusalReasons
         _ => "draining",
     };
 
+    /// <summary>Whether the client speaks TLS, and there is no TLS with it. So it gets no answer.</summary>
+    public static bool IsOfTls(this RefusalReason reason) => reason is RefusalReason.Tls
+        or RefusalReason.TlsVersion or RefusalReason.TlsAlert or RefusalReason.TlsGone or RefusalReason.TlsFailed;
+
     /// <summary>
     /// The HTTP status code of a reason. Nobody sees that of <see cref="RefusalReason.ClientGone"/> but the log: it is the code that nginx logs for this.
     /// </summary>
     public static int Status(this RefusalReason reason) => reason switch
     {
-        RefusalReason.BadRequest or RefusalReason.Tls or RefusalReason.ProxyProtocol => 400,
+        RefusalReason.BadRequest or RefusalReason.PlainHttp or RefusalReason.ProxyProtocol => 400,
+        _ when reason.IsOfTls() => 400,
         RefusalReason.Origin => 403,
         RefusalReason.NotFound => 404,
         RefusalReason.MethodNotAllowed => 405,

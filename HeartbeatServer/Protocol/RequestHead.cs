@@ -142,7 +142,7 @@ internal sealed class RequestHead
         if (bytes is [0x16, 0x03, ..])
         {
             return new Refusal(
-                RefusalReason.Tls, "TLS on the plain port: this port speaks ws:// and http://, so a proxy has to end the TLS before it");
+                RefusalReason.Tls, "TLS on the plain port: give the server --tls-cert and --tls-key, or have a proxy end the TLS before it");
         }
         if (bytes.StartsWith(ProxySignature) || bytes.StartsWith("PROXY "u8))
         {

@@ -103,7 +103,7 @@ internal sealed class Pages : IDisposable
         // A tunnel is for a proxy that clients choose. HttpClient knows no target without a path.
         if (head.Method == "CONNECT" || head.Target[0] != '/')
             refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} {head.ShownTarget} is no request for a page") { Status = 501 };
-        if (refusal is not null || UpstreamRequest.Fields(head, _upstream.Instance, peer, isTrusted, out refusal) is not { } fields)
+        if (refusal is not null || UpstreamRequest.Fields(head, _upstream.Instance, peer, isTrusted, _upstream.ClientScheme, out refusal) is not { } fields)
             return null;
 
         var message = new HttpRequestMessage(new HttpMethod(head.Method), new Uri($"http://{_authority}{head.Target}", Verbatim))

@@ -26,6 +26,9 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout)
 
     public TimeSpan Timeout => timeout;
 
+    /// <summary>What the clients speak to this relay: <c>http</c> or <c>https</c>.</summary>
+    public string ClientScheme { get; init; } = "http";
+
     /// <summary>The name of this relay in the Via field: no other relay has it.</summary>
     public string Instance { get; } = Convert.ToHexStringLower(Guid.NewGuid().ToByteArray().AsSpan(0, 6));
 

@@ -66,6 +66,24 @@ internal static class LogLines
     public static readonly LogLine Why = Add("why", Warning, "Why ({kind:l}): {sentence:l}");
     public static readonly LogLine Stopped = Add("stopped", Information, "Stopped");
 
+    // The certificate of the port.
+    public static readonly LogLine CertificateTaken = Add(
+        "certificate_taken", Information, "The certificate for {names:l} in {file:l} is used from now on. It ends in {days_left} day(s), on {not_after:l}");
+    public static readonly LogLine CertificateRejected = Add(
+        "certificate_rejected",
+        Warning,
+        "{file:l} or {key_file:l} has changed, and is not used: {fault:l}. The certificate of before stays; it ends in {days_left} day(s)");
+    public static readonly LogLine CertificateEnds = Add(
+        "certificate_ends",
+        Warning,
+        "The certificate for {names:l} ends in {days_left} day(s), on {not_after:l}. A new one in {file:l} is taken without a restart");
+    public static readonly LogLine CertificateEnded = Add(
+        "certificate_ended",
+        Warning,
+        "The certificate for {names:l} has ended on {not_after:l}: clients refuse it. A new one in {file:l} is taken without a restart");
+    public static readonly LogLine KeyExposed = Add(
+        "key_exposed", Warning, "The private key {file:l} is open to every user of this machine: chmod o-rw it, and get another if others had access");
+
     // The log itself.
     public static readonly LogLine Collapsed = Add("lines_collapsed", Information, AndMore);
     public static readonly LogLine CollapsedWarnings = Add("lines_collapsed", Warning, AndMore);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using HeartbeatServer.Protocol;
 using Serilog;
@@ -49,6 +50,22 @@ internal sealed class ServerLog
     public void ServiceLinks(IReadOnlyList<string> variables) => Write(LogLines.ServiceLinks, [("variable", variables[0]), ("variables", variables.Count)]);
 
     public void InternalsGone(string runtime, string gone) => Write(LogLines.InternalsGone, [("runtime", runtime), ("gone", gone)]);
+
+    /// <param name="names">What the certificate is for.</param>
+    /// <param name="notAfter">Its end, in UTC.</param>
+    /// <param name="daysLeft">The whole days until then.</param>
+    /// <param name="file">Where it is.</param>
+    public void CertificateTaken(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
+        Write(LogLines.CertificateTaken, OfCertificate(names, notAfter, daysLeft, file));
+
+    public void CertificateRejected(string file, string keyFile, string fault, int daysLeft) => Write(
+        LogLines.CertificateRejected, [("file", file), ("key_file", keyFile), ("fault", fault), ("days_left", daysLeft)]);
+
+    /// <inheritdoc cref="CertificateTaken"/>
+    public void CertificateEnds(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
+        Write(daysLeft < 0 ? LogLines.CertificateEnded : LogLines.CertificateEnds, OfCertificate(names, notAfter, daysLeft, file));
+
+    public void KeyExposed(string file) => Write(LogLines.KeyExposed, [("file", file)]);
 
     public void AdminListening(string url) => Write(LogLines.AdminListening, [("url", url)]);
 
@@ -313,6 +330,9 @@ internal sealed class ServerLog
                 ("why", string.Join("\n               ", why.Select(finding => finding.Sentence))),
             ]);
     }
+
+    private static (string, object?)[] OfCertificate(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
+        [("names", string.Join(", ", names)), ("file", file), ("days_left", daysLeft), ("not_after", notAfter.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture))];
 
     private void Collapsed(LogLine line, long more, TimeSpan time) => Write(
         line.Level == LogEventLevel.Warning ? LogLines.CollapsedWarnings : LogLines.Collapsed,

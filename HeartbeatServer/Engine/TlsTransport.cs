@@ -1,0 +1,437 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Runtime.Versioning;
+using System.Threading.Tasks.Sources;
+
+namespace HeartbeatServer.Engine;
+
+/// <summary>
+/// A socket whose bytes are TLS records. Reads and writes are those of the content. <see cref="SslStream"/> makes it of the records, on the thread of the
+/// event loop, and it reads and writes them as <see cref="EpollTransport"/> does.
+/// </summary>
+/// <remarks>
+/// SslStream knows no read that does not wait. So each wait here is a read of SslStream without a buffer: the step. It lends no memory as long as nothing
+/// comes, and it is over when content has been decrypted, or the end has come. The next read then completes at once. The first step of a server is the
+/// handshake. docs/decisions/0012 says why it runs here.
+/// </remarks>
+[SupportedOSPlatform("linux")]
+[SuppressMessage("Reliability", "CA2012", Justification = "Each ValueTask gives its awaiter away, and is not used again.")]
+[SuppressMessage("Usage", "CA2213", Justification = "CloseSocket disposes of SslStream.")]
+internal sealed class TlsTransport : EpollTransport
+{
+    /// <summary>The first byte of a client that speaks TLS: the type of a record with a handshake message (RFC 8446 section 5.1).</summary>
+    private const byte HandshakeRecord = 22;
+
+    private readonly Func<SslStream, Task> _authenticate;
+    private readonly SslStream _tls;
+    private readonly Waiter _waiter = new();
+    private readonly Action _onStep;
+    private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter _step;
+
+    // The loop's thread and others share these fields. The gate guards them.
+    private readonly Lock _gate = new();
+    private bool _isStepping;
+    private bool _isReadable;
+    private bool _isWaiting;
+    private bool _isCancelled;
+
+    /// <summary>The first byte of a client, once it has come: 0 if the client has gone before.</summary>
+    private byte? _first;
+
+    /// <summary>Why the last step failed; null if it did not.</summary>
+    private Exception? _failure;
+    private long _arrived;
+    private bool _filled;
+    private bool _hasEnded;
+    private volatile bool _isWriting;
+    private volatile bool _isClosed;
+
+    /// <param name="socket">A connected socket, which no other epoll instance watches.</param>
+    /// <param name="epoll">The instance that is to watch the socket.</param>
+    /// <param name="authenticate">Begins the handshake of the server or of the client.</param>
+    public TlsTransport(Socket socket, Epoll epoll, Func<SslStream, Task> authenticate)
+        : base(socket, epoll)
+    {
+        (_authenticate, _onStep) = (authenticate, OnStep);
+        _tls = new SslStream(new Records(this));
+    }
+
+    /// <summary>Whether the handshake is done.</summary>
+    public bool IsOpen { get; private set; }
+
+    /// <summary>Whether the client has begun with something else than TLS. It is read and answered as it is, in plain.</summary>
+    public bool IsPlain { get; private set; }
+
+    public override long Arrived => Volatile.Read(ref _arrived);
+
+    /// <summary>Does the handshake of a client. A server's is done by its first read.</summary>
+    /// <exception cref="TlsHandshakeException">The peers do not agree, or the server's certificate is no good.</exception>
+    /// <exception cref="IOException">The connection is lost.</exception>
+    public async Task AuthenticateAsync()
+    {
+        bool wasLow = IsLowPriority;
+        IsLowPriority = true; // a handshake takes a hundred times as long as a message
+        try
+        {
+            await _authenticate(_tls);
+            IsOpen = true;
+        }
+#pragma warning disable CA1031 // SslStream throws many kinds. Whoever began the handshake gets them as one.
+        catch (Exception e) when (e.GetBaseException() is not SocketException)
+#pragma warning restore CA1031
+        {
+            throw new TlsHandshakeException(e);
+        }
+        finally
+        {
+            IsLowPriority = wasLow;
+        }
+    }
+
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        int count;
+        while ((count = TryRead(buffer)) < 0)
+            await WaitReadableAsync(isBusy: false);
+        return count;
+    }
+
+    public override ValueTask<int> WaitReadableAsync(bool isBusy)
+    {
+        if (IsPlain)
+            return base.WaitReadableAsync(isBusy);
+        if (HasUnread || Step())
+            return new(0);
+        lock (_gate)
+        {
+            if (_isReadable)
+                return new(0);
+            if (_isCancelled)
+            {
+                _isCancelled = false;
+                return new(Cancelled);
+            }
+            _isWaiting = true;
+            return _waiter.Begin();
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>A server begins with this. So the handshake, too, runs on the thread that serves this socket.</remarks>
+    public override void WhenReadable(Action ready)
+    {
+        if (IsPlain || _first is null)
+        {
+            base.WhenReadable(IsPlain ? ready : () => OnFirst(ready));
+            return;
+        }
+        bool isReadable = HasUnread || Step();
+        lock (_gate)
+        {
+            if (!isReadable && !_isReadable)
+            {
+                _waiter.Begin(ready);
+                _isWaiting = true;
+                return;
+            }
+        }
+        ready();
+    }
+
+    public override int TryRead(Memory<byte> buffer)
+    {
+        if (IsPlain || HasUnread)
+            return IsPlain ? base.TryRead(buffer) : ReadAgain(buffer);
+        if (!Step())
+            return -1;
+        if (_failure is { } failure)
+            return Ended(failure);
+        try
+        {
+            ValueTaskAwaiter<int> read = _tls.ReadAsync(buffer).GetAwaiter();
+            int count = read.IsCompleted ? read.GetResult() : throw new InvalidOperationException("SslStream waits although it has content");
+            lock (_gate)
+                _isReadable = count == 0;
+            return count;
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException)
+        {
+            return Ended(_failure = e);
+        }
+    }
+
+    public override void CancelRead()
+    {
+        bool isWaiting;
+        lock (_gate)
+        {
+            if (_isClosed)
+                return;
+            (isWaiting, _isWaiting) = (_isWaiting, false);
+            _isCancelled = !isWaiting;
+        }
+        if (isWaiting)
+            ThreadPool.UnsafeQueueUserWorkItem(static waiter => waiter.End(Cancelled), _waiter, preferLocal: false);
+    }
+
+    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        _isWriting = true;
+        try
+        {
+            await _tls.WriteAsync(buffer, CancellationToken.None);
+        }
+        catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
+        {
+            throw new IOException(e.Message, e); // the connection was closed, or the sending half of it
+        }
+        finally
+        {
+            _isWriting = false;
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Before the handshake nothing can be said to a client, unless it speaks no TLS.</remarks>
+    public override void Send(ReadOnlySpan<byte> bytes)
+    {
+        if (IsPlain)
+        {
+            base.Send(bytes);
+            return;
+        }
+        try
+        {
+            _tls.Write(bytes);
+        }
+        catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
+        {
+            throw new IOException(e.Message, e);
+        }
+    }
+
+    /// <summary>Sends close_notify (RFC 8446 section 6.1) and FIN. Reading goes on.</summary>
+    public override void ShutdownSend() => _ = ShutdownAsync();
+
+    /// <summary>Sends close_notify, unless a write is in progress: it may have left half a record, and nothing can follow that.</summary>
+    public async Task NotifyCloseAsync()
+    {
+        if (!IsOpen || _isWriting || _isClosed)
+            return;
+        try
+        {
+            await _tls.ShutdownAsync();
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
+        {
+            // The connection is gone already, or it was said before.
+        }
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            _ = NotifyCloseAsync();
+        base.Dispose(disposing);
+    }
+
+    protected override void CloseSocket()
+    {
+        lock (_gate)
+            _isClosed = true;
+        base.CloseSocket(); // the step in progress ends, and so does the wait for it
+        _tls.Dispose();
+    }
+
+    private async Task ShutdownAsync()
+    {
+        await NotifyCloseAsync();
+        base.ShutdownSend();
+    }
+
+    /// <summary>Begins a step, if none is in progress and nothing can be read.</summary>
+    /// <returns>Whether a read would complete at once.</returns>
+    private bool Step()
+    {
+        lock (_gate)
+        {
+            if (_isReadable || _isStepping)
+                return _isReadable;
+            _isStepping = true;
+        }
+        try
+        {
+            _step = (IsOpen ? _tls.ReadAsync(Memory<byte>.Empty) : OpenAsync()).ConfigureAwait(false).GetAwaiter();
+        }
+        catch (ObjectDisposedException e)
+        {
+            EndStep(e);
+            return true;
+        }
+        if (!_step.IsCompleted)
+        {
+            _step.UnsafeOnCompleted(_onStep);
+            return false;
+        }
+        OnStep();
+        return true;
+    }
+
+    private void OnStep()
+    {
+        Exception? failure = null;
+        try
+        {
+            _step.GetResult();
+        }
+#pragma warning disable CA1031 // Whoever reads next gets it.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            failure = e;
+        }
+        EndStep(failure);
+    }
+
+    private void EndStep(Exception? failure)
+    {
+        _failure = failure;
+        bool isWaiting;
+        lock (_gate)
+        {
+            (_isStepping, _isReadable) = (false, true);
+            (isWaiting, _isWaiting) = (_isWaiting, false);
+        }
+        if (isWaiting)
+            _waiter.End(0);
+    }
+
+    /// <summary>Looks whether the client begins with TLS, and goes on to wait for its content.</summary>
+    private void OnFirst(Action ready)
+    {
+        if (!TryPeek(out _first))
+        {
+            WhenReadable(ready);
+            return;
+        }
+        IsPlain = _first != HandshakeRecord;
+        if (IsPlain)
+            ready();
+        else
+            WhenReadable(ready);
+    }
+
+    /// <summary>Looks at the next byte, and leaves it to the kernel.</summary>
+    /// <param name="first">The byte; 0 if the connection has ended, null if nothing has come after all.</param>
+    private bool TryPeek([NotNullWhen(true)] out byte? first)
+    {
+        Span<byte> one = [0];
+        SocketError error = SocketError.Success;
+        try
+        {
+            Socket.Receive(one, SocketFlags.Peek, out error);
+        }
+        catch (ObjectDisposedException)
+        {
+            // It was closed meanwhile. The next read says so.
+        }
+        first = error == SocketError.WouldBlock ? null : one[0];
+        return first is not null;
+    }
+
+    /// <summary>The first step of a server.</summary>
+    private async ValueTask<int> OpenAsync()
+    {
+        await AuthenticateAsync();
+        return await _tls.ReadAsync(Memory<byte>.Empty);
+    }
+
+    /// <returns>0, if the failure is the end of the connection. <see cref="Transport.Error"/> says how it has ended.</returns>
+    /// <exception cref="TlsHandshakeException">The handshake has failed.</exception>
+    /// <exception cref="IOException">A record was no good.</exception>
+    private int Ended(Exception failure)
+    {
+        if (_isClosed)
+            return End(SocketError.OperationAborted);
+        if (!IsOpen)
+            throw failure is TlsHandshakeException ? failure : new TlsHandshakeException(failure);
+        // The peer's end may stand in the middle of a record. That is its end all the same.
+        return _hasEnded ? 0 : throw new IOException($"TLS: {failure.GetBaseException().Message}", failure);
+    }
+
+    /// <summary>Receives records, or waits for them without a buffer.</summary>
+    private ValueTask<int> ReceiveRecordsAsync(Memory<byte> buffer)
+    {
+        if (buffer.IsEmpty)
+            return WaitAsync(_filled);
+        ValueTask<int> receive = ReceiveAsync(buffer);
+        return receive.IsCompletedSuccessfully ? new(Received(receive.Result, buffer.Length)) : LaterAsync(receive, buffer.Length);
+
+        async ValueTask<int> LaterAsync(ValueTask<int> later, int room) => Received(await later, room);
+    }
+
+    private int Received(int count, int room)
+    {
+        Volatile.Write(ref _arrived, _arrived + count);
+        _filled = count == room;
+        _hasEnded |= count == 0;
+        return count;
+    }
+
+    private ValueTask SendRecordsAsync(ReadOnlyMemory<byte> records) => base.WriteAsync(records);
+
+    private void SendRecords(ReadOnlySpan<byte> records) => base.Send(records);
+
+    /// <summary>What a wait for content awaits. The step in progress goes on if the wait is cancelled.</summary>
+    private sealed class Waiter : IValueTaskSource<int>
+    {
+        private ManualResetValueTaskSourceCore<int> _core;
+
+        public ValueTask<int> Begin()
+        {
+            _core.Reset();
+            return new(this, _core.Version);
+        }
+
+        public void Begin(Action ready)
+        {
+            _core.Reset();
+            _core.OnCompleted(static ready => ((Action)ready!)(), ready, _core.Version, ValueTaskSourceOnCompletedFlags.None);
+        }
+
+        public void End(int result) => _core.SetResult(result);
+
+        int IValueTaskSource<int>.GetResult(short token) => _core.GetResult(token);
+
+        ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _core.GetStatus(token);
+
+        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            _core.OnCompleted(continuation, state, token, flags);
+    }
+
+    /// <summary>The stream below SslStream.</summary>
+    [SuppressMessage("Performance", "CA1844", Justification = "SslStream reads and writes memory.")]
+    private sealed class Records(TlsTransport transport) : Stream
+    {
+        public override bool CanRead => true;
+        public override bool CanWrite => true;
+        public override bool CanSeek => false;
+        public override long Length => throw new NotSupportedException();
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => transport.ReceiveRecordsAsync(buffer);
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            transport.SendRecordsAsync(buffer);
+
+        public override void Write(ReadOnlySpan<byte> buffer) => transport.SendRecords(buffer);
+        public override void Write(byte[] buffer, int offset, int count) => transport.SendRecords(buffer.AsSpan(offset, count));
+        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+        public override void Flush() { }
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+        public override void SetLength(long value) => throw new NotSupportedException();
+    }
+}
