@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-packages=(python3-pytest python3-pytest-xdist python3-pytest-timeout iproute2 nginx haproxy prometheus systemd chromium openssl buildah python3-websockets
+packages=(python3-pytest python3-pytest-xdist python3-pytest-timeout iproute2 nginx haproxy prometheus systemd chromium libnss3-tools openssl buildah python3-websockets
     python3-wsproto uvicorn mosquitto golang-go golang-github-gorilla-websocket-dev)
 command -v node >/dev/null || packages+=(nodejs npm)
 

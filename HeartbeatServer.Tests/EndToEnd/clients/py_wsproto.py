@@ -1,6 +1,7 @@
 """python-wsproto, which has no I/O of its own, over a blocking socket: py_wsproto.py URL MODE"""
 
 import socket
+import ssl
 import sys
 import threading
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ class Client:
     def __init__(self, url: str, offers: list[str]) -> None:
         target = urlsplit(url)
         self.socket = socket.create_connection((target.hostname, target.port))
+        if target.scheme == "wss":
+            self.socket = ssl.create_default_context().wrap_socket(self.socket, server_hostname=target.hostname)
         self.connection = WSConnection(ConnectionType.CLIENT)
         self.lock = threading.Lock()
         self.send(Request(host=target.netloc, target=target.path, subprotocols=offers))

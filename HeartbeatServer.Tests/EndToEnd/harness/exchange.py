@@ -30,7 +30,7 @@ def run(lab: Lab, rows: Iterable[Row]) -> None:
     causes: list[tuple[str, str]] = []
     with lab.server("--ping", "0", *(["--max-message", "1MiB"] if relayed else [])) as server, Table() as table:
         for name, chunks, wanted in rows:
-            with table.row(name), Peer(server.port) as peer:
+            with table.row(name), Peer(server.port, tls=server.tls) as peer:
                 causes.append((name, CAUSES[wanted[-1][1]] if ends_with(wanted, "closed with") else "client_closed"))
                 (check_relayed if relayed else check)(peer, chunks, wanted)
         server.expect_empty()

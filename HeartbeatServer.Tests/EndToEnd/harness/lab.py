@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from .certificates import Authority, Certificate
 from .expect import eventually, expect, expect_that
 from .paths import SUITE, name_of
 from .peer import Peer, frame
@@ -24,8 +26,8 @@ from .server import Server, die_together
 on_both_doors = pytest.mark.parametrize("door", ["default", "plain"])
 """Runs a case twice: with the server's own accept path, and with HttpListener's plain accept loop (--plain-requests)."""
 
-on_every_door = pytest.mark.parametrize("door", ["default", "plain", "relay"])
-"""Runs a case a third time: with the server as a relay before an echo on npm ws."""
+on_every_door = pytest.mark.parametrize("door", ["default", "plain", "relay", "tls"])
+"""Runs a case twice more: with the server as a relay before an echo on npm ws, and with a server that speaks TLS."""
 
 MOST_GROWTH = 64.0
 """MiB that a hostile case may leave behind."""
@@ -62,12 +64,24 @@ class Lab:
     def __exit__(self, *exception: object) -> None:
         self._stack.__exit__(*exception)
 
+    @functools.cached_property
+    def authority(self) -> Authority:
+        return Authority(self.scratch / "certificates")
+
+    @functools.cached_property
+    def certificate(self) -> Certificate:
+        """The certificate of the servers of the case, if they speak TLS."""
+        return self.authority.certificate()
+
     def server(self, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> Server:
         if self.door == "plain":
             arguments = ("--plain-requests", *arguments)
+        if self.door == "tls":
+            arguments = ("--tls-cert", str(self.certificate.pem), "--tls-key", str(self.certificate.key), *arguments)
         if self.upstream is not None:
             arguments = ("--upstream", f"ws://127.0.0.1:{self.upstream}", *arguments)
         server = Server(self.executable, *arguments, descriptors=descriptors, host=host, port=port)
+        server.tls = self.certificate.client() if self.door == "tls" else None
         self._stack.callback(server.kill)
         self.servers.append(server)
         return server
@@ -139,7 +153,7 @@ def watched(server: Server) -> Iterator[Seen]:
             peer.goodbye()
 
     with ThreadPoolExecutor(WATCHING) as pool:
-        clients = [pool.submit(ask, peer) for peer in [Peer(server.port, timeout=30) for _ in range(WATCHING)]]
+        clients = [pool.submit(ask, peer) for peer in [Peer(server.port, timeout=30, tls=server.tls) for _ in range(WATCHING)]]
         try:
             yield seen
         finally:
@@ -157,7 +171,7 @@ def elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
 def warm_up(server: Server) -> None:
     """Serves the first clients, so that code is compiled and pools are filled. Their cost must not count as that of the case."""
     for _ in range(3):
-        peers = [Peer(server.port) for _ in range(40)]
+        peers = [Peer(server.port, tls=server.tls) for _ in range(40)]
         for peer in peers:
             peer.send(frame("binary", bytes(100_000)))
             peer.receive()
@@ -169,7 +183,7 @@ def warm_up(server: Server) -> None:
 
 def healthy(server: Server) -> None:
     """Checks that an ordinary client can connect, get an echo, and close."""
-    with Peer(server.port) as peer:
+    with Peer(server.port, tls=server.tls) as peer:
         for payload in (b"", b"still there?", bytes(70_000)):
             peer.send(frame("binary", payload))
             expect("echo to a healthy client", peer.data(), ("binary", payload))

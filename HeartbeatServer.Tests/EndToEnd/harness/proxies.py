@@ -5,11 +5,10 @@ import dataclasses
 import re
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+from .certificates import certificate
 from .expect import Failure, eventually, expect
 from .lab import Lab, need
 from .paths import (
@@ -51,24 +50,6 @@ FILES = {
         " application:3000": " 127.0.0.1:{upstream}", "maxconn 20000": "maxconn 2000"},
 }
 """The configurations that we ship, and what is replaced in each so that it runs here."""
-
-
-class Certificate(NamedTuple):
-    pem: Path
-    key: Path
-    both: Path
-    """The certificate and its key in one file, as haproxy reads them."""
-
-
-def certificate(folder: Path) -> Certificate:
-    """Makes a self-signed certificate for localhost."""
-    made = Certificate(folder / "heartbeat.pem", folder / "heartbeat.key", folder / "both.pem")
-    subprocess.run(
-        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", made.key, "-out", made.pem],
-        check=True, capture_output=True)
-    made.both.write_text(made.pem.read_text() + made.key.read_text())
-    return made
 
 
 def derive(file: Path, replaced: Mapping[str, object]) -> str:

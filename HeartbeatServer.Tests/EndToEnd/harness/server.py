@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -43,6 +44,8 @@ class Server:
 
     def __init__(self, executable: Path, *arguments: str, descriptors: int | None = None, host: str = "127.0.0.1", port: int | None = None) -> None:
         self.port = port or free_port()
+        self.tls: ssl.SSLContext | None = None
+        """What a client needs for the TLS of this server; None for a server in plain."""
         self.log: list[Line] = []
         self._terminated = False
         self._process = subprocess.Popen(
