@@ -40,6 +40,7 @@ ENV HEARTBEAT_PORT=8080
 EXPOSE 8080
 # On SIGTERM the server drains: Close 1001 to all within --drain, 8 s. "docker stop" waits for 10 s; a longer drain needs docker stop --time.
 STOPSIGNAL SIGTERM
-# The health check sees only the environment, not the command line of "docker run". So set HEARTBEAT_PORT there, rather than --port.
+# The health check sees only the environment, not the command line of "docker run". So set HEARTBEAT_PORT there rather than --port, and HEARTBEAT_TLS_CERT
+# rather than --tls-cert: with it the check speaks TLS. The runtime image has OpenSSL, which the server loads.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=2s --retries=3 CMD ["/app/HeartbeatServer", "healthcheck"]
 ENTRYPOINT ["/app/HeartbeatServer"]
