@@ -131,7 +131,7 @@ public sealed class ProbeCommandTests
         _output,
         _error,
         (_, _) => throw new InvalidOperationException("the server was started"),
-        _ => throw new InvalidOperationException("the health was checked"),
+        (_, _) => throw new InvalidOperationException("the health was checked"),
         options =>
         {
             _probed = options;
