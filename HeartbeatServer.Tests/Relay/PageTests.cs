@@ -52,6 +52,15 @@ public sealed class PageTests
         Assert.That((_relay.Server.Metrics.Refused, _relay.Server.Metrics.PagesCut), Is.EqualTo((0L, 0L)));
     }
 
+    [Test]
+    public async Task A_target_goes_on_with_every_character_that_a_target_may_have()
+    {
+        string target = "/" + string.Concat(Enumerable.Range('!', '~' - '!' + 1).Select(c => (char)c).Where(c => c != '#')) + "//./../%2e%2E%00?/../%";
+        var (client, application) = await AskAsync($"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n", head => Assert.That(head, Does.StartWith($"GET {target} HTTP/1.1\r\n")));
+        await application.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        await client.ReadToEndAsync();
+    }
+
     [TestCase("HEAD", "200 OK\r\nContent-Length: 1234\r\n\r\n", "Content-Length: 1234\r\n")]
     [TestCase("HEAD", "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "")]
     [TestCase("GET", "304 Not Modified\r\nContent-Length: 1234\r\nETag: \"x\"\r\n\r\n", "ETag: \"x\"\r\nContent-Length: 1234\r\n")]

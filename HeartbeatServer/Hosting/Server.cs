@@ -329,15 +329,7 @@ internal sealed class Server : IAsyncDisposable
         {
             _metrics.CountPageBegun();
             await page.RunAsync();
-            if (page.Status > 0)
-                _metrics.CountPage(page.Status);
-            if (page.Failure is { } failure && page.Status > 0)
-                _metrics.CountPageCut();
-            else if (page.Failure is { Reason: RefusalReason.ClientGone } gone)
-                _metrics.CountRefused(gone.Reason); // clients leave pages all the time: no line
-            else if (page.Failure is { } refusal)
-                CountRefused(head, remote, refusal);
-            _log.Page(remote, head.Method, head.ShownTarget, page.Status, page.BytesOut, page.Failure);
+            Count(page, head, remote);
         }
 #pragma warning disable CA1031 // A failure with one page must not end the others.
         catch (Exception e)
@@ -351,6 +343,24 @@ internal sealed class Server : IAsyncDisposable
             _admission.Leave(address);
             _drain.Leave();
         }
+    }
+
+    [SupportedOSPlatform("linux")]
+    private void Count(Page page, RequestHead head, EndPoint remote)
+    {
+        bool hasAnswer = page.Status > 0;
+        if (page.Failure is { Reason: not RefusalReason.ClientGone } refusal && !hasAnswer)
+        {
+            CountRefused(head, remote, refusal);
+            return;
+        }
+        if (hasAnswer)
+            _metrics.CountPage(page.Status);
+        if (page.Failure is { } failure && hasAnswer)
+            _metrics.CountPageCut();
+        else if (page.Failure is { } gone)
+            _metrics.CountRefused(gone.Reason); // clients leave pages all the time: no line of a refusal
+        _log.Page(remote, head.Method, head.ShownTarget, hasAnswer ? page.Status : page.Failure!.Value.Status, page.BytesOut, page.Failure);
     }
 
     /// <summary>Serves a connection to its end. Whatever goes wrong, the connection leaves the table. Otherwise a drain would wait for it.</summary>

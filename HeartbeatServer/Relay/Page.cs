@@ -156,7 +156,7 @@ internal sealed class Page
             return;
         try
         {
-            await PumpAsync(await response.Content.ReadAsStreamAsync(_cancel.Token), answer.Framing.End == BodyEnd.Chunks);
+            await PumpAsync(await response.Content.ReadAsStreamAsync(), answer.Framing.End == BodyEnd.Chunks);
         }
         catch (UpstreamException e)
         {

@@ -39,7 +39,7 @@ internal sealed class PageBody(PageClient client, BodyFraming framing, bool expe
     {
         await stream.FlushAsync(cancellationToken); // the head: the application may answer by it alone
         if (expectsContinue)
-            await client.WriteAsync("HTTP/1.1 100 Continue\r\n\r\n"u8.ToArray());
+            client.Continue();
         while (!IsWhole)
         {
             cancellationToken.ThrowIfCancellationRequested();

@@ -31,6 +31,7 @@ internal sealed class PageClient : WheelEntry, IAsyncDisposable
     private bool _isWatched;
     private bool _isWaiting;
     private bool _isOver;
+    private bool _hasAnswer;
     private readonly SendProgress _progress = new();
     private TimeSpan _readSince = Heartbeat.Never;
     private TimeSpan _lingersUntil = Heartbeat.Never;
@@ -121,9 +122,22 @@ internal sealed class PageClient : WheelEntry, IAsyncDisposable
         }
     }
 
+    /// <summary>Asks for the body of a client that waits for that (RFC 9110 section 15.2.1), unless it has its answer already.</summary>
+    /// <exception cref="IOException">The client has gone.</exception>
+    public void Continue()
+    {
+        lock (_gate)
+        {
+            if (!_hasAnswer)
+                _transport.Send("HTTP/1.1 100 Continue\r\n\r\n"u8);
+        }
+    }
+
     /// <exception cref="IOException">The client has gone.</exception>
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
     {
+        lock (_gate)
+            _hasAnswer = true;
         ValueTask write = _transport.WriteAsync(bytes);
         if (!write.IsCompleted)
         {

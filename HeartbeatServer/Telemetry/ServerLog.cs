@@ -192,12 +192,12 @@ internal sealed class ServerLog
     /// <param name="remote">The client.</param>
     /// <param name="method">The method of the request.</param>
     /// <param name="target">The target as people may see it.</param>
-    /// <param name="status">The status of the application's answer; 0 if the client has not got one.</param>
+    /// <param name="status">The status of the application's answer; 499 if the client went before it.</param>
     /// <param name="bytes">How many bytes of the answer's body have gone to the client.</param>
     /// <param name="failure">Why the rest has not; null if all has.</param>
     public void Page(EndPoint remote, string method, string target, int status, long bytes, Refusal? failure)
     {
-        bool isCut = status > 0 && failure?.Reason is RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamTimeout;
+        bool isCut = failure?.Reason is RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamTimeout;
         LogLine line = isCut ? LogLines.PageCut : LogLines.PagePassed;
         if (!IsDebug && !(isCut && Passes(line)))
             return;
