@@ -29,14 +29,14 @@ public sealed class PageTests
     public async Task A_request_goes_on_and_its_answer_comes_back()
     {
         using ScriptedPeer client = await _relay.ClientAsync(
-            "GET /a/../b/%77?x=\"<%20>&y HTTP/1.1\r\nHost: Shop.example:81\r\nX-One: 1\r\nx-one: 2\r\nCookie: a=1\r\nContent-Type: x y;z\r\nAccept: ,;q\r\n"
+            "GET /a/../b/%77?x=\"<%20>&y HTTP/1.1\r\nHost: Shop.example:81\r\nX-One: 1\r\nx-one: 2\r\nCookie: a=1\r\nContent-Type: x y;z\r\nAccept: ,;q\r\nETag: e\r\nSet-Cookie: c\r\nServer: s\r\nLocation: l\r\n"
             + "Connection: keep-alive, X-Hop\r\nX-Hop: gone\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\nVia: 1.1 before\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
         using ScriptedPeer application = await _relay.ApplicationAsync();
         string[] lines = (await application.ReadHeadAsync()).Split("\r\n");
         Assert.That(lines[0], Is.EqualTo("GET /a/../b/%77?x=\"<%20>&y HTTP/1.1"));
         Assert.That(lines[1..].Where(line => !line.StartsWith("Via:", StringComparison.Ordinal)), Is.EquivalentTo(new[]
         {
-            "Host: Shop.example:81", "X-One: 1, 2", "Cookie: a=1", "Accept: ,;q", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http",
+            "Host: Shop.example:81", "X-One: 1, 2", "Cookie: a=1", "Accept: ,;q", "ETag: e", "Set-Cookie: c", "Server: s", "Location: l", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http",
             "X-Forwarded-Host: Shop.example:81", "Connection: close", "Content-Type: x y;z", "Content-Length: 0",
         }));
         Assert.That(lines, Has.One.StartsWith("Via: 1.1 before, 1.1 heartbeat-"));
@@ -402,6 +402,27 @@ public sealed class PageTests
         Assert.That(await client.ReadToEndAsync(), Does.EndWith("\r\n\r\nok"));
         client.Dispose();
         await drain.InTime();
+    }
+
+    [Test]
+    public async Task A_page_that_is_not_over_at_the_end_of_the_drain_is_cut([Values("waits", "streams", "lingers")] string state)
+    {
+        var (client, application) = await AskAsync("GET / HTTP/1.0\r\n\r\n");
+        if (state != "waits")
+        {
+            await application.SendAsync("HTTP/1.1 200 OK\r\n\r\n");
+            await client.ReadHeadAsync();
+        }
+        if (state == "lingers")
+        {
+            application.Dispose();
+            Assert.That(await client.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
+        }
+        Assert.That(_relay.Server.Metrics.PagesUnderWay, Is.EqualTo(1));
+        await _relay.Server.Server.DisposeAsync().AsTask().InTime();
+        Assert.That(_relay.Server.Metrics.PagesUnderWay, Is.Zero);
+        if (state != "lingers")
+            Assert.That(await client.ReadEndAsync(), Is.EqualTo(PeerEnd.Reset));
     }
 
     [Test]

@@ -68,8 +68,8 @@ internal sealed class Page
     /// </summary>
     public Refusal? Failure { get; private set; }
 
-    /// <summary>Whether a connection to the application has been begun for this page. There is no second one: no request is sent twice.</summary>
-    public bool HasConnected { get; set; }
+    /// <summary>The attempt to connect to the application for this page.</summary>
+    public Task Attempt { get; set; } = Task.CompletedTask;
 
     /// <summary>The connection to the application; null as long as there is none.</summary>
     public Socket? Leg { get; set; }
@@ -97,9 +97,11 @@ internal sealed class Page
         }
         finally
         {
-            _pages.End(this);
-            _message.Dispose();
             await _client.DisposeAsync();
+            _message.Dispose();
+            // HttpClient lets it go on when nobody waits for the connection any more. As long as there is a socket the page has its place.
+            await Attempt.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            _pages.End(this);
         }
     }
 
@@ -115,10 +117,17 @@ internal sealed class Page
         }
         _ = _cancel.CancelAsync(); // what it cancels must not run on the thread of an event loop
         // Nobody can be told any more, and a write may wait.
-        if (Status != 0 || reason.Reason == RefusalReason.ClientGone)
+        if (Status != 0 || reason.Reason is RefusalReason.ClientGone or RefusalReason.Draining)
             _client.Abort();
         else
             _client.StopReading();
+    }
+
+    /// <summary>Ends the page at once, because the server stops. A client that has its whole answer keeps it.</summary>
+    public void Cut()
+    {
+        Fail(Refusal.Draining);
+        _client.Close();
     }
 
     /// <summary>Finds an application's host that is gone. Where nothing is sent, the probes of our kernel find it, and the connection fails.</summary>

@@ -194,6 +194,9 @@ internal sealed class PageClient : WheelEntry, IAsyncDisposable
     /// <summary>Closes the connection with RST: a client that has no other sign sees that its answer is not whole.</summary>
     public void Abort() => _transport.Abort();
 
+    /// <summary>Closes the connection. What has left goes on to the client.</summary>
+    public void Close() => _transport.Dispose();
+
     public ValueTask DisposeAsync()
     {
         _loop.Wheel.Remove(this);

@@ -34,6 +34,7 @@ internal sealed class Pages : IDisposable
     private readonly Lock _gate = new();
     private readonly HashSet<Page> _underWay = [];
     private int _count;
+    private readonly CancellationTokenSource _stop = new();
 
     /// <param name="upstream">The application.</param>
     /// <param name="authority">Its host and port: the Host of a request that comes without.</param>
@@ -147,24 +148,35 @@ internal sealed class Pages : IDisposable
                 underWay = [.. _underWay];
             if (underWay.Length == 0)
                 return;
+            await _stop.CancelAsync();
             foreach (Page page in underWay)
-                page.Fail(Refusal.Draining);
+                page.Cut();
             await Task.Delay(1, CancellationToken.None);
         }
     }
 
-    public void Dispose() => _client.Dispose();
+    public void Dispose()
+    {
+        _client.Dispose();
+        _stop.Dispose();
+    }
 
     /// <summary>Connects to the first address that lets it, as a handshake does. Each address has its share of the time.</summary>
-    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
+    private ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
     {
         context.InitialRequestMessage.Options.TryGetValue(Key, out Page? page);
-        // HttpClient sends a request again, on a new connection, if the first one ended without an answer.
-        if (page!.HasConnected)
+        // HttpClient sends a request again, on a new connection, if the first one ended without an answer. No request is sent twice.
+        if (page!.Attempt != Task.CompletedTask)
             throw UpstreamException.BadAnswer("the connection ended without one");
-        page.HasConnected = true;
+        Task<Stream> attempt = ConnectAsync(page, cancel);
+        page.Attempt = attempt;
+        return new(attempt);
+    }
+
+    private async Task<Stream> ConnectAsync(Page page, CancellationToken cancel)
+    {
         using var limit = new CancellationTokenSource(_upstream.Timeout, _time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, limit.Token);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, limit.Token, _stop.Token);
         try
         {
             Socket socket = await ConnectAsync(await AddressesAsync(both.Token), both.Token);
