@@ -198,7 +198,7 @@ public sealed class JudgementTests
     }
 
     [Test]
-    public void A_path_without_limits_has_none_and_the_next_usual_one_is_named()
+    public void A_path_without_limits_has_none_and_the_next_usual_ones_are_named()
     {
         var path = new SimulatedPath();
 
@@ -207,7 +207,7 @@ public sealed class JudgementTests
         Assert.That(verdict.Kind, Is.EqualTo(VerdictKind.None));
         Assert.That(verdict.Tested.TotalSeconds, Is.InRange(280, 295), "the last ping still needs time for its answer");
         Assert.That(path.Took, Is.EqualTo(TimeSpan.FromMinutes(5)));
-        Assert.That(path.Say(verdict), Does.Contain("for the 300 s of Envoy, Istio, say, it takes --for 6m"));
+        Assert.That(path.Say(verdict), Does.Contain("the 300 s of Envoy, Istio take --for 6m, the 350 s of AWS NLB take --for 7m"));
     }
 
     [Test]

@@ -39,11 +39,12 @@ internal sealed class CampaignRun(
     public async Task RunAsync(Campaign campaign, ProbeLine first, TimeSpan end, CancellationToken cancel)
     {
         _lines[first.Id] = first;
-        var stopped = Task.Delay(Timeout.InfiniteTimeSpan, cancel);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        var stopped = Task.Delay(Timeout.InfiniteTimeSpan, over.Token);
         Task<bool>? waiting = null;
         while (!campaign.IsOver(now()) && !cancel.IsCancellationRequested)
         {
-            await DoAsync(campaign, campaign.Advance(now()), cancel);
+            await DoAsync(campaign, campaign.Advance(now()), over.Token);
             Look(campaign);
             Show(campaign, end);
 
@@ -55,13 +56,15 @@ internal sealed class CampaignRun(
             if (waiting.IsCompleted)
                 waiting = null;
             while (events.Reader.TryRead(out ProbeEvent seen))
-                await OnEventAsync(campaign, seen, cancel);
+                await OnEventAsync(campaign, seen, over.Token);
         }
         display.Clear();
+        await over.CancelAsync();
+        await GiveUpDialsAsync();
     }
 
-    /// <summary>Waits for the attempts to connect that were under way at the end.</summary>
-    public async Task FinishAsync()
+    /// <summary>Waits for the attempts to connect that were under way at the end. One may just have come to its connection.</summary>
+    private async Task GiveUpDialsAsync()
     {
         await Task.WhenAll(_dials);
         while (events.Reader.TryRead(out ProbeEvent seen))

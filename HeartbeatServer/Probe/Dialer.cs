@@ -106,7 +106,7 @@ internal sealed class Dialer(ProbeOptions options, string userAgent, Func<TimeSp
         message = message.Replace(", see inner exception.", $". {e.InnerException?.Message}", StringComparison.Ordinal);
         return stage switch
         {
-            DialStage.Upgrade => $"the connection ended without an answer to the upgrade ({message}){(options.Url.IsTls ? "" : ". Does the port want wss://?")}",
+            DialStage.Upgrade => $"the connection ended without an answer to the upgrade: {message}{(options.Url.IsTls ? "" : ". Does the port want wss://?")}",
             DialStage.Tls when e is AuthenticationException && message.Contains("certificate", StringComparison.OrdinalIgnoreCase) && !options.IsInsecure =>
                 $"{message} --insecure takes the certificate as it is.",
             DialStage.Tls when e is not AuthenticationException || message.Contains("frame", StringComparison.OrdinalIgnoreCase) =>
@@ -116,7 +116,9 @@ internal sealed class Dialer(ProbeOptions options, string userAgent, Func<TimeSp
     }
 
     private async Task<IPAddress[]> LookUpAsync(CancellationToken cancel) =>
-        await Dns.GetHostAddressesAsync(options.Url.Host, cancel) is { Length: > 0 } addresses ? addresses : throw new SocketException((int)SocketError.HostNotFound);
+        await Dns.GetHostAddressesAsync(options.Url.Host, cancel) is { Length: > 0 } addresses
+            ? addresses
+            : throw new SocketException((int)SocketError.HostNotFound);
 
     /// <summary>Tries one address after the other. The kernel sends no keep-alive on the connection: it would break the silence.</summary>
     private async Task<Socket> ConnectAsync(IPAddress[] addresses, CancellationToken cancel)

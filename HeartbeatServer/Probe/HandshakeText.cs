@@ -34,7 +34,7 @@ internal sealed class HandshakeText(ProbeOptions options, Secrets secrets)
         foreach ((string name, string value) in Way(dialed.Head!))
             yield return $"  on the way: {name}: {value}";
         if (options.Subprotocols.Count > 0)
-            yield return $"  subprotocol: {(dialed.Head!.Fields["Sec-WebSocket-Protocol"] is { Length: > 0 } chosen ? secrets.Hide(chosen) : "none was chosen")}";
+            yield return $"  subprotocol: {(dialed.Head!.Fields["Sec-WebSocket-Protocol"] is { Length: > 0 } one ? secrets.Hide(one) : "none was chosen")}";
     }
 
     /// <summary>The lines about a refusal, or about no connection at all.</summary>

@@ -14,8 +14,8 @@ internal static class Judgement
     /// <summary>How far apart lengths may be at least that are one length.</summary>
     private static readonly TimeSpan Exact = TimeSpan.FromSeconds(0.5);
 
-    /// <summary>A limit that is no exact one, such as that of a sweep, has such a spread at most: the longest by the usual, and the usual by the shortest.</summary>
-    private const double MostSpread = 1.5;
+    /// <summary>A limit that is no exact one, such as that of a sweep, has a longest of so many times its shortest at most.</summary>
+    private const double MostSpread = 2;
 
     /// <summary>A limit is as old for its owner as for us, but for the way of a packet.</summary>
     private static readonly TimeSpan Almost = TimeSpan.FromSeconds(0.1);
@@ -123,11 +123,12 @@ internal static class Judgement
             return null;
         TimeSpan[] silences = [.. told.Select(each => each.Silence(now)).Order()];
         TimeSpan longest = silences[^1];
-        TimeSpan clearly = (longest * MostSpread) + Together;
-        if (longest > silences[0] * MostSpread * MostSpread || ladder.Lower > clearly || Array.Exists(all, each => each.IsOpen && each.Role != ProbeRole.Control && each.Silence(now) > clearly))
+        TimeSpan clearly = (silences[0] * MostSpread) + Together;
+        bool isOutlived = Array.Exists(all, each => each.IsOpen && each.Role != ProbeRole.Control && each.Silence(now) > clearly);
+        if (longest > clearly || ladder.Lower > clearly || isOutlived)
             return Random(all, [.. all.Where(each => each.End is not null and not { Kind: EndKind.Done })]);
         bool isExact = Agree(silences[0], longest);
-        TimeSpan nearly = silences[0] - Almost;
+        Watched[] reached = [.. all.Where(each => each.Role != ProbeRole.Control && each.Silence(now) >= silences[0] - Almost)];
         TimeSpan middle = silences[silences.Length / 2];
         return new Verdict(VerdictKind.Silence)
         {
@@ -135,8 +136,8 @@ internal static class Judgement
             From = silences[0],
             To = longest,
             // One whose ping left at the very moment belongs to them.
-            Count = all.Count(each => each.Role != ProbeRole.Control && each.End is not (null or { Kind: EndKind.Lost or EndKind.Done }) && each.Silence(now) >= nearly),
-            Of = all.Count(each => each.Role != ProbeRole.Control && each.Silence(now) >= nearly),
+            Count = reached.Count(each => each.End is not (null or { Kind: EndKind.Lost or EndKind.Done })),
+            Of = reached.Length,
             End = Usual(told),
             Candidates = isExact ? [.. Around(middle, middle).Where(limit => !limit.IsOnLife)] : [],
             Ping = IdleLimits.PingBelow(silences[0]),
@@ -154,7 +155,7 @@ internal static class Judgement
             To = upper,
             Count = ladder.Lost,
             Of = ladder.Lost + ladder.Strays,
-            End = Usual([.. campaign.All.Where(each => each is { Role: ProbeRole.Ladder, EndedInSilence: false, End: not null and not { Kind: EndKind.Done } })]),
+            End = Usual([.. campaign.All.Where(each => each is { Role: ProbeRole.Ladder, EndedInSilence: false, End.Kind: not EndKind.Done })]),
             Candidates = [.. IdleLimits.Within(ladder.Lower, upper).Where(limit => !limit.IsOnLife)],
             Ping = IdleLimits.PingBelow(ladder.Lower),
             // Another run of the same kind, and the narrowing behind it.
@@ -187,15 +188,19 @@ internal static class Judgement
         };
     }
 
+    /// <summary>The candidates are the next longer limits: those that the run was too short for.</summary>
     private static Verdict None(TimeSpan tested)
     {
-        IdleLimit? next = IdleLimits.Usual.Where(limit => !limit.IsOnLife && limit.Default > tested).MinBy(limit => limit.Default);
+        IdleLimit[] longer = [.. IdleLimits.Usual.Where(limit => !limit.IsOnLife && limit.Default > tested).OrderBy(limit => limit.Default).Take(2)];
         return new Verdict(VerdictKind.None)
         {
-            Candidates = next is null ? [] : [next],
-            NeedsFor = next is null ? null : WholeMinutes((next.Default * 1.02) + Reserve),
+            Candidates = longer,
+            NeedsFor = longer.Length == 0 ? null : TimeFor(longer[^1]),
         };
     }
+
+    /// <summary>The <c>--for</c> within which a limit shows.</summary>
+    public static TimeSpan TimeFor(IdleLimit limit) => WholeMinutes((limit.Default * 1.02) + Reserve);
 
     private static IEnumerable<IdleLimit> Around(TimeSpan shortest, TimeSpan longest)
     {

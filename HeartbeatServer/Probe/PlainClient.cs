@@ -39,8 +39,8 @@ internal sealed class PlainClient(Func<TimeSpan> now, ChannelReader<ProbeEvent> 
 
     /// <summary>How it went.</summary>
     public string Summary(Watched watched) => watched.End is { } end
-        ? $"The connection ended at the age of {ReadableTime.Measured(watched.Age(now()))}, after {ReadableTime.Measured(watched.Silence(now()))} without a byte: {end.Text}."
-            + " --for 5m finds out whether that is a rule."
+        ? $"The connection ended at the age of {ReadableTime.Measured(watched.Age(now()))}, after {ReadableTime.Measured(watched.Silence(now()))} without "
+            + $"a byte: {end.Text}. --for 5m finds out whether that is a rule."
         : $"Open for {ReadableTime.Measured(watched.Age(now()))}: {Count(watched.ServerPings, "ping")} from the server, all answered. Goodbye.";
 
     private static string? Take(Watched watched, ProbeEvent seen)

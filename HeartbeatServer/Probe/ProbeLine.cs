@@ -20,6 +20,9 @@ internal sealed class ProbeLine : IAsyncDisposable
     /// <summary>How long the server may take to answer our Close frame.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long it may take to hand the last frames to the kernel.</summary>
+    private static readonly TimeSpan PatienceWithKernel = TimeSpan.FromMilliseconds(100);
+
     private readonly Socket _socket;
     private readonly Stream _stream;
     private readonly Func<TimeSpan> _now;
@@ -34,6 +37,7 @@ internal sealed class ProbeLine : IAsyncDisposable
     private volatile bool _isDisposed;
     private readonly byte[] _early;
     private Task _reading = Task.CompletedTask;
+    private Task _writing = Task.CompletedTask;
 
     /// <param name="id">The number of the connection in its run.</param>
     /// <param name="socket">The socket under the stream.</param>
@@ -59,7 +63,7 @@ internal sealed class ProbeLine : IAsyncDisposable
     /// <summary>Begins to read, and to tell.</summary>
     public void Start()
     {
-        _ = WriteFramesAsync();
+        _writing = WriteFramesAsync();
         _reading = ReadAsync();
     }
 
@@ -89,12 +93,14 @@ internal sealed class ProbeLine : IAsyncDisposable
         await DisposeAsync();
     }
 
-    public ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
-        _isDisposed = true;
+        // The answer to a Close frame still leaves, but a kernel that takes nothing holds up no other connection.
         _frames.Writer.TryComplete();
+        await Task.WhenAny(_writing, Task.Delay(PatienceWithKernel));
+        _isDisposed = true;
         _socket.Dispose();
-        return _stream.DisposeAsync();
+        await _stream.DisposeAsync();
     }
 
     private void Send(Opcode opcode, ReadOnlySpan<byte> payload) =>
@@ -131,7 +137,8 @@ internal sealed class ProbeLine : IAsyncDisposable
         catch (IOException e)
         {
             // When our kernel gives up, nobody has said anything.
-            bool isLost = e.InnerException is SocketException { SocketErrorCode: SocketError.TimedOut or SocketError.HostUnreachable or SocketError.NetworkUnreachable };
+            SocketError? error = (e.InnerException as SocketException)?.SocketErrorCode;
+            bool isLost = error is SocketError.TimedOut or SocketError.HostUnreachable or SocketError.NetworkUnreachable;
             end = new ProbeEnd(isLost ? EndKind.Lost : EndKind.Reset);
         }
         Tell(ProbeEventKind.End, end);

@@ -61,7 +61,8 @@ internal sealed class SilenceProbe
             dialed = new Dialed { Fault = "it was interrupted before there was one" };
         }
         var report = new ProbeReport(_options, _context.Version, started, _secrets) { Dialed = dialed };
-        int exitCode = dialed.Line is { } line ? await UseAsync(line, report, interrupted) : NoConnection;
+        int exitCode = dialed.Line is { } line ? await UseAsync(line, report, interrupted) : interrupted.IsCancellationRequested ? NotKnown : NoConnection;
+        report.IsInterrupted = interrupted.IsCancellationRequested;
         if (dialed.Line is null)
             Write(_handshake.Refused(dialed));
         if (_options.IsJson)
@@ -84,17 +85,12 @@ internal sealed class SilenceProbe
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
         using var time = new CancellationTokenSource(_options.For, _context.Time);
         await using CancellationTokenRegistration _ = time.Token.Register(stop.Cancel);
-        try
-        {
-            bool isPlain = _options.For < Shortest;
-            var client = new PlainClient(() => Now, _events.Reader, _context.Display);
-            await PingAsync(line, first, report, seen => Hear(isPlain ? client : null, first, seen), stop.Token);
-            return isPlain ? await WatchAsync(client, line, first, stop.Token, interrupted) : await MeasureAsync(line, first, report, stop.Token, interrupted);
-        }
-        finally
-        {
-            report.IsInterrupted = interrupted.IsCancellationRequested;
-        }
+        bool isPlain = _options.For < Shortest;
+        var client = new PlainClient(() => Now, _events.Reader, _context.Display);
+        await PingAsync(line, first, report, seen => Hear(isPlain ? client : null, first, seen), stop.Token);
+        return isPlain
+            ? await WatchAsync(client, line, first, stop.Token, interrupted)
+            : await MeasureAsync(line, first, report, stop.Token, interrupted);
     }
 
     private static void Hear(PlainClient? client, Watched first, ProbeEvent seen)
@@ -133,7 +129,8 @@ internal sealed class SilenceProbe
     private async Task<int> MeasureAsync(ProbeLine line, Watched first, ProbeReport report, CancellationToken stop, CancellationToken interrupted)
     {
         _context.Display.Write(
-            $"Measuring silence for {Duration.Format(_options.For)} at most, on up to {Number(Campaign.MostConnections)} connections. Ctrl+C shows what is known by then.");
+            $"Measuring silence for {Duration.Format(_options.For)} at most, on up to {Number(Campaign.MostConnections)} connections. "
+            + "Ctrl+C shows what is known by then.");
         var campaign = new Campaign(first, Now, _options.For, _options.Message is not null, report.RoundTrips.Count > 0);
         var run = new CampaignRun(_dialer, report.Dialed.Address!, _options.Message, _context.Time, () => Now, _events, _context.Display);
         await run.RunAsync(campaign, line, _options.For, stop);
@@ -147,7 +144,6 @@ internal sealed class SilenceProbe
         _context.Display.Write("");
         Write([.. report.Notes.Prepend(report.Sentence).Select(_secrets.Hide)]);
         await Task.WhenAll(run.Lines.ToArray().Select(open => open.CloseAsync()));
-        await run.FinishAsync();
         return isInterrupted ? NotKnown
             : verdict.IsLimit ? LimitFound
             : verdict.Kind == VerdictKind.None ? NothingFound
@@ -157,7 +153,8 @@ internal sealed class SilenceProbe
     /// <summary>The probe connects directly. Who expects a proxy to be used would take the wrong way for measured.</summary>
     private void TellOfProxies()
     {
-        string[] variables = _options.Url.IsTls ? ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] : ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+        string[] ofScheme = _options.Url.IsTls ? ["HTTPS_PROXY", "https_proxy"] : ["HTTP_PROXY", "http_proxy"];
+        string[] variables = [.. ofScheme, "ALL_PROXY", "all_proxy"];
         if (Array.Find(variables, name => _context.Environment(name) is { Length: > 0 }) is { } set)
             _context.Display.Write($"{set} is set, and not used: the probe connects directly.");
     }

@@ -22,18 +22,19 @@ internal static class VerdictText
         VerdictKind.Drop => OfDrop(verdict),
         VerdictKind.Life => OfLife(verdict, campaign.HasMessage),
         VerdictKind.Application =>
-            $"The application wants a message: it said goodbye at the age of {ReadableTime.Measured(verdict.Length!.Value)}, to connections that pinged, too ({Share(verdict)}). "
-            + "That is no limit of the way, which was not tested for longer. Give the message that it waits for with --send, and run it again.",
+            $"The application wants a message: it said goodbye at the age of {ReadableTime.Measured(verdict.Length!.Value)}, also to connections that "
+            + $"pinged ({Share(verdict)}). That is no limit of the way, which was not tested for longer. Give the message that it waits for with --send, "
+            + "and run it again.",
         VerdictKind.Moment =>
-            $"{Number(verdict.Count)} connections, which was all that were open, ended within {ReadableTime.Measured(AtLeastShown(verdict.To!.Value - verdict.From!.Value))}, whatever their age "
-            + $"({verdict.End!.Text}): something restarted or failed, {ReadableTime.Measured(verdict.From.Value - campaign.Start)} after the beginning. Run it again.",
+            $"{Number(verdict.Count)} connections, which was all that were open, ended within "
+            + $"{ReadableTime.Measured(AtLeastShown(verdict.To!.Value - verdict.From!.Value))}, whatever their age ({verdict.End!.Text}): something "
+            + $"restarted or failed, {ReadableTime.Measured(verdict.From.Value - campaign.Start)} after the beginning. Run it again.",
         VerdictKind.Random =>
-            $"{Number(verdict.Count)} of {Number(verdict.Of)} connections ended, after {Range(verdict)} of their lives, with neither a silence nor an age in common (most often {verdict.End!.Text}). "
-            + "That is no timeout: look at the log of the server, and of what stands before it.",
+            $"{Number(verdict.Count)} of {Number(verdict.Of)} connections ended, at ages from {Range(verdict)}, with neither a silence nor an age in "
+            + $"common (most often {verdict.End!.Text}). That is no timeout: look at the log of the server, and of what stands before it.",
         VerdictKind.Speaks => OfSpeech(verdict),
         _ when verdict.Tested < LeastToSay => "Nothing is known yet.",
-        _ => $"No limit found: a silence of {ReadableTime.Measured(verdict.Tested)} passes.{Longer(verdict)}"
-            + (IdleLimits.PingBelow(verdict.Tested) is { } ping ? $" --ping {ping} is often enough as far as that was tested." : ""),
+        _ => OfNone(verdict),
     };
 
     /// <summary>What has to be known beside the verdict.</summary>
@@ -43,14 +44,19 @@ internal static class VerdictText
         if (isInterrupted)
             notes.Add("It was interrupted: this is what was known by then.");
         if (verdict.Life is { } life)
-            notes.Add($"Connections that were not silent ended at the age of {ReadableTime.Measured(life)}: a limit on the whole life besides. Pings do not help against that one.");
+        {
+            notes.Add(
+                $"Connections that were not silent ended at the age of {ReadableTime.Measured(life)}: a limit on the whole life besides. "
+                + "No ping helps against that one.");
+        }
         if (verdict is { Kind: VerdictKind.Silence or VerdictKind.Life, Count: 1 } or { Kind: VerdictKind.Drop, Count: 1 })
             notes.Add("That is one connection only. Run it again before you trust it.");
         Watched[] held = [.. campaign.All.Where(each => each.KernelSegments > 0)];
         if (held.Length > 0)
         {
-            notes.Add($"The kernel of the other side sent segments of its own into the silence of {Count(held.Length, "connection")} (TCP keep-alive), the first after "
-                + $"{ReadableTime.Measured(held.Min(each => each.KernelSilence!.Value))}: a NAT or a firewall on the way saw no longer silence than that.");
+            notes.Add(
+                $"The kernel of the other side sent segments of its own into the silence of {Count(held.Length, "connection")} (TCP keep-alive), "
+                + $"the first after {ReadableTime.Measured(held.Min(each => each.KernelSilence!.Value))}: a NAT or a firewall on the way saw no longer silence than that.");
         }
         if (!campaign.AnswersPings)
             notes.Add("The server does not answer pings, so a limit that nobody tells of cannot show.");
@@ -61,7 +67,11 @@ internal static class VerdictText
         if (campaign.Failed > 0)
             notes.Add($"{Count(campaign.Failed, "further connection")} could not be made.");
         if (verdict.Kind is VerdictKind.Drop or VerdictKind.None)
-            notes.Add("From this side: a ping of the client's may wake a NAT's entry that a byte of the server's would not pass. --ping on the server keeps it awake.");
+        {
+            notes.Add(
+                "From this side: a ping of the client's may wake a NAT's entry that a byte of the server's would not pass. "
+                + "--ping on the server keeps it awake.");
+        }
         return notes;
     }
 
@@ -89,18 +99,26 @@ internal static class VerdictText
 
     private static string OfLife(Verdict verdict, bool hasMessage)
     {
-        string age = ReadableTime.Measured(verdict.Length!.Value);
-        return $"Connections end at the age of {age}, silent or not ({Share(verdict)}): a limit of {ReadableTime.Set(verdict.Length.Value)} on the whole life{(verdict.Candidates.Count == 0 ? "" : $", as of {Names(verdict)}")}. "
-            + $"Pings do not help: raise that limit, or let the client reconnect.{(hasMessage ? "" : $" {TryToSend}")}";
+        TimeSpan age = verdict.Length!.Value;
+        string like = verdict.Candidates.Count == 0 ? "" : $", as of {Names(verdict)}";
+        return $"Connections end at the age of {ReadableTime.Measured(age)}, silent or not ({Share(verdict)}): a limit of {ReadableTime.Set(age)} on the whole "
+            + $"life{like}. Pings do not help: raise that limit, or let the client reconnect.{(hasMessage ? "" : $" {TryToSend}")}";
     }
 
     private static string OfSpeech(Verdict verdict) => verdict.Length is { } beat
-        ? $"The server itself breaks the silence every {ReadableTime.Measured(beat)}, and no connection ended. Longer silence was not tested, and does not come about as long as the server goes on so."
-        : $"The server itself breaks the silence, and no connection ended. Its longest pause was {ReadableTime.Measured(verdict.To!.Value)}; longer silence was not tested.";
+        ? $"The server itself breaks the silence every {ReadableTime.Measured(beat)}, and no connection ended. Longer silence was not tested, and does not come "
+            + "about as long as the server goes on so."
+        : $"The server itself breaks the silence, and no connection ended. Its longest pause was {ReadableTime.Measured(verdict.To!.Value)}; longer silence was "
+            + "not tested.";
 
-    private static string Longer(Verdict verdict) => verdict is { NeedsFor: { } time, Candidates: [var next, ..] }
-        ? $" Longer was not tested: for the {ReadableTime.Set(next.Default)} of {next.Name}, say, it takes --for {Duration.Format(time)}."
-        : "";
+    private static string OfNone(Verdict verdict)
+    {
+        IEnumerable<string> longer = verdict.Candidates.Select(limit =>
+            $"the {ReadableTime.Set(limit.Default)} of {limit.Name} take --for {Duration.Format(Judgement.TimeFor(limit))}");
+        string untested = verdict.Candidates.Count == 0 ? "" : $" Longer was not tested: {string.Join(", ", longer)}.";
+        string enough = IdleLimits.PingBelow(verdict.Tested) is { } ping ? $" --ping {ping} is often enough as far as that was tested." : "";
+        return $"No limit found: a silence of {ReadableTime.Measured(verdict.Tested)} passes.{untested}{enough}";
+    }
 
     private static string Fits(Verdict verdict, string unknown) => verdict.Candidates.Count == 0 ? unknown : $"fits {Names(verdict)}";
 

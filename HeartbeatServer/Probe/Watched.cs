@@ -102,7 +102,8 @@ internal sealed class Watched(int id, ProbeRole role)
     public void Answer(TimeSpan now)
     {
         Pongs++;
-        (Pinged, LastByte, _segments) = (null, now, null);
+        (Pinged, LastByte) = (null, now);
+        ForgetCount();
     }
 
     /// <summary>Bytes have come that are no answer to a ping.</summary>
@@ -119,7 +120,7 @@ internal sealed class Watched(int id, ProbeRole role)
             Heard++;
         }
         LastByte = now;
-        _segments = null;
+        ForgetCount();
     }
 
     public void Finish(ProbeEnd end, TimeSpan now) => (End, Ended) = (end, now);
@@ -130,7 +131,7 @@ internal sealed class Watched(int id, ProbeRole role)
     {
         if (Pinged is not null || now - LastByte < Settled)
         {
-            (_segments, _news) = (null, 0);
+            ForgetCount();
             return;
         }
         if (_news > 0)
@@ -141,4 +142,7 @@ internal sealed class Watched(int id, ProbeRole role)
         (_news, _newsAfter) = (_segments is { } before ? segments - before : 0, now - LastByte);
         _segments = segments;
     }
+
+    /// <summary>What has come last belongs to bytes.</summary>
+    private void ForgetCount() => (_segments, _news) = (null, 0);
 }

@@ -16,6 +16,7 @@ internal static class IdleLimits
         new("nginx", TimeSpan.FromSeconds(60), "proxy_read_timeout"),
         new("AWS ALB", TimeSpan.FromSeconds(60), "idle_timeout.timeout_seconds"),
         new("Kubernetes ingress-nginx", TimeSpan.FromSeconds(60), "proxy-read-timeout"),
+        new("Apache httpd", TimeSpan.FromSeconds(60), "ProxyTimeout"),
         new("AWS NLB", TimeSpan.FromSeconds(350), "tcp.idle_timeout.seconds"),
         new("Google Cloud Application Load Balancer", TimeSpan.FromSeconds(30), "backend service timeout", IsOnLife: true),
         new("Azure Load Balancer", TimeSpan.FromMinutes(4), "idle timeout of the rule"),
