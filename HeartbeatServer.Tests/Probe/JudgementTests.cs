@@ -114,6 +114,21 @@ public sealed class JudgementTests
     }
 
     [Test]
+    public void What_ends_right_after_the_upgrade_is_no_silence([Values] bool isClose)
+    {
+        var path = new SimulatedPath
+        {
+            Life = TimeSpan.FromSeconds(0.05),
+            End = isClose ? new ProbeEnd(EndKind.Close, 4401, "unauthorized") : new ProbeEnd(EndKind.Fin),
+        };
+
+        Verdict verdict = path.Run();
+
+        Assert.That((verdict.Kind, verdict.Ping), Is.EqualTo((VerdictKind.Application, (string?)null)));
+        Assert.That(path.Say(verdict), Does.StartWith("The server ends each connection right after the upgrade").And.Contain(verdict.End!.Text));
+    }
+
+    [Test]
     public void When_it_has_its_message_such_a_goodbye_is_a_limit_on_the_life()
     {
         var path = new SimulatedPath { Life = TimeSpan.FromSeconds(20), End = new ProbeEnd(EndKind.Close, 1000) };
@@ -252,7 +267,7 @@ public sealed class JudgementTests
         Verdict verdict = path.Run();
 
         Assert.That(verdict.Kind, Is.EqualTo(VerdictKind.Random));
-        Assert.That(path.Say(verdict), Does.Contain("a broken rule: reserved opcode 0x3"));
+        Assert.That(path.Say(verdict), Does.Contain("broke a rule of WebSocket: reserved opcode 0x3"));
     }
 
     [Test]

@@ -106,6 +106,7 @@ internal sealed class Dialer(ProbeOptions options, string userAgent, Func<TimeSp
         message = message.Replace(", see inner exception.", $". {e.InnerException?.Message}", StringComparison.Ordinal);
         return stage switch
         {
+            DialStage.Connect when e is SocketException { SocketErrorCode: SocketError.ConnectionRefused } => $"{message}. Nobody listens there.",
             DialStage.Upgrade => $"the connection ended without an answer to the upgrade: {message}{(options.Url.IsTls ? "" : ". Does the port want wss://?")}",
             DialStage.Tls when e is AuthenticationException && message.Contains("certificate", StringComparison.OrdinalIgnoreCase) && !options.IsInsecure =>
                 $"{message} --insecure takes the certificate as it is.",

@@ -14,6 +14,9 @@ internal static class Judgement
     /// <summary>How far apart lengths may be at least that are one length.</summary>
     private static readonly TimeSpan Exact = TimeSpan.FromSeconds(0.5);
 
+    /// <summary>What ends a connection so soon does not wait for a silence.</summary>
+    public static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(0.4);
+
     /// <summary>A limit that is no exact one, such as that of a sweep, has a longest of so many times its shortest at most.</summary>
     private const double MostSpread = 2;
 
@@ -53,7 +56,7 @@ internal static class Judgement
     {
         TimeSpan silence = control.Silence(default);
         return (ladder.Upper is not null && silence > ladder.Lower)
-            || Array.Exists(told, each => each.Role == ProbeRole.Silent && silence >= each.Silence(default) * 0.95);
+            || Array.Exists(told, each => each.Role == ProbeRole.Silent && each.Silence(default) > AtOnce && silence >= each.Silence(default) * 0.95);
     }
 
     /// <summary>Everything that was open ended at once, whatever its age.</summary>
@@ -104,7 +107,7 @@ internal static class Judgement
     {
         TimeSpan[] ages = [.. those.Select(each => each.Age(now)).Order()];
         ProbeEnd end = Usual(those);
-        bool isGoodbye = end.Kind == EndKind.Close && !campaign.HasMessage;
+        bool isGoodbye = (end.Kind == EndKind.Close && !campaign.HasMessage) || ages[ages.Length / 2] < AtOnce;
         return new Verdict(isGoodbye ? VerdictKind.Application : VerdictKind.Life)
         {
             Length = ages[ages.Length / 2],

@@ -115,7 +115,7 @@ internal sealed class SilenceProbe
         (report.PingsSent, report.RoundTrips) = (first.Pings, pings.RoundTrips);
         RoundTrips trips = pings.RoundTrips;
         string roundTrips = trips.Count == 0 ? "" : $", round trip {HandshakeText.Ms(trips.Min)} to {HandshakeText.Ms(trips.Max)}";
-        _context.Display.Write($"  {Number(first.Pings)} pings, {Number(trips.Count)} answered{roundTrips}");
+        _context.Display.Write($"  {Number(first.Pings)} ping{(first.Pings == 1 ? "" : "s")}, {Number(trips.Count)} answered{roundTrips}");
     }
 
     private async Task<int> WatchAsync(PlainClient client, ProbeLine line, Watched first, CancellationToken stop, CancellationToken interrupted)

@@ -12,7 +12,7 @@ internal enum VerdictKind
     Drop,
     /// <summary>An age ends connections, whether they are silent or not.</summary>
     Life,
-    /// <summary>The application said goodbye to all of them at one age: it waits for a first message.</summary>
+    /// <summary>The application said goodbye to all of them at one age: it waits for a first message, or it does not want this client.</summary>
     Application,
     /// <summary>All connections ended at one moment.</summary>
     Moment,

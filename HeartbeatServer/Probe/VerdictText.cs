@@ -21,6 +21,9 @@ internal static class VerdictText
         VerdictKind.Silence => OfSilence(verdict),
         VerdictKind.Drop => OfDrop(verdict),
         VerdictKind.Life => OfLife(verdict, campaign.HasMessage),
+        VerdictKind.Application when verdict.Length < Judgement.AtOnce =>
+            $"The server ends each connection right after the upgrade ({Share(verdict)}): it does not want this client. Look at --header, --subprotocol, "
+            + "--origin and --send.",
         VerdictKind.Application =>
             $"The application wants a message: it said goodbye at the age of {ReadableTime.Measured(verdict.Length!.Value)}, also to connections that "
             + $"pinged ({Share(verdict)}). That is no limit of the way, which was not tested for longer. Give the message that it waits for with --send, "
@@ -29,6 +32,9 @@ internal static class VerdictText
             $"{Number(verdict.Count)} connections, which was all that were open, ended within "
             + $"{ReadableTime.Measured(AtLeastShown(verdict.To!.Value - verdict.From!.Value))}, whatever their age ({verdict.End!.Text}): something "
             + $"restarted or failed, {ReadableTime.Measured(verdict.From.Value - campaign.Start)} after the beginning. Run it again.",
+        VerdictKind.Random when verdict.End!.Kind == EndKind.Violation =>
+            $"{Number(verdict.Count)} of {Number(verdict.Of)} connections ended because the server, or something on the way, broke a rule of WebSocket: "
+            + $"{verdict.End.Reason}. That is no timeout.",
         VerdictKind.Random =>
             $"{Number(verdict.Count)} of {Number(verdict.Of)} connections ended, at ages from {Range(verdict)}, with neither a silence nor an age in "
             + $"common (most often {verdict.End!.Text}). That is no timeout: look at the log of the server, and of what stands before it.",
