@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using HeartbeatServer.Options;
 
 namespace HeartbeatServer.Hosting;
@@ -40,7 +39,7 @@ internal static class HealthCheck
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            await output.WriteLineAsync($"unhealthy: {url}: {(e.InnerException as SocketException ?? e).Message}");
+            await output.WriteLineAsync($"unhealthy: {url}: {e.GetBaseException().Message}");
         }
         catch (OperationCanceledException)
         {
