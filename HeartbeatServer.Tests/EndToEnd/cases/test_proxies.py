@@ -1,9 +1,10 @@
-"""nginx and haproxy in front of the server, configured by the files that we ship with other ports, certificates and timeouts."""
+"""nginx, haproxy, Apache and Caddy in front of the server, configured by the files that we ship with other ports, certificates and timeouts."""
 
 import contextlib
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
@@ -14,16 +15,25 @@ import pytest
 from harness.clients import start
 from harness.expect import eventually, expect, expect_that
 from harness.lab import Lab
-from harness.paths import ONE_SERVER_HAPROXY, ONE_SERVER_NGINX, RELAY_HAPROXY, RELAY_NGINX, name_of
+from harness.paths import (
+    ONE_SERVER_APACHE,
+    ONE_SERVER_CADDY,
+    ONE_SERVER_HAPROXY,
+    ONE_SERVER_NGINX,
+    RELAY_HAPROXY,
+    RELAY_NGINX,
+    name_of,
+)
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
-from harness.proxies import FILES, IDLE, Proxy, proxy_to
+from harness.proxies import FILES, IDLE, Proxy, caddy, proxy_to
 from harness.server import free_port
 
-PROXIES = {"nginx": ONE_SERVER_NGINX, "haproxy": ONE_SERVER_HAPROXY}
+PROXIES = {"nginx": ONE_SERVER_NGINX, "haproxy": ONE_SERVER_HAPROXY, "apache": ONE_SERVER_APACHE, "caddy": ONE_SERVER_CADDY}
 
-CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_reset", "network")}
-"""What the server sees when a proxy cuts a client: nginx sends FIN, haproxy sends RST. docs/troubleshooting.md says so."""
+CAUSE_OF_CUT = {"nginx": ("client_vanished", "client"), "haproxy": ("connection_reset", "network"), "apache": ("client_vanished", "client")}
+"""What the server sees when a proxy cuts a client: haproxy sends RST, the others FIN. docs/troubleshooting.md says so. Caddy cuts nobody."""
 
+every_proxy_that_cuts = pytest.mark.parametrize("kind", CAUSE_OF_CUT)
 every_proxy = pytest.mark.parametrize("kind", PROXIES)
 with_and_without_tls = pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 
@@ -49,7 +59,7 @@ def test_with_pings_a_silent_client_stays(lab: Lab, kind: str, secure: bool) -> 
         peer.goodbye()
 
 
-@every_proxy
+@every_proxy_that_cuts
 @with_and_without_tls
 def test_without_pings_a_silent_client_is_cut(lab: Lab, kind: str, secure: bool) -> None:
     """Without pings the proxy cuts the silent client, and the server's log says that the server did not do so."""
@@ -62,7 +72,7 @@ def test_without_pings_a_silent_client_is_cut(lab: Lab, kind: str, secure: bool)
         expect_that("silence as long as the age", end["last_byte_seconds"] >= IDLE - 0.5, end["last_byte_seconds"])
 
 
-@every_proxy
+@every_proxy_that_cuts
 def test_the_record_says_why_they_cut(lab: Lab, kind: str) -> None:
     """The proxy cuts eight silent clients that came one after another. The server says that it was an idle timeout, how long it is, and what to do."""
     admin = free_port()
@@ -82,6 +92,33 @@ def test_the_record_says_why_they_cut(lab: Lab, kind: str) -> None:
         expect("causes", sentence["causes"], {CAUSE_OF_CUT[kind][0]: 8})
         warning = eventually("the warning in the log", lambda: server.lines("Why (silence)"), 15)[0]
         expect("level", warning["level"], "warning")
+
+
+@pytest.mark.parametrize("direction", ["from the client", "from the server"])
+@pytest.mark.parametrize("kind", ["nginx", "apache"])
+def test_bytes_of_one_direction_keep_a_connection(lab: Lab, kind: str, direction: str) -> None:
+    """docs/troubleshooting.md says so: a client that only receives is as good as one that only sends."""
+    ping = "1s" if direction == "from the server" else "0"
+    with lab.server("--ping", ping, "--timeout", "0") as server, proxy_to(lab, PROXIES[kind], server.port) as proxy, peer_through(proxy, False) as peer:
+        connected = time.monotonic()
+        while time.monotonic() < connected + 2.5 * IDLE:
+            if direction == "from the client":
+                peer.send(frame("pong", b"unasked"))
+                time.sleep(1)
+            else:
+                expect("what comes", peer.receive()[0], "ping")
+        expect("ends in the log", server.ends(), [])
+
+
+def test_a_reload_of_caddy_ends_all_and_its_silence_does_not(lab: Lab) -> None:
+    with lab.server("--ping", "0") as server, proxy_to(lab, ONE_SERVER_CADDY, server.port) as proxy, contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(peer_through(proxy, secure)) for secure in (False, True)]
+        time.sleep(2 * IDLE)
+        expect("ends by silence", server.ends(), [])
+        subprocess.run([*caddy(proxy.config, "reload"), "--force"], check=True, capture_output=True, timeout=20)
+        ends = server.wait_for_ends(len(peers))
+        told = {(end["cause"], "unmasked Close 1001: a proxy that stops, not the client" in end["message"]) for end in ends}
+        expect("causes of a reload, and what they say", told, {("protocol_error", True)})
 
 
 @every_proxy

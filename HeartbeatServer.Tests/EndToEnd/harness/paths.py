@@ -11,6 +11,8 @@ DASHBOARD = REPOSITORY / "HeartbeatServer/Admin/Dashboard"
 
 ONE_SERVER_NGINX = REPOSITORY / "deploy/one-server/nginx.conf"
 ONE_SERVER_HAPROXY = REPOSITORY / "deploy/one-server/haproxy.cfg"
+ONE_SERVER_APACHE = REPOSITORY / "deploy/one-server/apache.conf"
+ONE_SERVER_CADDY = REPOSITORY / "deploy/one-server/Caddyfile"
 SEVERAL_SERVERS_NGINX = REPOSITORY / "deploy/several-servers/nginx.conf"
 SEVERAL_SERVERS_HAPROXY = REPOSITORY / "deploy/several-servers/haproxy.cfg"
 RELAY_NGINX = REPOSITORY / "deploy/relay/nginx.conf"
