@@ -20,7 +20,7 @@ internal sealed class IdleLimitsTests
     public void The_ping_is_the_largest_usual_one_of_less_than_half_the_limit(double seconds, string? ping) =>
         Assert.That(IdleLimits.PingBelow(TimeSpan.FromSeconds(seconds)), Is.EqualTo(ping));
 
-    [TestCase(60.04, "nginx, AWS ALB, Kubernetes ingress-nginx, Apache httpd")]
+    [TestCase(60.04, "nginx, AWS ALB, Kubernetes ingress-nginx, Apache httpd, Varnish, lighttpd")]
     [TestCase(100.9, "Cloudflare, YARP")]
     [TestCase(5, "")]
     public void A_length_has_the_names_of_those_with_that_default(double seconds, string names) =>
