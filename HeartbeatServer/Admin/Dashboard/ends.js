@@ -54,8 +54,8 @@ export function endList(onOpen, onView) {
 
     function draw() {
         const { ends, sentences, view } = last;
-        // What an end says does not change: nothing to do as long as there are no others.
-        const now = JSON.stringify([ends[0]?.seq, ends.length, sentences.filter(({ kind }) => kind === "event").map(({ from, count: many }) => [from, many]), view.cause, view.search]);
+        // What an end says does not change. What is said of an event has its time in it.
+        const now = JSON.stringify([ends[0]?.seq, ends.length, sentences.filter(({ kind }) => kind === "event").map(({ sentence }) => sentence), view.cause, view.search]);
         if (now === drawn)
             return;
         drawn = now;
