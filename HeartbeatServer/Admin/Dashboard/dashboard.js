@@ -116,7 +116,7 @@ async function look(get) {
     showFindings(situation(status, worst.connections.items, ends, sentences, history), isOther);
     const stall = stallOf(sentences);
     table.show(status, stall);
-    endsShown.show(ends, sentences, status.options, view);
+    endsShown.show(ends, ends.length >= status.totals.ended, sentences, status.options, view);
     showDistribution(roundTrips, status.options);
     if (details.id !== null)
         await lookAtOne(get, details.id, status.options, stall);

@@ -4,7 +4,7 @@ import { csvOfEnds } from "./csv.js";
 import { addressesOf, groupEnds, isFound } from "./departures.js";
 import { byId, connectionLink, element, keyedList, saveAs, setProse, setText } from "./dom.js";
 import { CAUSES, explainEnd } from "./explain.js";
-import { listed } from "./finding.js";
+import { counted, listed } from "./finding.js";
 import { clock, count, duration, plural } from "./format.js";
 import { parts } from "./why.js";
 
@@ -12,7 +12,7 @@ const PAGE = 25;
 
 /** onOpen(id) is called when a connection is to be shown, onView(change) when others are wanted. */
 export function endList(onOpen, onView) {
-    let last = { ends: [], sentences: [], options: {}, view: { search: "", cause: "any" } };
+    let last = { ends: [], areAll: true, sentences: [], options: {}, view: { search: "", cause: "any" } };
     let drawn;
     const show = keyedList(byId("ends"), entry, (item, group) => item.fill(group));
     const filter = byId("cause");
@@ -39,7 +39,7 @@ export function endList(onOpen, onView) {
             chips.replaceChildren(...causes.map(([cause, many]) => element("span", `chip cause ${cause}`, nameOf(cause, newest, event, many))));
             who.replaceChildren(...total === 1
                 ? [connectionLink(newest.id, onOpen), ` ${newest.remote}`]
-                : [element("b", "", plural(total, "connection")), ` from ${addresses(ends)}`]);
+                : [element("b", "", counted(total, last.areAll || (event && !isFiltered()), "connection")), ` from ${addresses(ends)}`]);
             setText(time, span(ends));
             const words = event ? parts(event.sentence) : Object.values(explainEnd(newest, last.options));
             setProse(what, (total > 1 && !event ? "The last one: " : "") + words[0]);
@@ -68,9 +68,9 @@ export function endList(onOpen, onView) {
     }
 
     return {
-        /** ends: newest first. sentences: of /status/why. view: of permalink.js. */
-        show(ends, sentences, options, view) {
-            last = { ends, sentences, options, view };
+        /** ends: newest first. areAll: whether none is missing. sentences: of /status/why. view: of permalink.js. */
+        show(ends, areAll, sentences, options, view) {
+            last = { ends, areAll, sentences, options, view };
             filter.value = view.cause;
             draw();
         },
