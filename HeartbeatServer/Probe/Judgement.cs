@@ -194,7 +194,11 @@ internal static class Judgement
     /// <summary>The candidates are the next longer limits: those that the run was too short for.</summary>
     private static Verdict None(TimeSpan tested)
     {
-        IdleLimit[] longer = [.. IdleLimits.Usual.Where(limit => !limit.IsOnLife && limit.Default > tested).OrderBy(limit => limit.Default).Take(2)];
+        // Of those with the same default one is enough: the other would ask for the same --for.
+        IdleLimit[] longer =
+        [
+            .. IdleLimits.Usual.Where(limit => !limit.IsOnLife && limit.Default > tested).OrderBy(limit => limit.Default).DistinctBy(limit => limit.Default).Take(2),
+        ];
         return new Verdict(VerdictKind.None)
         {
             Candidates = longer,
