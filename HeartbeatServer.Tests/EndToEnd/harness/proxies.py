@@ -58,7 +58,7 @@ FILES = {
     RELAY_HAPROXY: {**HAPROXY, **ONE, **APPLICATION, "maxconn 20000": "maxconn 2000"},
     COMPOSE_HAPROXY: {
         "bind :8443": "bind 127.0.0.1:{tls_port}", "/certificates/heartbeat.pem": "{both}", " relay:8080": " 127.0.0.1:{upstream}",
-        " application:3000": " 127.0.0.1:{upstream}", "maxconn 20000": "maxconn 2000"},
+        "maxconn 20000": "maxconn 2000"},
 }
 """The configurations that we ship, and what is replaced in each so that it runs here."""
 
