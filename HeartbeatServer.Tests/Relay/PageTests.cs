@@ -309,6 +309,25 @@ public sealed class PageTests
             () => (hasAnswer ? _relay.Server.Metrics.PagesCut : _relay.Server.Metrics.Refusals(RefusalReason.ClientGone)) == 1, "the client to be counted");
     }
 
+    /// <summary>The client may have gone before there is a connection, or while it is made.</summary>
+    [Test]
+    public async Task A_client_that_goes_at_once_leaves_no_connection_open()
+    {
+        for (int i = 0; i < 50; i++)
+        {
+            using (await _relay.ClientAsync("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"))
+            {
+                // It is closed behind its request.
+            }
+            await Safety.UntilAsync(() => _relay.Server.Metrics.PagesUnderWay == 0 && _relay.Server.Metrics.Refused == i + 1, "the page to end");
+            while (_relay.HasPending)
+            {
+                using ScriptedPeer application = await _relay.ApplicationAsync();
+                await application.ReadToEndAsync();
+            }
+        }
+    }
+
     [Test]
     public async Task A_client_that_goes_in_its_body_leaves_half_a_request()
     {

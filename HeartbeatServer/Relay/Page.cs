@@ -99,8 +99,9 @@ internal sealed class Page
         {
             await _client.DisposeAsync();
             _message.Dispose();
-            // HttpClient lets it go on when nobody waits for the connection any more. As long as there is a socket the page has its place.
+            // HttpClient neither ends an attempt for which nobody waits any more nor closes what comes of it. As long as there is a socket the page has its place.
             await Attempt.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Leg?.Dispose();
             _pages.End(this);
         }
     }

@@ -54,7 +54,7 @@ internal sealed class Pages : IDisposable
             RequestHeaderEncodingSelector = (_, _) => Encoding.Latin1,
             ResponseHeaderEncodingSelector = (_, _) => Encoding.Latin1,
             MaxResponseHeadersLength = AnswerHead.MaxLength / 1024,
-            // Connections are not kept: see Write. One that was made for a request that has gone meanwhile is closed.
+            // With no time to be idle each request has a pool of its own, so that no other request gets the connection that was made for it.
             PooledConnectionIdleTimeout = TimeSpan.Zero,
             ConnectCallback = ConnectAsync,
             // Above TLS, where there is TLS.
