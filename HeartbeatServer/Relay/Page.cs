@@ -36,6 +36,8 @@ internal sealed class Page
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _cancel = new(); // without a timer it holds nothing, and another thread may be about to cancel it
     private bool _isOver;
+    private bool _hasEnded;
+    private Task? _attempt;
 
     /// <param name="pages">The application.</param>
     /// <param name="request">The client's request. Its connection is taken over.</param>
@@ -68,9 +70,6 @@ internal sealed class Page
     /// </summary>
     public Refusal? Failure { get; private set; }
 
-    /// <summary>The attempt to connect to the application for this page.</summary>
-    public Task Attempt { get; set; } = Task.CompletedTask;
-
     /// <summary>The connection to the application; null as long as there is none.</summary>
     public Socket? Leg { get; set; }
 
@@ -99,10 +98,27 @@ internal sealed class Page
         {
             await _client.DisposeAsync();
             _message.Dispose();
+            lock (_gate)
+                _hasEnded = true;
             // HttpClient neither ends an attempt for which nobody waits any more nor closes what comes of it. As long as there is a socket the page has its place.
-            await Attempt.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await (_attempt ?? Task.CompletedTask).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             Leg?.Dispose();
             _pages.End(this);
+        }
+    }
+
+    /// <summary>Begins to connect to the application for this page.</summary>
+    /// <param name="connect">Begins the only attempt: no request is sent twice. It does not wait.</param>
+    /// <returns>Null if there was an attempt before, or if the page has ended.</returns>
+    public Task<Stream>? Connect(Func<Task<Stream>> connect)
+    {
+        lock (_gate)
+        {
+            if (_attempt is not null || _hasEnded)
+                return null;
+            Task<Stream> attempt = connect();
+            _attempt = attempt;
+            return attempt;
         }
     }
 

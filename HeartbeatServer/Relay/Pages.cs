@@ -165,12 +165,8 @@ internal sealed class Pages : IDisposable
     private ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
     {
         context.InitialRequestMessage.Options.TryGetValue(Key, out Page? page);
-        // HttpClient sends a request again, on a new connection, if the first one ended without an answer. No request is sent twice.
-        if (page!.Attempt != Task.CompletedTask)
-            throw UpstreamException.BadAnswer("the connection ended without one");
-        Task<Stream> attempt = ConnectAsync(page, cancel);
-        page.Attempt = attempt;
-        return new(attempt);
+        // HttpClient sends a request again, on a new connection, if the first one ended without an answer.
+        return new(page!.Connect(() => ConnectAsync(page, cancel)) ?? throw UpstreamException.BadAnswer("the connection ended without one"));
     }
 
     private async Task<Stream> ConnectAsync(Page page, CancellationToken cancel)
