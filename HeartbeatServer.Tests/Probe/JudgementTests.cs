@@ -7,7 +7,7 @@ namespace HeartbeatServer.Tests.Probe;
 /// <summary>For each kind of path: whatever its figures are, the verdict has to name them.</summary>
 public sealed class JudgementTests
 {
-    private const int Paths = 100;
+    private const int Paths = 60;
 
     private static readonly TimeSpan Exactly = TimeSpan.FromSeconds(0.1);
 

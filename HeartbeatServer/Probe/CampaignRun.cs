@@ -27,6 +27,7 @@ internal sealed class CampaignRun(
     private readonly List<Task> _dials = [];
     private TimeSpan _nextLine = LineEvery;
     private TimeSpan _nextLook;
+    private TimeSpan _nextFrame;
 
     /// <summary>The connections that are open. The caller ends them.</summary>
     public IEnumerable<ProbeLine> Lines => _lines.Values;
@@ -49,10 +50,11 @@ internal sealed class CampaignRun(
             Show(campaign, end);
 
             TimeSpan due = campaign.Next(now());
-            TimeSpan pause = (due < now() + Frame ? due : now() + Frame) - now();
+            // A delay counts whole milliseconds. One of 0 ms would let the loop spin until the time has come.
+            double pause = Math.Ceiling(Math.Min((due - now()).TotalMilliseconds, Frame.TotalMilliseconds));
             waiting ??= events.Reader.WaitToReadAsync(CancellationToken.None).AsTask();
-            if (pause > TimeSpan.Zero)
-                await Task.WhenAny(waiting, stopped, Task.Delay(pause, time, CancellationToken.None));
+            if (pause > 0)
+                await Task.WhenAny(waiting, stopped, Task.Delay(TimeSpan.FromMilliseconds(pause), time, CancellationToken.None));
             if (waiting.IsCompleted)
                 waiting = null;
             while (events.Reader.TryRead(out ProbeEvent seen))
@@ -176,6 +178,9 @@ internal sealed class CampaignRun(
     {
         if (display.IsTerminal)
         {
+            if (display.IsShown && now() < _nextFrame)
+                return;
+            _nextFrame = now() + Frame;
             display.Show(ProgressText.Block(campaign, now(), end));
         }
         else if (now() >= _nextLine)

@@ -13,6 +13,9 @@ internal sealed class ProbeDisplay(TextWriter output, bool isTerminal, Func<int>
     /// <summary>Whether progress is shown in place.</summary>
     public bool IsTerminal => isTerminal;
 
+    /// <summary>Whether the block stands there.</summary>
+    public bool IsShown => _shown > 0;
+
     public void Write(string line)
     {
         Clear();
