@@ -19,10 +19,18 @@ public sealed class CommandLineTests
         new(
             "--upstream",
             "ws://[::1]:3000",
-            "ws://[::1]:3000",
-            options => options.Upstream is { } address ? $"ws://{address}" : "none",
+            "http://[::1]:3000",
+            options => options.Upstream?.ToString() ?? "none",
             ["app:3000", "ftp://app:3000", "http://", "http://app:0", "ws://", "ws://:3000", "ws://app:0", "ws://app:65536", "ws://a b:3000", "ws://*:3000"],
             "the URL of an application"),
+        new("--upstream-ca", "/etc/ssl/ca.pem", "/etc/ssl/ca.pem", options => options.UpstreamCa ?? "none", ["/etc/ssl/", " "], "the path of a file")
+        {
+            Beside = "--upstream", BesideValue = "wss://app",
+        },
+        new("--upstream-insecure", "true", "True", options => options.UpstreamInsecure, ["yes", "1"], "one of true, false")
+        {
+            Beside = "--upstream", BesideValue = "https://app",
+        },
         new("--upstream-http", "off", "Off", options => options.UpstreamHttp, ["yes", "0"], "one of on, off"),
         new("--tls-cert", "/etc/ssl/fullchain.pem", "/etc/ssl/fullchain.pem", options => options.TlsCert ?? "none", ["/etc/ssl/", " "], "the path of a file") { Beside = "--tls-key" },
         new("--tls-key", "/etc/ssl/privkey.pem", "/etc/ssl/privkey.pem", options => options.TlsKey ?? "none", ["/etc/ssl/", " "], "the path of a file") { Beside = "--tls-cert" },
@@ -325,7 +333,7 @@ public sealed class CommandLineTests
     {
         Assert.That(await RunAsync("--upstream", "ws://app:3000"), Is.Zero, _error.ToString());
 
-        Assert.That((_served!.Upstream, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 3000), "*", 0)));
+        Assert.That((_served!.Upstream!.Address, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 3000), "*", 0)));
     }
 
     [Test]
@@ -333,13 +341,13 @@ public sealed class CommandLineTests
     {
         Assert.That(await RunAsync("--upstream", "WS://app", "--path", "/live", "--max-message", "1MiB"), Is.Zero, _error.ToString());
 
-        Assert.That((_served!.Upstream, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 80), "/live", 1024 * 1024)));
+        Assert.That((_served!.Upstream!.Address, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 80), "/live", 1024 * 1024)));
     }
 
     [TestCase("ws://app:3000/", "a URL without a path")]
     [TestCase("ws://app:3000/chat", "a URL without a path")]
     [TestCase("ws://app:3000?x=1", "a URL without a path")]
-    [TestCase("wss://app:3000", "TLS to the application is not spoken yet")]
+    [TestCase("wss://app:3000/chat", "a URL without a path")]
     public async Task A_URL_that_promises_more_is_refused_with_the_reason(string value, string reason)
     {
         Assert.That(await RunAsync("--upstream", value), Is.EqualTo(2));
@@ -564,6 +572,29 @@ public sealed class CommandLineTests
         AssertNothingStarted();
     }
 
+    [TestCase("http://app", "http://app:80")]
+    [TestCase("ws://app", "http://app:80")]
+    [TestCase("wss://app", "https://app:443")]
+    [TestCase("HTTPS://app.example:8443", "https://app.example:8443")]
+    [TestCase("wss://[::1]", "https://[::1]:443")]
+    public async Task The_scheme_of_the_application_says_whether_it_speaks_TLS(string given, string shown)
+    {
+        Assert.That(await RunAsync("--upstream", given), Is.Zero);
+
+        Assert.That($"{_served!.Upstream}", Is.EqualTo(shown));
+    }
+
+    [TestCase("--upstream-ca: only with --upstream https:// or wss://.", "--upstream-ca", "ca.pem")]
+    [TestCase("--upstream-insecure: only with --upstream https:// or wss://.", "--upstream", "ws://app", "--upstream-insecure")]
+    [TestCase("--upstream-insecure: with --upstream-ca the certificate is verified.", "--upstream", "wss://app", "--upstream-insecure", "--upstream-ca", "ca.pem")]
+    public async Task What_says_whom_to_trust_needs_an_application_with_TLS(string error, params string[] arguments)
+    {
+        Assert.That(await RunAsync(arguments), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith(error));
+        AssertNothingStarted();
+    }
+
     [Test]
     public async Task The_exit_code_is_that_of_the_server()
     {
@@ -576,7 +607,7 @@ public sealed class CommandLineTests
     private (string Option, string Value, string Expected, Func<ServerOptions, object> Read) CaseOf(object row)
     {
         if (((Row)row).Beside is { } option)
-            _environment[Variable(option)] = "beside.pem";
+            _environment[Variable(option)] = ((Row)row).BesideValue;
         return ((Row)row).Case;
     }
 
@@ -610,6 +641,8 @@ public sealed class CommandLineTests
 
         /// <summary>An option without which this one is refused; null if it can stand alone.</summary>
         public string? Beside { get; init; }
+
+        public string BesideValue { get; init; } = "beside.pem";
 
         public (string Option, string Value, string Expected, Func<ServerOptions, object> Read) Case => (Option, Value, Expected, Read);
     }

@@ -13,7 +13,7 @@ public sealed class OptionTableTests
         Ping = TimeSpan.FromSeconds(90),
         Timeout = TimeSpan.Zero,
         MaxMissed = 7,
-        Upstream = new HostPort("app.example", 3000),
+        Upstream = new UpstreamUrl(new HostPort("app.example", 3000)),
         UpstreamTimeout = TimeSpan.FromSeconds(2),
         OnMessage = OnMessage.Discard,
         MaxMessage = 1500,

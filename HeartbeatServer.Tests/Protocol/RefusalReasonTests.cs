@@ -24,6 +24,7 @@ public sealed class RefusalReasonTests
     [TestCase(RefusalReason.ConnectionLimit, "connection_limit", 503)]
     [TestCase(RefusalReason.Draining, "draining", 503)]
     [TestCase(RefusalReason.UpstreamUnreachable, "upstream_unreachable", 502)]
+    [TestCase(RefusalReason.UpstreamBadCertificate, "upstream_bad_certificate", 502)]
     [TestCase(RefusalReason.UpstreamBadAnswer, "upstream_bad_answer", 502)]
     [TestCase(RefusalReason.UpstreamLoop, "upstream_loop", 502)]
     [TestCase(RefusalReason.UpstreamTimeout, "upstream_timeout", 504)]

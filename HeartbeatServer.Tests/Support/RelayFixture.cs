@@ -10,13 +10,14 @@ internal sealed class RelayFixture : IAsyncDisposable
     private readonly TcpListener _application = new(IPAddress.Loopback, 0);
 
     /// <param name="configure">Changes the options of the relay.</param>
-    public RelayFixture(Func<ServerOptions, ServerOptions>? configure = null)
+    /// <param name="hasTls">Whether the URL of the application has the scheme of TLS.</param>
+    public RelayFixture(Func<ServerOptions, ServerOptions>? configure = null, bool hasTls = false)
     {
         _application.Start();
         var address = new HostPort(HostPort.Loopback, ((IPEndPoint)_application.LocalEndpoint).Port);
         Server = ServerFixture.Start(options =>
         {
-            ServerOptions relay = options with { Upstream = address, Path = ServerOptions.EveryPath, MaxMessage = 0 };
+            ServerOptions relay = options with { Upstream = new UpstreamUrl(address, hasTls), Path = ServerOptions.EveryPath, MaxMessage = 0 };
             return configure?.Invoke(relay) ?? relay;
         });
     }
@@ -26,7 +27,7 @@ internal sealed class RelayFixture : IAsyncDisposable
     /// <summary>Connects a client, and sends a request.</summary>
     public async Task<ScriptedPeer> ClientAsync(string? request = null)
     {
-        ScriptedPeer client = await ScriptedPeer.ConnectAsync(Server.Port);
+        ScriptedPeer client = Server.Options.HasTls ? await ScriptedPeer.ConnectTlsAsync(Server.Port) : await ScriptedPeer.ConnectAsync(Server.Port);
         await client.SendAsync(request ?? ScriptedPeer.Upgrade("/chat"));
         return client;
     }

@@ -76,6 +76,7 @@ internal sealed partial class LogLinesTests
         log.CertificateTaken(["localhost"], DateTime.UnixEpoch, 20, "a file");
         log.CertificateRejected("a file", "another file", "a fault", 20);
         log.KeyExposed("a file");
+        log.UpstreamInsecure("https://x");
         log.AdminListening("http://x");
         log.AdminExposed("*:1");
         log.RequestFailed(bug);

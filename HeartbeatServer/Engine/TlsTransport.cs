@@ -82,7 +82,7 @@ internal sealed class TlsTransport : EpollTransport
         catch (Exception e) when (e.GetBaseException() is not SocketException)
 #pragma warning restore CA1031
         {
-            throw new TlsHandshakeException(e);
+            throw _isClosed ? new IOException(e.Message, new ObjectDisposedException(nameof(TlsTransport))) : new TlsHandshakeException(e);
         }
         finally
         {
@@ -183,9 +183,9 @@ internal sealed class TlsTransport : EpollTransport
         {
             await _tls.WriteAsync(buffer, CancellationToken.None);
         }
-        catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException or NotSupportedException)
         {
-            throw new IOException(e.Message, e); // the connection was closed, or the sending half of it
+            throw new IOException(e.Message, e); // the connection was closed, or the sending half of it, or another thread is closing it
         }
         finally
         {
@@ -224,9 +224,9 @@ internal sealed class TlsTransport : EpollTransport
         {
             await _tls.ShutdownAsync();
         }
-        catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException or NotSupportedException)
         {
-            // The connection is gone already, or it was said before.
+            // The connection is gone already, or it was said before, or another thread has begun a write.
         }
     }
 

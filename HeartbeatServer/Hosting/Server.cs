@@ -1,5 +1,7 @@
 using System.Net;
 using System.Runtime.Versioning;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
@@ -58,14 +60,34 @@ internal sealed class Server : IAsyncDisposable
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => OpenDescriptors, _metrics.CountRefused, _log);
         if (_options.Upstream is { } application && OperatingSystem.IsLinux())
         {
-            _upstream = new Upstream(new UpstreamAddresses(application.Host, application.Port, time), _options.UpstreamTimeout)
+            _upstream = new Upstream(new UpstreamAddresses(application.Address.Host, application.Address.Port, time), _options.UpstreamTimeout)
             {
                 ClientScheme = _options.HttpScheme,
+                Tls = application.HasTls ? TlsTo(application) : null,
             };
             drain.Begun = _upstream.Drain;
             if (_options.UpstreamHttp == UpstreamHttp.On)
-                _pages = new Pages(_upstream, application.ToString(), _options.WriteTimeout, time);
+                _pages = new Pages(_upstream, application.Address.ToString(), _options.WriteTimeout, time);
         }
+    }
+
+    /// <exception cref="StartupException"><c>--upstream-ca</c> cannot be read.</exception>
+    private UpstreamTls TlsTo(UpstreamUrl application)
+    {
+        if (_options.UpstreamInsecure)
+            _log.UpstreamInsecure(application.ToString());
+        X509Certificate2Collection? authorities = _options.UpstreamCa is null ? null : [];
+        try
+        {
+            authorities?.ImportFromPemFile(_options.UpstreamCa!);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        {
+            throw new StartupException($"--upstream-ca {_options.UpstreamCa}: {e.Message}", e);
+        }
+        if (authorities is { Count: 0 })
+            throw new StartupException($"--upstream-ca {_options.UpstreamCa}: the file has no -----BEGIN CERTIFICATE-----.");
+        return new UpstreamTls(application.Address.Host, authorities, isVerified: !_options.UpstreamInsecure);
     }
 
     public ServerState State =>

@@ -154,6 +154,10 @@ internal sealed class CommandLine
             errors.Add($"{(options.TlsCert is null ? "--tls-key" : "--tls-cert")}: alone it is of no use. --tls-cert and --tls-key come together.");
         if (options.Subprotocol.IsContradiction)
             errors.Add($"--subprotocol: '{options.Subprotocol}' names subprotocols, and none. The word none stands alone.");
+        if (options.Upstream is not { HasTls: true } && (options.UpstreamCa is not null || options.UpstreamInsecure))
+            errors.Add($"{(options.UpstreamInsecure ? "--upstream-insecure" : "--upstream-ca")}: only with --upstream https:// or wss://.");
+        if (options.UpstreamCa is not null && options.UpstreamInsecure)
+            errors.Add("--upstream-insecure: with --upstream-ca the certificate is verified.");
         if (options.Upstream is not null)
             options = CheckRelay(options, isGiven, errors);
         else if (options.MaxMessage == 0)

@@ -52,7 +52,13 @@ internal sealed record ServerOptions
     public OnMessage OnMessage { get; init; } = OnMessage.Echo;
 
     /// <summary>The application that a relay passes frames and pages on to; null for the echo server.</summary>
-    public HostPort? Upstream { get; init; }
+    public UpstreamUrl? Upstream { get; init; }
+
+    /// <summary>The file with the certificates that may have signed that of the application; null for those of the system.</summary>
+    public string? UpstreamCa { get; init; }
+
+    /// <summary>Whether the certificate of the application is not verified.</summary>
+    public bool UpstreamInsecure { get; init; }
 
     /// <summary>Whether a relay passes pages on, or WebSockets alone.</summary>
     public UpstreamHttp UpstreamHttp { get; init; } = UpstreamHttp.On;

@@ -32,10 +32,10 @@ internal static class Syntax
         address => address?.ToString() ?? "off");
 
     /// <summary>
-    /// The address of an application, as a URL without a path. <c>http</c> and <c>ws</c> mean the same: the port has both. Null, written <c>none</c>, is no
-    /// address.
+    /// The address of an application, as a URL without a path. <c>http</c> and <c>ws</c> mean the same, and so do <c>https</c> and <c>wss</c>: the port has
+    /// both. Null, written <c>none</c>, is no address.
     /// </summary>
-    public static Syntax<HostPort?> UrlOrNone { get; } = new(ReadUrl, address => address is null ? "none" : $"http://{address}");
+    public static Syntax<UpstreamUrl?> UrlOrNone { get; } = new(ReadUrl, url => url?.ToString() ?? "none");
 
     /// <summary>Where a server is asked how it is. A URL without a path means that of the health check.</summary>
     public static Syntax<Uri> HealthUrl { get; } = new(ReadHealthUrl, url => url.ToString());
@@ -141,25 +141,25 @@ internal static class Syntax
                 : $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}, such as 500ms, 10s, 1m30s or 1d",
         Duration.Format);
 
-    private static string? ReadUrl(string text, out HostPort? address)
+    private static string? ReadUrl(string text, out UpstreamUrl? url)
     {
-        string[] schemes = ["http://", "ws://"];
-        const int defaultPort = 80; // RFC 6455 section 3 and RFC 9110 section 4.2.1
-        address = null;
+        // The default ports are those of RFC 6455 section 3 and RFC 9110 section 4.2.
+        (string Scheme, int Port, bool HasTls)[] schemes = [("http://", 80, false), ("ws://", 80, false), ("https://", 443, true), ("wss://", 443, true)];
+        url = null;
         if (text == "none")
             return null;
-        if (text.StartsWith("wss://", StringComparison.OrdinalIgnoreCase) || text.StartsWith("https://", StringComparison.OrdinalIgnoreCase))
-            return "an http:// or ws:// URL: TLS to the application is not spoken yet";
-        if (Array.Find(schemes, each => text.StartsWith(each, StringComparison.OrdinalIgnoreCase)) is not { } scheme)
-            return "the URL of an application, such as http://127.0.0.1:3000 or ws://app:3000";
+        var (scheme, port, hasTls) = Array.Find(schemes, each => text.StartsWith(each.Scheme, StringComparison.OrdinalIgnoreCase));
+        if (scheme is null)
+            return "the URL of an application, such as http://127.0.0.1:3000, ws://app:3000 or wss://app.example.com";
         string rest = text[scheme.Length..];
         if (rest.AsSpan().IndexOfAny("/?#") >= 0)
             return "a URL without a path: the target of each request goes on to the application as it is";
         // An IPv6 address stands in brackets.
-        string hostAndPort = rest.LastIndexOf(':') > rest.LastIndexOf(']') ? rest : $"{rest}:{defaultPort}";
-        return HostPort.TryParse(hostAndPort, out address) && address.Host != "*" && !hostAndPort.StartsWith(':')
-            ? null
-            : "the URL of an application with a host and a port from 1 to 65535, such as http://app:3000 or ws://[::1]:3000";
+        string hostAndPort = rest.LastIndexOf(':') > rest.LastIndexOf(']') ? rest : $"{rest}:{port}";
+        if (!HostPort.TryParse(hostAndPort, out HostPort? address) || address.Host == "*" || hostAndPort.StartsWith(':'))
+            return "the URL of an application with a host and a port from 1 to 65535, such as http://app:3000 or ws://[::1]:3000";
+        url = new UpstreamUrl(address, hasTls);
+        return null;
     }
 
     private static string? ReadHealthUrl(string text, out Uri? url)

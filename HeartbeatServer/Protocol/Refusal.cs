@@ -41,6 +41,8 @@ internal enum RefusalReason
     Draining,
     /// <summary>502: no connection to the application could be made, or it was reset before the answer.</summary>
     UpstreamUnreachable,
+    /// <summary>502: the application's certificate is not accepted.</summary>
+    UpstreamBadCertificate,
     /// <summary>502: what the application answered is no answer that can be passed on.</summary>
     UpstreamBadAnswer,
     /// <summary>502: the request has come through this relay before.</summary>
@@ -80,6 +82,7 @@ internal static class RefusalReasons
         RefusalReason.ProxyProtocol => "proxy_protocol",
         RefusalReason.ConnectionLimit => "connection_limit",
         RefusalReason.UpstreamUnreachable => "upstream_unreachable",
+        RefusalReason.UpstreamBadCertificate => "upstream_bad_certificate",
         RefusalReason.UpstreamBadAnswer => "upstream_bad_answer",
         RefusalReason.UpstreamLoop => "upstream_loop",
         RefusalReason.UpstreamTimeout => "upstream_timeout",
@@ -108,7 +111,7 @@ internal static class RefusalReasons
         RefusalReason.IpLimit => 429,
         RefusalReason.HeaderTooLarge => 431,
         RefusalReason.ClientGone => 499,
-        RefusalReason.UpstreamUnreachable or RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamLoop or RefusalReason.UpstreamRefused => 502,
+        RefusalReason.UpstreamUnreachable or RefusalReason.UpstreamBadCertificate or RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamLoop or RefusalReason.UpstreamRefused => 502,
         RefusalReason.UpstreamTimeout => 504,
         RefusalReason.HttpVersion => 505,
         _ => 503,

@@ -35,7 +35,7 @@ internal static class TlsFailure
     {
         CryptographicException error => $"the TLS handshake failed: {Words(error.Message)}",
         AuthenticationException => "the TLS handshake failed: what came is no TLS record. Does it speak TLS at this port?",
-        _ => "it ended the connection in the middle of the TLS handshake",
+        _ => "it ended the connection in the middle of the TLS handshake. Does it speak TLS at this port?",
     };
 
     private static Refusal ByClient(int reason, string words) => reason switch

@@ -1,8 +1,10 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
+using System.Security.Authentication;
 using System.Text;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Http;
@@ -177,11 +179,33 @@ internal sealed class Pages : IDisposable
         {
             Socket socket = await ConnectAsync(await AddressesAsync(both.Token), both.Token);
             page.Leg = socket;
-            return new NetworkStream(socket, ownsSocket: true);
+            var stream = new NetworkStream(socket, ownsSocket: true);
+            return _upstream.Tls is { } tls ? await EncryptAsync(stream, tls, both.Token) : stream;
         }
         catch (OperationCanceledException) when (limit.IsCancellationRequested)
         {
             throw new UpstreamException(Refusals.Timeout("take the connection", _upstream.Timeout));
+        }
+    }
+
+    /// <summary>Does the TLS handshake here, and not in HttpClient: it is the same as that of a WebSocket, with the same refusals.</summary>
+    private static async ValueTask<Stream> EncryptAsync(NetworkStream stream, UpstreamTls tls, CancellationToken cancel)
+    {
+        var encrypted = new SslStream(stream);
+        try
+        {
+            await tls.AuthenticateAsync(encrypted).WaitAsync(cancel);
+            return encrypted;
+        }
+        catch (OperationCanceledException)
+        {
+            await encrypted.DisposeAsync();
+            throw;
+        }
+        catch (Exception e) when (e is AuthenticationException or IOException)
+        {
+            await encrypted.DisposeAsync();
+            throw new UpstreamException(Refusals.ByTls(e));
         }
     }
 

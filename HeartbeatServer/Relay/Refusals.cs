@@ -17,6 +17,12 @@ internal static class Refusals
 
     public static Refusal Unreachable(string why) => new(RefusalReason.UpstreamUnreachable, $"the application cannot be reached: {why}");
 
+    /// <summary>Why there is no TLS with the application.</summary>
+    /// <param name="failure">What SslStream has thrown.</param>
+    public static Refusal ByTls(Exception failure) => failure is BadCertificateException bad
+        ? new(RefusalReason.UpstreamBadCertificate, $"the application's certificate is no good: {bad.Message}")
+        : Unreachable(TlsFailure.ByServer(failure));
+
     public static Refusal BadAnswer(string fault) => new(RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {fault}");
 
     /// <param name="verb">What it did not do.</param>

@@ -26,6 +26,9 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout)
 
     public TimeSpan Timeout => timeout;
 
+    /// <summary>The relay's part of a TLS handshake with the application; null if it speaks plain.</summary>
+    public UpstreamTls? Tls { get; init; }
+
     /// <summary>What the clients speak to this relay: <c>http</c> or <c>https</c>.</summary>
     public string ClientScheme { get; init; } = "http";
 

@@ -234,7 +234,8 @@ internal sealed class UpstreamHandshake : WheelEntry
         EpollTransport transport;
         try
         {
-            transport = (EpollTransport)_loop.Attach(UpstreamSocket.Connect(address));
+            Socket socket = UpstreamSocket.Connect(address);
+            transport = _upstream.Tls is { } tls ? _loop.AttachTls(socket, tls.AuthenticateAsync) : (EpollTransport)_loop.Attach(socket);
         }
         catch (SocketException e)
         {
@@ -247,10 +248,17 @@ internal sealed class UpstreamHandshake : WheelEntry
         {
             if (isOver)
                 return SocketError.OperationAborted;
+            if (transport is TlsTransport encrypted)
+                await encrypted.AuthenticateAsync();
             await transport.WriteAsync(_request);
             if (UpstreamSocket.IsLoop(transport.Socket, address))
                 Fail(Refusals.Loop);
             return SocketError.Success;
+        }
+        catch (TlsHandshakeException e)
+        {
+            Fail(UpstreamSocket.IsLoop(transport.Socket, address) ? Refusals.Loop : Refusals.ByTls(e.InnerException!));
+            return SocketError.ProtocolNotSupported;
         }
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
         {

@@ -84,6 +84,11 @@ internal static class LogLines
     public static readonly LogLine KeyExposed = Add(
         "key_exposed", Warning, "The private key {file:l} is open to every user of this machine: chmod o-rw it, and get another if others had access");
 
+    public static readonly LogLine UpstreamInsecure = Add(
+        "upstream_insecure",
+        Warning,
+        "--upstream-insecure: nobody verifies the certificate of {url:l}. Whoever is on the way there can read and change what passes");
+
     // The log itself.
     public static readonly LogLine Collapsed = Add("lines_collapsed", Information, AndMore);
     public static readonly LogLine CollapsedWarnings = Add("lines_collapsed", Warning, AndMore);

@@ -65,6 +65,8 @@ internal sealed class ServerLog
     public void CertificateEnds(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
         Write(daysLeft < 0 ? LogLines.CertificateEnded : LogLines.CertificateEnds, OfCertificate(names, notAfter, daysLeft, file));
 
+    public void UpstreamInsecure(string url) => Write(LogLines.UpstreamInsecure, [("url", url)]);
+
     public void KeyExposed(string file) => Write(LogLines.KeyExposed, [("file", file)]);
 
     public void AdminListening(string url) => Write(LogLines.AdminListening, [("url", url)]);

@@ -28,6 +28,7 @@ const REASONS = {
     proxy_protocol: { ours: true, why: () => "a PROXY protocol header: have the proxy send X-Forwarded-For instead" },
     draining: { why: () => "this server was stopping" },
     upstream_unreachable: { ours: true, why: () => "no connection to the application: is it running, and is --upstream right?" },
+    upstream_bad_certificate: { ours: true, why: () => "the application's certificate is not accepted; the log says what is wrong with it" },
     upstream_bad_answer: { ours: true, why: () => "the application did not answer as a WebSocket server does; the log says what is wrong" },
     upstream_loop: { ours: true, why: () => "--upstream leads back to this server" },
     upstream_timeout: { ours: true, why: options => `the application did not answer within --upstream-timeout ${options["upstream-timeout"]}` },
