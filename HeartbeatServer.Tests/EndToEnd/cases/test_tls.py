@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import Authority
 from harness.clients import PROGRAMS, start
 from harness.expect import eventually, expect, expect_that
 from harness.lab import Lab, elsewhere, need
@@ -166,6 +167,46 @@ def test_a_start_that_cannot_be_says_why(lab: Lab, arguments: list[str], words: 
         [lab.executable, "--port", str(free_port()), *(argument.format(**values) for argument in arguments)], capture_output=True, timeout=20)
     expect("exit code", ran.returncode, 1)
     expect_that("the reason", words in ran.stderr.decode(), ran.stderr.decode())
+
+
+@pytest.mark.parametrize("inside", ["ws", "wss"])
+@pytest.mark.parametrize("outside", ["ws", "wss"])
+def test_each_leg_of_a_relay_is_by_itself(lab: Lab, outside: str, inside: str) -> None:
+    lab.door = "tls" if inside == "wss" else "default"
+    with lab.server() as application:
+        lab.door = "tls" if outside == "wss" else "default"
+        trust = ["--upstream-ca", str(lab.authority.pem)] if inside == "wss" else []
+        with lab.server("--ping", "300ms", "--max-missed", "10", "--upstream", f"{inside}://localhost:{application.port}", *trust) as relay:
+            running = start(lab, "npm ws", f"{outside}://localhost:{relay.port}/ws", "echo", **trusting(lab))
+            running.expect_line("open")
+            running.expect_line("echoed")
+            expect_that("the client to see its code, 3001", (closed := running.line()).startswith("closed 3001"), closed)
+            expect("cause", relay.wait_for_ends(1)[0]["cause"], "client_closed")
+            # A page, too: the application refuses it, in its own words.
+            with Peer(relay.port, upgrade=False, tls=relay.tls) as peer:
+                peer.send(b"GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                expect("status of a page", peer.response()[0], 404)
+
+
+@pytest.mark.parametrize("fault, words", [
+    ("ended", "out of date"), ("name", "it is not for localhost"), ("authority", "nobody in --upstream-ca has signed it"), ("plain", "Does it speak TLS at this port?")])
+def test_an_application_that_cannot_prove_who_it_is_gets_nobody(lab: Lab, fault: str, words: str) -> None:
+    if fault == "ended":
+        lab.certificate = lab.authority.certificate(end="-1")
+    elif fault == "name":
+        lab.certificate = lab.authority.certificate(names="DNS:other.example")
+    lab.door = "default" if fault == "plain" else "tls"
+    trusted = Authority(lab.scratch / "others").pem if fault == "authority" else lab.authority.pem
+    with lab.server() as application:
+        lab.door = "default"
+        with lab.server("--upstream", f"wss://localhost:{application.port}", "--upstream-ca", str(trusted)) as relay:
+            with Peer(relay.port, upgrade=False) as peer:
+                peer.send(upgrade_request(relay.port))
+                expect("status", peer.response()[0], 502)
+                expect_that("the reason", words in peer.rest().decode(), words)
+            line = relay.wait_for("Refused GET")
+            expect("reason", line["reason"], "upstream_unreachable" if fault == "plain" else "upstream_bad_certificate")
+            expect("connections of the application", application.opened(), 0)
 
 
 def half_handshakes(port: int, count: int) -> int:
