@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
+using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Engine;
 
@@ -358,7 +359,7 @@ internal sealed class TlsTransport : EpollTransport
         if (!IsOpen)
             throw failure is TlsHandshakeException ? failure : new TlsHandshakeException(failure);
         // The peer's end may stand in the middle of a record. That is its end all the same.
-        return _hasEnded ? 0 : throw new IOException($"TLS: {failure.GetBaseException().Message}", failure);
+        return _hasEnded ? 0 : throw new IOException($"TLS: {TlsFailure.Words(failure.GetBaseException().Message)}", failure);
     }
 
     /// <summary>Receives records, or waits for them without a buffer.</summary>

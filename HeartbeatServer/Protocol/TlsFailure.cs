@@ -51,7 +51,7 @@ internal static class TlsFailure
     private static bool IsDistrust(int alert) => alert is (>= BadCertificate and <= CertificateUnknown) or UnknownAuthority;
 
     /// <summary>The words of OpenSSL's <c>error:0A000418:SSL routines::tlsv1 alert unknown ca</c>.</summary>
-    private static string Words(string message)
+    public static string Words(string message)
     {
         string words = message[(message.LastIndexOf(':') + 1)..];
         int alert = words.IndexOf(" alert ", StringComparison.Ordinal);
