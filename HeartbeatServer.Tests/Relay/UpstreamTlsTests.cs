@@ -200,6 +200,7 @@ public sealed class UpstreamTlsTests
 
         Assert.That(reply.Status, Is.EqualTo(502));
         Assert.That(reply.Body, Does.Contain(text));
+        client.SendFin(); // a page is counted when its client has closed, too
         await relay.Server.Log.WithAsync("upstream_bad_certificate");
         Assert.That(relay.Server.Metrics.Refusals(RefusalReason.UpstreamBadCertificate), Is.EqualTo(1));
         await accepting.ContinueWith(_ => { }, TaskScheduler.Default); // it may fail, or see the end only later
