@@ -15,7 +15,7 @@ namespace HeartbeatServer.Engine;
 /// <remarks>
 /// SslStream knows no read that does not wait. So each wait here is a read of SslStream without a buffer: the step. It lends no memory as long as nothing
 /// comes, and it is over when content has been decrypted, or the end has come. The next read then completes at once. The first step of a server is the
-/// handshake. docs/decisions/0012 says why it runs here.
+/// handshake. docs/decisions/0014 says why it runs here.
 /// </remarks>
 [SupportedOSPlatform("linux")]
 [SuppressMessage("Reliability", "CA2012", Justification = "Each ValueTask gives its awaiter away, and is not used again.")]
