@@ -136,8 +136,8 @@ internal sealed class ServerFixture : IAsyncDisposable
     /// <summary>Checks that nothing is left after the clients have ended: no connection, no entry in the wheel, no socket, no task.</summary>
     public async ValueTask DisposeAsync()
     {
-        await Safety.UntilAsync(() => Table.Count == 0, "an empty table");
-        Assert.That(Table.Open, Is.Empty);
+        // A client that has gone right after its 101 may come into the table only now.
+        await Safety.UntilAsync(() => Table.Count == 0 && !Table.Open.Any(), "an empty table");
         await Safety.UntilAsync(() => Clock.Wheel.Count == 0, "an empty wheel");
         await Server.DisposeAsync().AsTask().InTime();
         await Safety.UntilAsync(() => OpenSockets() == 0, "no open socket of the server");

@@ -153,7 +153,19 @@ def test_a_second_request_cannot_be_smuggled(lab: Lab, request_: bytes) -> None:
             status = peer.response()[0]
             expect_that("400 or 501", status in (400, 501), status)
         arrived = upstream.received()
-        expect_that("nothing that looks whole", b"\r\n0\r\n\r\n" not in arrived and b"/admin HTTP" not in arrived, arrived)
+        expect_that("no whole request", arrived == b"" or not has_last_chunk(arrived), arrived)
+
+
+def has_last_chunk(request: bytes) -> bool:
+    """Whether the body of a request has come to its end. What stands inside a chunk is data, whatever it looks like."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    expect_that("a body in chunks", b"transfer-encoding: chunked" in head.lower(), head)
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        if int(size, 16) == 0:
+            return True
+        body = body[int(size, 16) + 2:]
+    return False
 
 
 def test_an_application_that_ends_in_its_answer(lab: Lab) -> None:
