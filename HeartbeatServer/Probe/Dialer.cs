@@ -109,7 +109,7 @@ internal sealed class Dialer(ProbeOptions options, string userAgent, Func<TimeSp
             DialStage.Connect when e is SocketException { SocketErrorCode: SocketError.ConnectionRefused } => $"{message}. Nobody listens there.",
             DialStage.Upgrade => $"the connection ended without an answer to the upgrade: {message}{(options.Url.IsTls ? "" : ". Does the port want wss://?")}",
             DialStage.Tls when e is AuthenticationException && message.Contains("certificate", StringComparison.OrdinalIgnoreCase) && !options.IsInsecure =>
-                $"{message} --insecure takes the certificate as it is.",
+                $"{message.TrimEnd('.')}. --insecure takes the certificate as it is.",
             DialStage.Tls when e is not AuthenticationException || message.Contains("frame", StringComparison.OrdinalIgnoreCase) =>
                 $"{message} Does the port want ws://?",
             _ => message,
