@@ -32,7 +32,4 @@ internal sealed class Dialed
 
     /// <summary>The connection; null if there is none.</summary>
     public ProbeLine? Line { get; set; }
-
-    /// <summary>Whether the server answered with another status than 101.</summary>
-    public bool IsRefused => Line is null && Fault is null;
 }
