@@ -44,6 +44,20 @@ internal sealed class FieldLines : IReadOnlyList<(string Name, string Value)>
     public int LinesOf(string name) => _lines.Count(line => line.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>
+    /// The elements of a field that is a list (RFC 9110 section 5.6.1), without white space around them. Empty elements do not count. It is for lists of
+    /// tokens: a comma in a quoted string would part it.
+    /// </summary>
+    /// <param name="value">The value of the field; null if the head has no such field.</param>
+    public static string[] Elements(string? value) =>
+        Array.FindAll(Array.ConvertAll((value ?? "").Split(','), element => element.Trim(' ', '\t')), element => element.Length > 0);
+
+    /// <summary>Whether a field that is a list has a token. The case of its letters does not matter.</summary>
+    /// <param name="value">The value of the field; null if the head has no such field.</param>
+    /// <param name="token">The token.</param>
+    public static bool HasToken(string? value, string token) =>
+        Array.Exists(Elements(value), element => element.Equals(token, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>
     /// Looks for the empty line at the end of a head, and for bytes that no head can have. Each byte is looked at once, however the bytes come.
     /// </summary>
     /// <param name="bytes">All bytes that came so far.</param>

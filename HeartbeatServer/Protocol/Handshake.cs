@@ -34,7 +34,7 @@ internal static class Handshake
         if (request.Method != "GET")
             return new Refusal(RefusalReason.MethodNotAllowed, "a WebSocket upgrade is a GET request");
         // RFC 9110 section 7.8: a server must ignore an Upgrade header in an HTTP/1.0 request.
-        if (!request.IsHttp11 || !HasToken(request.Connection, "upgrade") || !HasToken(request.Upgrade, "websocket"))
+        if (!request.IsHttp11 || !FieldLines.HasToken(request.Connection, "upgrade") || !FieldLines.HasToken(request.Upgrade, "websocket"))
             return new Refusal(
                 RefusalReason.UpgradeRequired, "this is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\" over HTTP/1.1");
         if (request.Version is null)
@@ -84,15 +84,5 @@ internal static class Handshake
     {
         Span<byte> decoded = stackalloc byte[16];
         return key.Length == KeySize && Convert.TryFromBase64String(key, decoded, out int length) && length == 16;
-    }
-
-    private static bool HasToken(string? header, string token)
-    {
-        foreach (Range part in header.AsSpan().Split(','))
-        {
-            if (header.AsSpan(part).Trim().Equals(token, StringComparison.OrdinalIgnoreCase))
-                return true;
-        }
-        return false;
     }
 }

@@ -22,7 +22,7 @@ internal sealed class HopByHop
     /// <returns>Null if there is a fault.</returns>
     public static HopByHop? Of(FieldLines head, Func<string, bool> isProtected, out string? fault)
     {
-        string[] named = (head["Connection"] ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        string[] named = FieldLines.Elements(head["Connection"]);
         fault = Array.Find(named, name => isProtected(Dashed(name)));
         return fault is null ? new HopByHop(named) : null;
     }

@@ -25,10 +25,7 @@ internal sealed class Subprotocols
     /// <returns>The offers; null if one of them is not a token.</returns>
     public static string[]? Offers(string? header)
     {
-        if (header is null)
-            return [];
-        // RFC 9110 section 5.6.1: a recipient ignores empty elements of a list.
-        string[] offers = [.. header.Split(',').Select(element => element.Trim(' ', '\t')).Where(element => element.Length > 0)];
+        string[] offers = FieldLines.Elements(header);
         return Array.TrueForAll(offers, offer => RequestHead.IsToken(offer)) ? offers : null;
     }
 

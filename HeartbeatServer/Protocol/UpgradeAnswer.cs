@@ -20,10 +20,10 @@ internal static class UpgradeAnswer
     public static string? Check(FieldLines answer, RequestHead request, out bool hasDeflate)
     {
         hasDeflate = false;
-        string[] upgrade = Elements(answer["Upgrade"]);
+        string[] upgrade = FieldLines.Elements(answer["Upgrade"]);
         if (upgrade.Length == 0 || !Array.TrueForAll(upgrade, IsWebSocket))
             return $"its Upgrade field has {Quoted(answer["Upgrade"])} in place of websocket";
-        if (!Array.Exists(Elements(answer["Connection"]), option => option.Equals("upgrade", StringComparison.OrdinalIgnoreCase)))
+        if (!FieldLines.HasToken(answer["Connection"], "upgrade"))
             return $"its Connection field has {Quoted(answer["Connection"])}, without Upgrade";
         return CheckAccept(answer, request) ?? CheckProtocol(answer, request) ?? CheckExtensions(answer, request, out hasDeflate);
     }
@@ -41,7 +41,7 @@ internal static class UpgradeAnswer
     private static string? CheckProtocol(FieldLines answer, RequestHead request)
     {
         // 11.3.4: the field must not appear more than once in the answer, and names one of the offers.
-        string[] chosen = Elements(answer[Protocol]);
+        string[] chosen = FieldLines.Elements(answer[Protocol]);
         if (chosen.Length > 1)
             return "it chooses more than one subprotocol";
         return chosen.Length == 1 && !Subprotocols.Offers(request[Protocol])!.Contains(chosen[0])
@@ -86,9 +86,6 @@ internal static class UpgradeAnswer
         }
         return null;
     }
-
-    private static string[] Elements(string? list) =>
-        (list ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
     /// <summary>A value for a text that goes to the client and into the log.</summary>
     private static string Quoted(string? value) =>

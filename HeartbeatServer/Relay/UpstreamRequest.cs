@@ -81,7 +81,9 @@ internal static class UpstreamRequest
         dashed.StartsWith("X-Forwarded-", StringComparison.OrdinalIgnoreCase) || dashed.ToUpperInvariant() is "FORWARDED" or "X-REAL-IP";
 
     /// <summary>Whether a Via field (RFC 9110 section 7.6.3) names a proxy: a version, white space, the name, and perhaps a comment.</summary>
-    private static bool HasPassed(string? via, string proxy) => (via ?? "").Split(',').Any(
+    /// <remarks>A comma in a comment parts it, too. A comment that never ends cannot hide what stands behind it.</remarks>
+    private static bool HasPassed(string? via, string proxy) => Array.Exists(
+        FieldLines.Elements(via),
         element => element.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries) is [_, var name, ..]
             && name.Equals(proxy, StringComparison.OrdinalIgnoreCase));
 
