@@ -40,8 +40,9 @@ public sealed class UpstreamAddressesTests
     {
         UpstreamAddresses addresses = Addresses();
         IPEndPoint[] all = await addresses.GetAsync().InTime();
-        addresses.Refused(all[0]);
-        addresses.Worked(all[2]);
+        addresses.Tried(all[0], SocketError.ConnectionRefused);
+        addresses.Tried(all[1], SocketError.TimedOut);
+        addresses.Tried(all[2], SocketError.Success);
         Assert.That(await addresses.GetAsync().InTime(), Is.EqualTo(new[] { all[2], all[1] }));
 
         _time.Advance(TimeSpan.FromSeconds(6));
@@ -53,7 +54,7 @@ public sealed class UpstreamAddressesTests
     {
         UpstreamAddresses addresses = Addresses();
         foreach (IPEndPoint address in await addresses.GetAsync().InTime())
-            addresses.Refused(address);
+            addresses.Tried(address, SocketError.ConnectionRefused);
         _found = [IPAddress.Parse("192.0.2.9")];
 
         Assert.That(await addresses.GetAsync().InTime(), Is.EqualTo(new[] { IPEndPoint.Parse("192.0.2.9:3000") }));
@@ -87,6 +88,14 @@ public sealed class UpstreamAddressesTests
         Assert.That(async () => await addresses.GetAsync().InTime(), Throws.InstanceOf<SocketException>());
         Assert.That(async () => await addresses.GetAsync().InTime(), Throws.InstanceOf<SocketException>());
         Assert.That(_lookUps, Is.EqualTo(2));
+    }
+
+    [Test]
+    public void A_look_up_that_finds_nothing_fails()
+    {
+        _found = [];
+
+        Assert.That(async () => await Addresses().GetAsync().InTime(), Throws.InstanceOf<SocketException>());
     }
 
     private UpstreamAddresses Addresses() => new("app", 3000, _time, name =>

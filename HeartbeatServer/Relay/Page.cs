@@ -258,7 +258,7 @@ internal sealed class Page
             if (inner is UpstreamException known)
                 return known.Refusal;
             if (inner is SocketException socket)
-                return Refusals.Unreachable(Refusals.Words(socket.SocketErrorCode));
+                return Refusals.Unreachable(socket.SocketErrorCode);
         }
         return Refusals.BadAnswer(error.Message);
     }

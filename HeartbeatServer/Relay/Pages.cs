@@ -217,14 +217,14 @@ internal sealed class Pages : IDisposable
         }
         catch (SocketException e)
         {
-            throw new UpstreamException(Refusals.Unreachable($"its name has no address: {e.Message}"));
+            throw new UpstreamException(Refusals.NoAddress(e));
         }
     }
 
     private async ValueTask<Socket> ConnectAsync(IPEndPoint[] addresses, CancellationToken cancel)
     {
         long start = _time.GetTimestamp();
-        string why = "its name has no address";
+        SocketError error = SocketError.Success;
         for (int i = 0; i < addresses.Length; i++)
         {
             TimeSpan share = (_upstream.Timeout - _time.GetElapsedTime(start)) / (addresses.Length - i);
@@ -233,21 +233,20 @@ internal sealed class Pages : IDisposable
             try
             {
                 Socket socket = await ConnectAsync(addresses[i], both.Token);
-                _upstream.Addresses.Worked(addresses[i]);
+                _upstream.Addresses.Tried(addresses[i], SocketError.Success);
                 return socket;
             }
             catch (SocketException e)
             {
-                if (e.SocketErrorCode == SocketError.ConnectionRefused)
-                    _upstream.Addresses.Refused(addresses[i]);
-                why = Refusals.Words(e.SocketErrorCode);
+                error = e.SocketErrorCode;
             }
             catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
             {
-                why = Refusals.Words(SocketError.TimedOut);
+                error = SocketError.TimedOut;
             }
+            _upstream.Addresses.Tried(addresses[i], error);
         }
-        throw new UpstreamException(Refusals.Unreachable(why));
+        throw new UpstreamException(Refusals.Unreachable(error));
     }
 
     private static async ValueTask<Socket> ConnectAsync(IPEndPoint address, CancellationToken cancel)

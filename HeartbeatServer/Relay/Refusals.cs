@@ -17,6 +17,12 @@ internal static class Refusals
 
     public static Refusal Unreachable(string why) => new(RefusalReason.UpstreamUnreachable, $"the application cannot be reached: {why}");
 
+    /// <param name="error">What has come of the last attempt to connect, or of the connection.</param>
+    public static Refusal Unreachable(SocketError error) => Unreachable(Words(error));
+
+    /// <param name="failure">What has come of the look-up.</param>
+    public static Refusal NoAddress(SocketException failure) => Unreachable($"its name has no address: {failure.Message}");
+
     /// <summary>Why there is no TLS with the application.</summary>
     /// <param name="failure">What SslStream has thrown.</param>
     public static Refusal ByTls(Exception failure) => failure is BadCertificateException bad
@@ -31,7 +37,7 @@ internal static class Refusals
         new(RefusalReason.UpstreamTimeout, $"the application did not {verb} within {limit.TotalSeconds:0.###}s");
 
     /// <summary>An error of a connection to the application, in words.</summary>
-    public static string Words(SocketError error) => error switch
+    private static string Words(SocketError error) => error switch
     {
         SocketError.ConnectionRefused => "it refused the connection",
         SocketError.ConnectionReset or SocketError.Shutdown => "it reset the connection",

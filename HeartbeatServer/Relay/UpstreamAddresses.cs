@@ -27,6 +27,7 @@ internal sealed class UpstreamAddresses(string host, int port, TimeProvider time
     private IPEndPoint? _lastGood;
 
     /// <summary>The addresses, in the order in which to try them: the one that worked last comes first, the others as the look-up gave them.</summary>
+    /// <returns>At least one.</returns>
     /// <exception cref="SocketException">The name has no address.</exception>
     public ValueTask<IPEndPoint[]> GetAsync()
     {
@@ -40,25 +41,21 @@ internal sealed class UpstreamAddresses(string host, int port, TimeProvider time
         }
     }
 
-    /// <summary>Notes that a connection to this address was made. It is tried first from now on.</summary>
-    public void Worked(IPEndPoint address)
+    /// <summary>
+    /// Notes what an attempt to connect has come to. An address that works is tried first from now on. An address that refuses is not tried again before the
+    /// next look-up.
+    /// </summary>
+    public void Tried(IPEndPoint address, SocketError result)
     {
-        if (_fixed is not null || address == _lastGood)
+        bool isGood = result == SocketError.Success;
+        if (_fixed is not null || (isGood ? address == _lastGood : result != SocketError.ConnectionRefused))
             return;
         lock (_gate)
         {
-            _lastGood = address;
-            _kept = InOrder(_kept);
+            if (isGood)
+                _lastGood = address;
+            _kept = isGood ? InOrder(_kept) : [.. _kept.Where(each => !each.Equals(address))];
         }
-    }
-
-    /// <summary>Notes that this address refused. It is not tried again before the next look-up.</summary>
-    public void Refused(IPEndPoint address)
-    {
-        if (_fixed is not null)
-            return;
-        lock (_gate)
-            _kept = [.. _kept.Where(each => !each.Equals(address))];
     }
 
     private async Task<IPEndPoint[]> LookUpAsync()
@@ -67,6 +64,8 @@ internal sealed class UpstreamAddresses(string host, int port, TimeProvider time
         try
         {
             IPAddress[] found = await _lookUp(host);
+            if (found.Length == 0)
+                throw new SocketException((int)SocketError.NoData);
             lock (_gate)
             {
                 _kept = InOrder([.. found.Select(each => new IPEndPoint(each, port))]);

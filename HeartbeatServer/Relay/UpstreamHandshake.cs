@@ -179,7 +179,7 @@ internal sealed class UpstreamHandshake : WheelEntry
         }
         catch (SocketException e)
         {
-            Fail(Refusals.Unreachable($"its name has no address: {e.Message}"));
+            Fail(Refusals.NoAddress(e));
             return null;
         }
     }
@@ -198,7 +198,7 @@ internal sealed class UpstreamHandshake : WheelEntry
     /// <returns>The address; null if there is none.</returns>
     private async ValueTask<IPEndPoint?> SendAsync(IPEndPoint[] addresses)
     {
-        string why = "its name has no address";
+        SocketError error = SocketError.Success;
         for (int i = 0; i < addresses.Length; i++)
         {
             TimeSpan now = _loop.Wheel.Now;
@@ -206,26 +206,21 @@ internal sealed class UpstreamHandshake : WheelEntry
             lock (_gate)
                 _attemptBy = due;
             _loop.Wheel.Schedule(this, due);
-            SocketError error = await TrySendAsync(addresses[i]);
+            error = await TrySendAsync(addresses[i]);
             lock (_gate)
             {
                 _attemptBy = Heartbeat.Never;
                 if (_isOver)
                     return null;
             }
+            _upstream.Addresses.Tried(addresses[i], error);
             if (error == SocketError.Success)
-            {
-                _upstream.Addresses.Worked(addresses[i]);
                 return addresses[i];
-            }
-            if (error == SocketError.ConnectionRefused)
-                _upstream.Addresses.Refused(addresses[i]);
-            why = Refusals.Words(error);
             // The connection was made, so a part of the request may be there.
             if (error is SocketError.ConnectionReset or SocketError.Shutdown)
                 break;
         }
-        Fail(Refusals.Unreachable(why));
+        Fail(Refusals.Unreachable(error));
         return null;
     }
 
@@ -293,7 +288,7 @@ internal sealed class UpstreamHandshake : WheelEntry
             length += count;
             if (count == 0 && _transport.Error != SocketError.Success)
             {
-                Fail(Refusals.Unreachable(Refusals.Words(_transport.Error)));
+                Fail(Refusals.Unreachable(_transport.Error));
                 return null;
             }
             switch (_answer.Read(bytes.AsSpan(0, length), isEnd: count == 0))
