@@ -3,7 +3,6 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.Versioning;
-using System.Threading.Tasks.Sources;
 using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Engine;
@@ -27,16 +26,9 @@ internal sealed class TlsTransport : EpollTransport
 
     private readonly Func<SslStream, Task> _authenticate;
     private readonly SslStream _tls;
-    private readonly Waiter _waiter = new();
+    private readonly ContentWait _content = new();
     private readonly Action _onStep;
     private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter _step;
-
-    // The loop's thread and others share these fields. The gate guards them.
-    private readonly Lock _gate = new();
-    private bool _isStepping;
-    private bool _isReadable;
-    private bool _isWaiting;
-    private bool _isCancelled;
 
     /// <summary>The first byte of a client, once it has come: 0 if the client has gone before.</summary>
     private byte? _first;
@@ -47,7 +39,6 @@ internal sealed class TlsTransport : EpollTransport
     private bool _filled;
     private bool _hasEnded;
     private volatile bool _isWriting;
-    private volatile bool _isClosed;
 
     /// <param name="socket">A connected socket, which no other epoll instance watches.</param>
     /// <param name="epoll">The instance that is to watch the socket.</param>
@@ -83,7 +74,7 @@ internal sealed class TlsTransport : EpollTransport
         catch (Exception e) when (e.GetBaseException() is not SocketException)
 #pragma warning restore CA1031
         {
-            throw _isClosed ? new IOException(e.Message, new ObjectDisposedException(nameof(TlsTransport))) : new TlsHandshakeException(e);
+            throw _content.IsClosed ? new IOException(e.Message, new ObjectDisposedException(nameof(TlsTransport))) : new TlsHandshakeException(e);
         }
         finally
         {
@@ -103,20 +94,7 @@ internal sealed class TlsTransport : EpollTransport
     {
         if (IsPlain)
             return base.WaitReadableAsync(isBusy);
-        if (HasUnread || Step())
-            return new(0);
-        lock (_gate)
-        {
-            if (_isReadable)
-                return new(0);
-            if (_isCancelled)
-            {
-                _isCancelled = false;
-                return new(Cancelled);
-            }
-            _isWaiting = true;
-            return _waiter.Begin();
-        }
+        return HasUnread || Step() ? new(0) : _content.WaitAsync();
     }
 
     /// <inheritdoc/>
@@ -128,17 +106,8 @@ internal sealed class TlsTransport : EpollTransport
             base.WhenReadable(IsPlain ? ready : () => OnFirst(ready));
             return;
         }
-        bool isReadable = HasUnread || Step();
-        lock (_gate)
-        {
-            if (!isReadable && !_isReadable)
-            {
-                _waiter.Begin(ready);
-                _isWaiting = true;
-                return;
-            }
-        }
-        ready();
+        if (HasUnread || Step() || !_content.TryWait(ready))
+            ready();
     }
 
     public override int TryRead(Memory<byte> buffer)
@@ -153,8 +122,7 @@ internal sealed class TlsTransport : EpollTransport
         {
             ValueTaskAwaiter<int> read = _tls.ReadAsync(buffer).GetAwaiter();
             int count = read.IsCompleted ? read.GetResult() : throw new InvalidOperationException("SslStream waits although it has content");
-            lock (_gate)
-                _isReadable = count == 0;
+            _content.OnRead(isEnd: count == 0);
             return count;
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
@@ -163,19 +131,7 @@ internal sealed class TlsTransport : EpollTransport
         }
     }
 
-    public override void CancelRead()
-    {
-        bool isWaiting;
-        lock (_gate)
-        {
-            if (_isClosed)
-                return;
-            (isWaiting, _isWaiting) = (_isWaiting, false);
-            _isCancelled = !isWaiting;
-        }
-        if (isWaiting)
-            ThreadPool.UnsafeQueueUserWorkItem(static waiter => waiter.End(Cancelled), _waiter, preferLocal: false);
-    }
+    public override void CancelRead() => _content.Cancel();
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -219,7 +175,7 @@ internal sealed class TlsTransport : EpollTransport
     /// <summary>Sends close_notify, unless a write is in progress: it may have left half a record, and nothing can follow that.</summary>
     public async Task NotifyCloseAsync()
     {
-        if (!IsOpen || _isWriting || _isClosed)
+        if (!IsOpen || _isWriting || _content.IsClosed)
             return;
         try
         {
@@ -240,8 +196,7 @@ internal sealed class TlsTransport : EpollTransport
 
     protected override void CloseSocket()
     {
-        lock (_gate)
-            _isClosed = true;
+        _content.Close();
         base.CloseSocket(); // the step in progress ends, and so does the wait for it
         _tls.Dispose();
     }
@@ -256,12 +211,8 @@ internal sealed class TlsTransport : EpollTransport
     /// <returns>Whether a read would complete at once.</returns>
     private bool Step()
     {
-        lock (_gate)
-        {
-            if (_isReadable || _isStepping)
-                return _isReadable;
-            _isStepping = true;
-        }
+        if (!_content.TryBeginStep(out bool isReadable))
+            return isReadable;
         try
         {
             _step = (IsOpen ? _tls.ReadAsync(Memory<byte>.Empty) : OpenAsync()).ConfigureAwait(false).GetAwaiter();
@@ -299,14 +250,7 @@ internal sealed class TlsTransport : EpollTransport
     private void EndStep(Exception? failure)
     {
         _failure = failure;
-        bool isWaiting;
-        lock (_gate)
-        {
-            (_isStepping, _isReadable) = (false, true);
-            (isWaiting, _isWaiting) = (_isWaiting, false);
-        }
-        if (isWaiting)
-            _waiter.End(0);
+        _content.EndStep();
     }
 
     /// <summary>Looks whether the client begins with TLS, and goes on to wait for its content.</summary>
@@ -354,7 +298,7 @@ internal sealed class TlsTransport : EpollTransport
     /// <exception cref="IOException">A record was no good.</exception>
     private int Ended(Exception failure)
     {
-        if (_isClosed)
+        if (_content.IsClosed)
             return End(SocketError.OperationAborted);
         if (!IsOpen)
             throw failure is TlsHandshakeException ? failure : new TlsHandshakeException(failure);
@@ -384,33 +328,6 @@ internal sealed class TlsTransport : EpollTransport
     private ValueTask SendRecordsAsync(ReadOnlyMemory<byte> records) => base.WriteAsync(records);
 
     private void SendRecords(ReadOnlySpan<byte> records) => base.Send(records);
-
-    /// <summary>What a wait for content awaits. The step in progress goes on if the wait is cancelled.</summary>
-    private sealed class Waiter : IValueTaskSource<int>
-    {
-        private ManualResetValueTaskSourceCore<int> _core;
-
-        public ValueTask<int> Begin()
-        {
-            _core.Reset();
-            return new(this, _core.Version);
-        }
-
-        public void Begin(Action ready)
-        {
-            _core.Reset();
-            _core.OnCompleted(static ready => ((Action)ready!)(), ready, _core.Version, ValueTaskSourceOnCompletedFlags.None);
-        }
-
-        public void End(int result) => _core.SetResult(result);
-
-        int IValueTaskSource<int>.GetResult(short token) => _core.GetResult(token);
-
-        ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _core.GetStatus(token);
-
-        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-            _core.OnCompleted(continuation, state, token, flags);
-    }
 
     /// <summary>The stream below SslStream.</summary>
     [SuppressMessage("Performance", "CA1844", Justification = "SslStream reads and writes memory.")]
