@@ -29,8 +29,8 @@ public sealed class ArchitectureTests
     /// <summary>The types of Relay and Probe that do no I/O. They are held to the rules of the pure rooms.</summary>
     private static readonly Type[] PureElsewhere =
     [
-        typeof(UpstreamRequest), typeof(UpstreamAnswer), typeof(PageAnswer), typeof(ProbeRequest), typeof(Secrets), typeof(Watched), typeof(Ladder), typeof(Campaign),
-        typeof(Judgement), typeof(Verdict), typeof(VerdictText), typeof(ProgressText),
+        typeof(UpstreamRequest), typeof(UpstreamAnswer), typeof(PageAnswer), typeof(PassingFrames), typeof(Passage), typeof(ProbeRequest), typeof(Secrets),
+        typeof(Watched), typeof(Ladder), typeof(Campaign), typeof(Judgement), typeof(Verdict), typeof(VerdictText), typeof(ProgressText),
     ];
 
     /// <summary>Classes that others derive from, though they are not abstract.</summary>

@@ -39,19 +39,10 @@ internal sealed class RelayConnection : Connection
 
     private readonly EpollTransport _client;
     private readonly UpstreamLeg _application;
-    private FrameScanner _fromClient;
-    private FrameScanner _fromApplication;
+    private Inflow _fromClient;
+    private Inflow _fromApplication;
     private EarlyBytes? _early;
     private Task _down = Task.CompletedTask;
-
-    // What a direction has received. A header or a control frame that is not whole stays there until the next receive.
-    private ReceiveBuffer _upBytes;
-    private ReceiveBuffer _downBytes;
-
-    // Of each direction: whether its peer had more to send when its turn was over; whether its last write had to wait.
-    private bool _clientIsBusy, _applicationIsBusy;
-    private bool _upIsSlow, _downIsSlow;
-
     private readonly RelayEnd _relayEnd;
     private bool _clientIsGone;
 
@@ -67,8 +58,8 @@ internal sealed class RelayConnection : Connection
         : base(id, remote, client, context, random.NextDouble(), wheel)
     {
         (_client, _application, _early) = (client, upgrade.Leg, upgrade.Early);
-        _fromClient = new FrameScanner(Sender.Client, upgrade.HasDeflate, context.MaxMessage == 0 ? long.MaxValue : context.MaxMessage);
-        _fromApplication = new FrameScanner(Sender.Server, upgrade.HasDeflate, long.MaxValue);
+        _fromClient = new(new FrameScanner(Sender.Client, upgrade.HasDeflate, context.MaxMessage == 0 ? long.MaxValue : context.MaxMessage));
+        _fromApplication = new(new FrameScanner(Sender.Server, upgrade.HasDeflate, long.MaxValue));
         _relayEnd = new RelayEnd(client, _application, Writer, wheel, Schedule);
         (_client.IsEmptied, _application.Transport.IsEmptied) = (true, true);
         // Four bytes at random and four that count: the application's own pings hardly look like that.
@@ -111,7 +102,7 @@ internal sealed class RelayConnection : Connection
 
     protected override void Begin() => _down = PumpDownAsync();
 
-    protected override ValueTask<int> ReceiveAsync() => _early is null ? _client.WaitReadableAsync(_clientIsBusy) : new(0);
+    protected override ValueTask<int> ReceiveAsync() => _early is null ? _client.WaitReadableAsync(_fromClient.IsBusy) : new(0);
 
     protected override async ValueTask<bool> OnReceivedAsync(int count)
     {
@@ -120,26 +111,22 @@ internal sealed class RelayConnection : Connection
             _early = null;
             if (early.FromClient.Length > 0)
             {
-                early.FromClient.CopyTo(_upBytes.Take());
+                early.FromClient.CopyTo(_fromClient.Bytes.Take());
                 await PassUpAsync(early.FromClient.Length);
             }
             return true;
         }
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
-            Memory<byte> room = _upBytes.Take(_upIsSlow);
-            int received = _client.TryRead(room);
-            _clientIsBusy = received == room.Length;
+            int received = _fromClient.Receive(_client);
             if (received > 0)
                 await PassUpAsync(received);
-            else
-                _upBytes.Return();
             if (received == 0)
             {
                 await OnClientEndAsync();
                 return false;
             }
-            if (!_clientIsBusy)
+            if (!_fromClient.IsBusy)
                 break;
         }
         return true;
@@ -150,16 +137,12 @@ internal sealed class RelayConnection : Connection
     {
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
-            Memory<byte> room = _downBytes.Take(_downIsSlow);
-            int received = _application.Transport.TryRead(room);
-            _applicationIsBusy = received == room.Length;
+            int received = _fromApplication.Receive(_application.Transport);
             if (received > 0)
                 await PassDownAsync(received);
-            else
-                _downBytes.Return();
             if (received == 0)
                 return false;
-            if (!_applicationIsBusy)
+            if (!_fromApplication.IsBusy)
                 break;
         }
         return true;
@@ -171,13 +154,13 @@ internal sealed class RelayConnection : Connection
         {
             if (_early is { FromApplication.Length: > 0 } early)
             {
-                early.FromApplication.CopyTo(_downBytes.Take());
+                early.FromApplication.CopyTo(_fromApplication.Bytes.Take());
                 await PassDownAsync(early.FromApplication.Length);
             }
             bool isOpen = true;
             while (isOpen)
             {
-                await _application.Transport.WaitReadableAsync(_applicationIsBusy);
+                await _application.Transport.WaitReadableAsync(_fromApplication.IsBusy);
                 isOpen = await ReceiveDownAsync();
             }
             await OnApplicationEndAsync();
@@ -200,23 +183,23 @@ internal sealed class RelayConnection : Connection
     private async ValueTask PassUpAsync(int count)
     {
         TimeSpan now = OnBytes(count);
-        _upBytes.Received(count);
+        _fromClient.Bytes.Received(count);
         if (Discards || _application.IsEnded || _relayEnd.ClientHasClosed)
         {
-            _upBytes.Dispose();
+            _fromClient.Bytes.Dispose();
             return;
         }
-        byte[] bytes = _upBytes.Array;
-        int pass = ScanUp(bytes, out bool isClose, out WebSocketProtocolException? violation);
-        ValueTask write = _application.WriteAsync(bytes.AsMemory(0, pass), now);
+        byte[] bytes = _fromClient.Bytes.Array;
+        Passage passage = ScanUp(bytes);
+        ValueTask write = _application.WriteAsync(bytes.AsMemory(0, passage.Count), now);
         if (_application.ExpectLook(now))
             Schedule(_application.LookDue);
-        _upIsSlow = !write.IsCompleted;
-        if (_upIsSlow)
+        _fromClient.IsSlow = !write.IsCompleted;
+        if (_fromClient.IsSlow)
             await HoldAsync(write, bytes.Length);
         _relayEnd.Extend();
 
-        if (violation is not null)
+        if (passage.Violation is { } violation)
         {
             _relayEnd.EndUp();
             if (End(Disconnect.ByViolation(violation)))
@@ -224,65 +207,45 @@ internal sealed class RelayConnection : Connection
             else
                 _relayEnd.EndDown();
         }
-        else if (isClose)
+        else if (passage.HasClose)
         {
             OnCloseFromClient();
         }
-        _upBytes.Return();
+        _fromClient.Bytes.Return();
         TellRecovery();
     }
 
     /// <summary>
-    /// Reads the frames of the client, and moves what goes on to the application to the front: all but the pongs to our pings, and but the answer to a
-    /// Close frame of ours.
+    /// Reads the frames of the client. All goes on to the application but the pongs to our pings, and but the answer to a Close frame of ours.
     /// </summary>
-    /// <returns>How many bytes go on.</returns>
-    private int ScanUp(byte[] bytes, out bool isClose, out WebSocketProtocolException? violation)
+    private Passage ScanUp(byte[] bytes)
     {
-        (isClose, violation) = (false, null);
-        int position = 0, start = 0, pass = 0;
         Span<byte> room = stackalloc byte[FrameHeader.MaxControlPayload];
-        try
+        var frames = new PassingFrames(bytes.AsSpan(0, _fromClient.Bytes.End), ref _fromClient.Frames);
+        while (frames.TryNext(out ControlFrame control))
         {
-            while (!isClose && _fromClient.TryRead(bytes.AsSpan(0, _upBytes.End), ref position, out ControlFrame control, out _))
+            bool isOurs = false;
+            switch (control.Opcode)
             {
-                bool isOurs = false;
-                switch (control.Opcode)
-                {
-                    case Opcode.Pong:
-                        ReadOnlySpan<byte> payload = control.Payload(bytes, room);
-                        isOurs = TryAbsorb(payload);
-                        if (!isOurs)
-                            Writer.ForeignPongPasses(payload);
-                        break;
-                    case Opcode.Close:
-                        isClose = true;
-                        isOurs = Writer.HasSentClose;
-                        ReadOnlySpan<byte> body = control.Payload(bytes, room);
-                        End(Disconnect.ByClient(CloseBody.Code(body), CloseBody.Reason(body)));
-                        break;
-                }
-                if (!isOurs)
-                    continue;
-                Pass(control.Start);
-                start = control.End;
+                case Opcode.Pong:
+                    ReadOnlySpan<byte> payload = control.Payload(bytes, room);
+                    isOurs = TryAbsorb(payload);
+                    if (!isOurs)
+                        Writer.ForeignPongPasses(payload);
+                    break;
+                case Opcode.Close:
+                    isOurs = Writer.HasSentClose;
+                    ReadOnlySpan<byte> body = control.Payload(bytes, room);
+                    End(Disconnect.ByClient(CloseBody.Code(body), CloseBody.Reason(body)));
+                    break;
             }
+            if (isOurs)
+                frames.TakeOut(control);
         }
-        catch (WebSocketProtocolException e)
-        {
-            violation = e;
-        }
-        Pass(position);
-        _upBytes.Start = isClose || violation is not null ? _upBytes.End : position;
-        MessagesIn = _fromClient.Messages;
-        return pass;
-
-        void Pass(int to)
-        {
-            if (start != pass)
-                bytes.AsSpan(start, to - start).CopyTo(bytes.AsSpan(pass));
-            pass += to - start;
-        }
+        Passage passage = frames.End();
+        _fromClient.Bytes.Start = passage.Unread;
+        MessagesIn = _fromClient.Frames.Messages;
+        return passage;
     }
 
     /// <summary>Takes a pong to one of our pings, also a late or a repeated one.</summary>
@@ -305,69 +268,58 @@ internal sealed class RelayConnection : Connection
     private async ValueTask PassDownAsync(int count)
     {
         _application.OnBytes(count, Wheel.Now);
-        _downBytes.Received(count);
+        _fromApplication.Bytes.Received(count);
         if (IsClosed)
         {
-            _downBytes.Dispose();
+            _fromApplication.Bytes.Dispose();
             return;
         }
-        byte[] bytes = _downBytes.Array;
-        int pass = ScanDown(bytes, out int boundary, out bool isClose, out WebSocketProtocolException? violation);
-        Ending ending = isClose ? Ending.Close : _fromApplication.IsBetweenFrames ? Ending.Frame : Ending.InsideFrame;
-        ValueTask write = pass == 0 ? default
-            : ending == Ending.InsideFrame && boundary > 0 && Owes ? WriteInTwoAsync(bytes, boundary, pass)
-            : Writer.WriteAsync(bytes.AsMemory(0, pass), ending);
-        _downIsSlow = !write.IsCompleted;
-        if (_downIsSlow)
+        byte[] bytes = _fromApplication.Bytes.Array;
+        Passage passage = ScanDown(bytes);
+        Ending ending = passage.HasClose ? Ending.Close : _fromApplication.Frames.IsBetweenFrames ? Ending.Frame : Ending.InsideFrame;
+        ValueTask write = passage.Count == 0 ? default
+            : ending == Ending.InsideFrame && passage.Boundary > 0 && Owes ? WriteInTwoAsync(bytes, passage.Boundary, passage.Count)
+            : Writer.WriteAsync(bytes.AsMemory(0, passage.Count), ending);
+        _fromApplication.IsSlow = !write.IsCompleted;
+        if (_fromApplication.IsSlow)
             await HoldAsync(write, bytes.Length);
         _relayEnd.Extend();
 
-        if (violation is not null)
+        if (passage.Violation is { } violation)
         {
             End(Disconnect.ByUpstreamViolation(violation));
             _relayEnd.EndUp();
             _relayEnd.EndDown();
         }
-        else if (isClose)
+        else if (passage.HasClose)
         {
             _relayEnd.PassClose(isFromClient: false);
         }
-        _downBytes.Return();
+        _fromApplication.Bytes.Return();
     }
 
-    /// <returns>How many bytes go on.</returns>
-    private int ScanDown(byte[] bytes, out int boundary, out bool isClose, out WebSocketProtocolException? violation)
+    private Passage ScanDown(byte[] bytes)
     {
-        (boundary, isClose, violation) = (-1, false, null);
-        int position = 0;
         Span<byte> room = stackalloc byte[FrameHeader.MaxControlPayload];
-        try
+        var frames = new PassingFrames(bytes.AsSpan(0, _fromApplication.Bytes.End), ref _fromApplication.Frames);
+        while (frames.TryNext(out ControlFrame control))
         {
-            bool isMore = true;
-            while (isMore && !isClose)
+            switch (control.Opcode)
             {
-                isMore = _fromApplication.TryRead(bytes.AsSpan(0, _downBytes.End), ref position, out ControlFrame control, out int last);
-                boundary = Math.Max(boundary, last);
-                if (!isMore || control.Opcode == Opcode.Pong)
-                    continue;
-                ReadOnlySpan<byte> body = control.Payload(bytes, room);
-                if (control.Opcode == Opcode.Ping)
-                {
+                case Opcode.Ping:
                     Context.Metrics.CountForeignPing();
-                    Writer.ForeignPingPasses(body);
-                    continue;
-                }
-                isClose = true;
-                End(Disconnect.ByUpstream(CloseBody.Code(body), CloseBody.Reason(body)));
+                    Writer.ForeignPingPasses(control.Payload(bytes, room));
+                    break;
+                case Opcode.Close:
+                    ReadOnlySpan<byte> body = control.Payload(bytes, room);
+                    End(Disconnect.ByUpstream(CloseBody.Code(body), CloseBody.Reason(body)));
+                    break;
             }
         }
-        catch (WebSocketProtocolException e)
-        {
-            violation = e;
-        }
-        _downBytes.Start = isClose || violation is not null ? _downBytes.End : position;
-        MessagesOut = _fromApplication.Messages;
-        return position;
+        Passage passage = frames.End();
+        _fromApplication.Bytes.Start = passage.Unread;
+        MessagesOut = _fromApplication.Frames.Messages;
+        return passage;
     }
 
     private async ValueTask WriteInTwoAsync(byte[] bytes, int boundary, int end)
@@ -434,7 +386,7 @@ internal sealed class RelayConnection : Connection
         return _relayEnd.Due;
     }
 
-    protected override UpstreamFigures? UpstreamFigures(TimeSpan now) => _application.Figures(now, !_fromApplication.IsBetweenFrames);
+    protected override UpstreamFigures? UpstreamFigures(TimeSpan now) => _application.Figures(now, !_fromApplication.Frames.IsBetweenFrames);
 
     protected override void Release() => _application.Dispose();
 

@@ -1,0 +1,35 @@
+using System.Runtime.Versioning;
+using HeartbeatServer.Connections;
+using HeartbeatServer.Engine;
+using HeartbeatServer.Protocol;
+
+namespace HeartbeatServer.Relay;
+
+/// <summary>What one side of a relayed connection sends: its frames, and the bytes of it that have not been passed on.</summary>
+/// <param name="frames">Follows the frames.</param>
+[SupportedOSPlatform("linux")]
+internal struct Inflow(FrameScanner frames)
+{
+    public FrameScanner Frames = frames;
+
+    /// <summary>The received bytes. A header or a control frame that is not whole stays here until the next receive.</summary>
+    public ReceiveBuffer Bytes;
+
+    /// <summary>Whether the side had more to send when its turn was over.</summary>
+    public bool IsBusy { get; private set; }
+
+    /// <summary>Whether the last write to the other side had to wait.</summary>
+    public bool IsSlow { get; set; }
+
+    /// <summary>Receives once. If bytes came, <see cref="Bytes"/> is to be given back.</summary>
+    /// <returns>How many bytes came; 0 if the side has ended the connection, -1 if nothing has come.</returns>
+    public int Receive(EpollTransport side)
+    {
+        Memory<byte> room = Bytes.Take(IsSlow);
+        int received = side.TryRead(room);
+        IsBusy = received == room.Length;
+        if (received <= 0)
+            Bytes.Return();
+        return received;
+    }
+}
