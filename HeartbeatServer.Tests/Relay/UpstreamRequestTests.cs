@@ -6,12 +6,12 @@ namespace HeartbeatServer.Tests.Relay;
 
 public sealed class UpstreamRequestTests
 {
-    private const string Peer = "192.0.2.7";
+    private const string PeerAddress = "192.0.2.7";
 
     private const string Handshaken = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
     /// <summary>What stands behind the client's fields.</summary>
-    private static string Tail(string forwardedFor = Peer, string proto = "http", string host = "app.example:8443", string forwarded = "", string via = "1.1 heartbeat-me") =>
+    private static string Tail(string forwardedFor = PeerAddress, string proto = "http", string host = "app.example:8443", string forwarded = "", string via = "1.1 heartbeat-me") =>
         $"X-Forwarded-For: {forwardedFor}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Host: {host}\r\n{forwarded}Via: {via}\r\n"
         + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
@@ -27,7 +27,7 @@ public sealed class UpstreamRequestTests
         return text[before.Length..];
     }
 
-    private static string Write(string request, bool isTrusted = false, string peer = Peer)
+    private static string Write(string request, bool isTrusted = false, string peer = PeerAddress)
     {
         byte[]? bytes = TryWrite(request, isTrusted, peer, out Refusal? refusal);
         Assert.That(refusal, Is.Null);
@@ -36,7 +36,7 @@ public sealed class UpstreamRequestTests
 
     private static Refusal Refused(string request, bool isTrusted = false)
     {
-        byte[]? bytes = TryWrite(request, isTrusted, Peer, out Refusal? refusal);
+        byte[]? bytes = TryWrite(request, isTrusted, PeerAddress, out Refusal? refusal);
         Assert.That(bytes, Is.Null);
         return refusal!.Value;
     }
@@ -50,7 +50,7 @@ public sealed class UpstreamRequestTests
             return null;
         RequestHead? head = RequestHead.Read(bytes.AsSpan(0, length), out refusal);
         refusal ??= Handshake.Check(head!.Upgrade);
-        return refusal is null ? UpstreamRequest.Write(head!, "me", peer, isTrusted, "http", out refusal) : null;
+        return refusal is null ? UpstreamRequest.Write(head!, "me", new Peer(peer, isTrusted, "http"), out refusal) : null;
     }
 
     [Test]
@@ -123,8 +123,8 @@ public sealed class UpstreamRequestTests
             Is.EqualTo(
                 "X-Forwarded-Port: 443\r\nX-Real-IP: 203.0.113.5\r\n"
                 + Tail(
-                    $"203.0.113.5, 10.0.0.1, 10.0.0.2, {Peer}", "https", "shop.example",
-                    $"Forwarded: for=203.0.113.5;proto=https, for=10.0.0.1, for={Peer}\r\n")));
+                    $"203.0.113.5, 10.0.0.1, 10.0.0.2, {PeerAddress}", "https", "shop.example",
+                    $"Forwarded: for=203.0.113.5;proto=https, for=10.0.0.1, for={PeerAddress}\r\n")));
     }
 
     /// <summary>A proxy writes these names with a dash. The client of such a proxy can only send the others past it.</summary>
@@ -132,7 +132,7 @@ public sealed class UpstreamRequestTests
     public void Behind_a_trusted_proxy_names_with_an_underscore_are_the_clients() =>
         Assert.That(
             Written("X_Forwarded_For: 10.0.0.1\r\nX-Forwarded_Host: evil\r\nX_Real_IP: 10.0.0.1\r\nX-Forwarded-For: 203.0.113.5\r\n", isTrusted: true),
-            Is.EqualTo(Tail($"203.0.113.5, {Peer}")));
+            Is.EqualTo(Tail($"203.0.113.5, {PeerAddress}")));
 
     [Test]
     public void A_trusted_proxy_that_says_nothing_is_the_client() => Assert.That(Written("X: 1\r\n", isTrusted: true), Is.EqualTo($"X: 1\r\n{Tail()}"));
@@ -282,7 +282,7 @@ public sealed class UpstreamRequestTests
             }
             bool isTrusted = random.Next(2) == 0;
             string request = text.ToString();
-            if (TryWrite(request, isTrusted, Peer, out Refusal? refusal) is not { } bytes)
+            if (TryWrite(request, isTrusted, PeerAddress, out Refusal? refusal) is not { } bytes)
             {
                 Assert.That(refusal?.Status ?? 0, Is.AnyOf(0, 400, 405, 426, 505), $"seed {seed}: {request}");
                 continue;
@@ -295,7 +295,7 @@ public sealed class UpstreamRequestTests
                 Assert.That(head.Fields.LinesOf(name), Is.EqualTo(1), $"seed {seed}: {name} of {request}");
             Assert.That(head.Fields.LinesOf("Content-Length") + head.Fields.LinesOf("Transfer-Encoding"), Is.Zero, $"seed {seed}: {request}");
             // A second relay behind this one, which trusts it, adds only itself.
-            byte[]? second = UpstreamRequest.Write(head, "second", "198.51.100.1", isTrusted: true, "http", out refusal);
+            byte[]? second = UpstreamRequest.Write(head, "second", new Peer("198.51.100.1", IsTrusted: true, "http"), out refusal);
             RequestHead? again = Reread(second!, out refusal);
             Assert.That(again!["X-Forwarded-For"], Is.EqualTo(head["X-Forwarded-For"] + ", 198.51.100.1"));
             Assert.That(

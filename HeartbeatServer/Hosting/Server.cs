@@ -62,7 +62,6 @@ internal sealed class Server : IAsyncDisposable
         {
             _upstream = new Upstream(new UpstreamAddresses(application.Address.Host, application.Address.Port, time), _options.UpstreamTimeout)
             {
-                ClientScheme = _options.HttpScheme,
                 Tls = application.HasTls ? TlsTo(application) : null,
             };
             drain.Begun = _upstream.Drain;
@@ -270,9 +269,8 @@ internal sealed class Server : IAsyncDisposable
     [SupportedOSPlatform("linux")]
     private async Task<bool> RelayAsync(HttpRequest request, IPAddress address, Upstream upstream)
     {
-        bool isBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address);
-        byte[]? head = UpstreamRequest.Write(
-            request.Head, upstream.Instance, request.Remote.Address.ToString(), isBehindProxy, upstream.ClientScheme, out Refusal? refusal);
+        Peer peer = PeerOf(request);
+        byte[]? head = UpstreamRequest.Write(request.Head, upstream.Instance, peer, out Refusal? refusal);
         if (head is null)
         {
             await RefuseAsync(request, refusal!.Value);
@@ -303,7 +301,7 @@ internal sealed class Server : IAsyncDisposable
         {
             connection = new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _context, Random.Shared, request.Loop.Wheel)
             {
-                IsBehindProxy = isBehindProxy,
+                IsBehindProxy = peer.IsTrusted,
                 // The subprotocol is the application's choice: its name is not told, because applications put tokens into it.
                 Client = _clients.Share(ClientInfo.Of(request.Head, subprotocol: null)),
             };
@@ -318,17 +316,19 @@ internal sealed class Server : IAsyncDisposable
         return true;
     }
 
+    private Peer PeerOf(HttpRequest request) =>
+        new(request.Remote.Address.ToString(), _options.TrustProxy.Trusts(request.Remote.Address), _options.HttpScheme);
+
     /// <summary>Passes a page on.</summary>
     /// <returns>True if the page gives its place back when it ends; false if it has not begun.</returns>
     [SupportedOSPlatform("linux")]
     private async Task<bool> PassPageAsync(HttpRequest request, IPAddress address, Pages pages)
     {
-        bool isTrusted = _options.TrustProxy.Trusts(request.Remote.Address);
         Page? page;
         Refusal? refusal;
         try
         {
-            page = pages.Open(request, isTrusted, out refusal);
+            page = pages.Open(request, PeerOf(request), out refusal);
         }
         catch (IOException e)
         {

@@ -75,14 +75,14 @@ internal sealed class Pages : IDisposable
 
     /// <summary>Makes a page of a request, and takes the client's connection.</summary>
     /// <param name="request">The client's request.</param>
-    /// <param name="isTrusted">Whether its peer is a proxy that is trusted to name the client.</param>
+    /// <param name="peer">The other end of its connection.</param>
     /// <param name="refusal">Why the request cannot go on; null if it can.</param>
     /// <returns>Null if the request is refused.</returns>
     /// <exception cref="IOException">The client has gone.</exception>
-    public Page? Open(HttpRequest request, bool isTrusted, out Refusal? refusal)
+    public Page? Open(HttpRequest request, in Peer peer, out Refusal? refusal)
     {
         BodyFraming framing = BodyFraming.OfRequest(request.Head, out refusal);
-        if (refusal is not null || Write(request.Head, request.Remote.Address.ToString(), isTrusted, out refusal) is not { } message)
+        if (refusal is not null || Write(request.Head, peer, out refusal) is not { } message)
             return null;
         message.Headers.TransferEncodingChunked = framing.End == BodyEnd.Chunks;
         message.Headers.ExpectContinue = framing.End != BodyEnd.None && request.Head.MinorVersion > 0
@@ -98,7 +98,7 @@ internal sealed class Pages : IDisposable
 
     /// <summary>Writes the request for the application, without what says how long its body is.</summary>
     /// <returns>Null if the request is refused.</returns>
-    private HttpRequestMessage? Write(RequestHead head, string peer, bool isTrusted, out Refusal? refusal)
+    private HttpRequestMessage? Write(RequestHead head, in Peer peer, out Refusal? refusal)
     {
         refusal = null;
         if (Count >= MostUnderWay)
@@ -106,7 +106,7 @@ internal sealed class Pages : IDisposable
         // A tunnel is for a proxy that clients choose. HttpClient knows no target without a path.
         if (head.Method == "CONNECT" || head.Target[0] != '/')
             refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} {head.ShownTarget} is no request for a page") { Status = 501 };
-        if (refusal is not null || UpstreamRequest.Fields(head, _upstream.Instance, peer, isTrusted, _upstream.ClientScheme, out refusal) is not { } fields)
+        if (refusal is not null || UpstreamRequest.Fields(head, _upstream.Instance, peer, out refusal) is not { } fields)
             return null;
 
         var message = new HttpRequestMessage(new HttpMethod(head.Method), new Uri($"http://{_authority}{head.Target}", Verbatim))

@@ -29,9 +29,6 @@ internal sealed class Upstream(UpstreamAddresses addresses, TimeSpan timeout)
     /// <summary>The relay's part of a TLS handshake with the application; null if it speaks plain.</summary>
     public UpstreamTls? Tls { get; init; }
 
-    /// <summary>What the clients speak to this relay: <c>http</c> or <c>https</c>.</summary>
-    public string ClientScheme { get; init; } = "http";
-
     /// <summary>The name of this relay in the Via field: no other relay has it.</summary>
     public string Instance { get; } = Convert.ToHexStringLower(Guid.NewGuid().ToByteArray().AsSpan(0, 6));
 

@@ -28,14 +28,12 @@ internal static class UpstreamRequest
     /// <summary>Writes the head of an upgrade request.</summary>
     /// <param name="head">The head that has come from the client. It has passed <see cref="Handshake.Check"/>.</param>
     /// <param name="instance">The name of this relay: a token that no other relay has.</param>
-    /// <param name="peer">The address of the other end of the TCP connection, without a port.</param>
-    /// <param name="isTrusted">Whether the peer is a proxy that is trusted to name the client.</param>
-    /// <param name="scheme">What the peer speaks to this relay: <c>http</c> or <c>https</c>.</param>
+    /// <param name="peer">The other end of the client's TCP connection.</param>
     /// <param name="refusal">Why the request cannot go on: 400 for a Connection field that hides what the application needs, 502 for a loop.</param>
     /// <returns>The bytes up to and with the empty line; null if the request is refused.</returns>
-    public static byte[]? Write(RequestHead head, string instance, string peer, bool isTrusted, string scheme, out Refusal? refusal)
+    public static byte[]? Write(RequestHead head, string instance, in Peer peer, out Refusal? refusal)
     {
-        if (Fields(head, instance, peer, isTrusted, scheme, out refusal) is not { } fields)
+        if (Fields(head, instance, peer, out refusal) is not { } fields)
             return null;
         StringBuilder text = new StringBuilder().Append(null, $"{head.Method} {head.Target} HTTP/1.1\r\n");
         foreach ((string name, string value) in fields)
@@ -55,8 +53,7 @@ internal static class UpstreamRequest
     /// <summary>Chooses and writes the fields of a request, with an upgrade or without: all but those of the new connection and of the body's framing.</summary>
     /// <inheritdoc cref="Write"/>
     /// <returns>Names and values in their order; null if the request is refused.</returns>
-    public static IReadOnlyList<(string Name, string Value)>? Fields(
-        RequestHead head, string instance, string peer, bool isTrusted, string scheme, out Refusal? refusal)
+    public static IReadOnlyList<(string Name, string Value)>? Fields(RequestHead head, string instance, in Peer peer, out Refusal? refusal)
     {
         refusal = null;
         if (HopByHop.Of(head.Fields, IsProtected, out string? hidden) is not { } hopByHop)
@@ -64,7 +61,7 @@ internal static class UpstreamRequest
         else if (HasPassed(head[Via], Pseudonym(instance)))
             refusal = new Refusal(RefusalReason.UpstreamLoop, "a loop: this relay has passed the request on before, says the Via field");
         else
-            return [.. EndToEnd(head, hopByHop, isTrusted), .. OfProxy(head, hopByHop, instance, new Peer(WithoutZone(peer), isTrusted, scheme))];
+            return [.. EndToEnd(head, hopByHop, peer.IsTrusted), .. OfProxy(head, hopByHop, instance, peer)];
         return null;
     }
 
@@ -124,22 +121,24 @@ internal static class UpstreamRequest
     {
         string? Trusted(string name) => peer.IsTrusted ? head[name] : null;
 
+        // The zone of an address (fe80::1%2) means something only on this machine.
+        string address = peer.Address.Split('%')[0];
         (string Name, string Value)[] lines =
         [
-            (ForwardedFor, Joined(Trusted(ForwardedFor), peer.Address)),
+            (ForwardedFor, Joined(Trusted(ForwardedFor), address)),
             (ForwardedProto, Trusted(ForwardedProto) ?? peer.Scheme),
             (ForwardedHost, Trusted(ForwardedHost) ?? head.Host),
-            (Forwarded, Trusted(Forwarded) is { } before ? Joined(before, peer.Address.Contains(':', StringComparison.Ordinal) ? $"for=\"[{peer.Address}]\"" : $"for={peer.Address}") : ""),
+            (Forwarded, Trusted(Forwarded) is { } before ? Joined(before, address.Contains(':', StringComparison.Ordinal) ? $"for=\"[{address}]\"" : $"for={address}") : ""),
             (Via, Joined(hopByHop.Has(Via) ? null : head[Via], $"1.1 {Pseudonym(instance)}")),
         ];
         return lines.Where(line => line.Value.Length > 0);
 
         static string Joined(string? before, string last) => string.IsNullOrEmpty(before) ? last : $"{before}, {last}";
     }
-
-    /// <summary>The other end of the TCP connection.</summary>
-    private readonly record struct Peer(string Address, bool IsTrusted, string Scheme);
-
-    /// <summary>The zone of an address (<c>fe80::1%2</c>) means something only on this machine.</summary>
-    private static string WithoutZone(string address) => address.Split('%')[0];
 }
+
+/// <summary>The other end of a client's TCP connection: the client itself, or a proxy.</summary>
+/// <param name="Address">Its address, without a port.</param>
+/// <param name="IsTrusted">Whether it is a proxy that is trusted to name the client.</param>
+/// <param name="Scheme">What it speaks to this relay: <c>http</c> or <c>https</c>.</param>
+internal readonly record struct Peer(string Address, bool IsTrusted, string Scheme);
