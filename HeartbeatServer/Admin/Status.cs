@@ -150,7 +150,7 @@ internal sealed class Status
         || new[] { remote.ToString(), client.Path, client.UserAgent, client.Origin, client.Subprotocol }
             .Any(text => text?.Contains(search, StringComparison.OrdinalIgnoreCase) == true);
 
-    private PagesJson? Pages() => _options is not { Upstream: not null, UpstreamHttp: UpstreamHttp.On }
+    private PagesJson? Pages() => !_options.HasPages
         ? null
         : new PagesJson(_metrics.PagesUnderWay, ServerMetrics.StatusClasses.ToDictionary(each => $"{each}xx", _metrics.Pages), _metrics.PagesCut);
 

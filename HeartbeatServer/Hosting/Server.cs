@@ -1,8 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Runtime.Versioning;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
-using System.Text;
 using HeartbeatServer.Connections;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Http;
@@ -30,11 +28,8 @@ internal sealed class Server : IAsyncDisposable
     private readonly Admission _admission;
     private readonly Sharing<ClientInfo> _clients = new(MostKinds);
 
-    /// <summary>The application behind the relay; null for the echo server, and where there is no epoll.</summary>
-    private readonly Upstream? _upstream;
-
-    /// <summary>Sends pages to the application; null if only WebSockets are relayed.</summary>
-    private readonly Pages? _pages;
+    /// <summary>What is behind the server; null for the echo server.</summary>
+    private readonly RequestRelay? _relay;
 
     private readonly EndLog _ends;
 
@@ -45,6 +40,7 @@ internal sealed class Server : IAsyncDisposable
 
     /// <param name="context">What it shares with those that watch it.</param>
     /// <param name="drain">Says whether new upgrades are refused; learns of every connection that comes and goes.</param>
+    /// <exception cref="StartupException"><c>--upstream-ca</c> cannot be read.</exception>
     public Server(ServerContext context, Drain drain)
     {
         (_options, TimeProvider time, _loops, _table, _metrics, _ends, _log) = context;
@@ -60,41 +56,20 @@ internal sealed class Server : IAsyncDisposable
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => OpenDescriptors, _metrics.CountRefused, _log);
         if (_options.Upstream is { } application && OperatingSystem.IsLinux())
         {
-            _upstream = new Upstream(new UpstreamAddresses(application.Address.Host, application.Address.Port, time), _options.UpstreamTimeout)
-            {
-                Tls = application.HasTls ? TlsTo(application) : null,
-            };
-            drain.Begun = _upstream.Drain;
-            if (_options.UpstreamHttp == UpstreamHttp.On)
-                _pages = new Pages(_upstream, application.Address.ToString(), _options.WriteTimeout, time);
+            _relay = new RequestRelay(application, context, _context, _clients, CountRefused);
+            drain.Begun = _relay.Drain;
         }
-    }
-
-    /// <exception cref="StartupException"><c>--upstream-ca</c> cannot be read.</exception>
-    private UpstreamTls TlsTo(UpstreamUrl application)
-    {
-        if (_options.UpstreamInsecure)
-            _log.UpstreamInsecure(application.ToString());
-        X509Certificate2Collection? authorities = _options.UpstreamCa is null ? null : [];
-        try
-        {
-            authorities?.ImportFromPemFile(_options.UpstreamCa!);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
-        {
-            throw new StartupException($"--upstream-ca {_options.UpstreamCa}: {e.Message}", e);
-        }
-        if (authorities is { Count: 0 })
-            throw new StartupException($"--upstream-ca {_options.UpstreamCa}: the file has no -----BEGIN CERTIFICATE-----.");
-        return new UpstreamTls(application.Address.Host, authorities, isVerified: !_options.UpstreamInsecure);
     }
 
     public ServerState State =>
         _drain.HasBegun ? ServerState.Draining : _admission.IsFull || _requests.IsFull ? ServerState.Full : ServerState.Serving;
 
+    [MemberNotNullWhen(true, nameof(_relay))]
+    [SupportedOSPlatformGuard("linux")]
+    private bool IsRelay => _relay is not null;
+
     /// <summary>Each connection is a descriptor. In a relay it is two, and so is a handshake, and a page.</summary>
-    private int OpenDescriptors =>
-        _upstream is null || !OperatingSystem.IsLinux() ? _table.Count : 2 * (_table.Count + _upstream.Count + (_pages?.Count ?? 0));
+    private int OpenDescriptors => IsRelay ? 2 * (_table.Count + _relay.Count) : _table.Count;
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="StartupException">The port could not be bound.</exception>
@@ -111,10 +86,10 @@ internal sealed class Server : IAsyncDisposable
             throw new StartupException(BindError.Describe(_options.Address, isAdmin: false, e), e);
         }
         int files = new OpenFiles().MaxConnections;
-        int possible = _upstream is null ? files : files / 2;
+        int possible = IsRelay ? files / 2 : files;
         // Without epoll HttpListener accepts everybody, so the server itself refuses those for whom there is no descriptor. In a relay a request that was
         // accepted needs a second descriptor.
-        if ((!_loops.HasEpoll || _upstream is not null) && _admission.LimitTo(possible))
+        if ((!_loops.HasEpoll || IsRelay) && _admission.LimitTo(possible))
             _connectionLimit = "The limit of open files (ulimit -n)";
         _requests.Start(files);
         if (_options.MaxConnections > possible)
@@ -137,11 +112,8 @@ internal sealed class Server : IAsyncDisposable
     {
         _requests.Dispose();
         await _drain.CutAllAsync(new Disconnect(DisconnectCause.ServerShutdown, "the server stopped"));
-        if (_pages is not null && OperatingSystem.IsLinux())
-        {
-            await _pages.CutAllAsync();
-            _pages.Dispose();
-        }
+        if (IsRelay)
+            await _relay.DisposeAsync();
     }
 
     private async Task HandleAsync(HttpRequest request)
@@ -160,13 +132,13 @@ internal sealed class Server : IAsyncDisposable
     {
         if (request.Head.Path == ServerOptions.HealthPath)
             return request.Head.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
-        if (IsPage(request))
+        if (IsRelay && _relay.IsPage(request.Head))
             return _drain.HasBegun ? Refusal.Draining : null;
         if (_options.Path != ServerOptions.EveryPath && request.Head.Path != _options.Path)
             return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
 
         Refusal? refusal = Handshake.Check(request.Head.Upgrade);
-        if (refusal is { Reason: RefusalReason.UpgradeRequired } && _options.Upstream is not null && request.Head.Upgrade.Upgrade is null)
+        if (refusal is { Reason: RefusalReason.UpgradeRequired } && IsRelay && request.Head.Upgrade.Upgrade is null)
             return UpstreamRequest.NoPages;
         if (refusal is not null)
             return refusal;
@@ -176,10 +148,6 @@ internal sealed class Server : IAsyncDisposable
             return new Refusal(RefusalReason.Origin, "this page's origin is not allowed");
         return null;
     }
-
-    /// <summary>Whether a request goes to the application as it is. What asks for a WebSocket does not, even if it does so in a wrong way.</summary>
-    private bool IsPage(HttpRequest request) =>
-        _pages is not null && request.Head["Upgrade"]?.Contains("websocket", StringComparison.OrdinalIgnoreCase) != true;
 
     private async Task AdmitAsync(HttpRequest request)
     {
@@ -198,21 +166,34 @@ internal sealed class Server : IAsyncDisposable
         bool isServed = false;
         try
         {
-            isServed = _upstream is null || !OperatingSystem.IsLinux()
-                ? await UpgradeAsync(request, address)
-                : _pages is not null && IsPage(request)
-                    ? await PassPageAsync(request, address, _pages)
-                    : await RelayAsync(request, address, _upstream);
+            EndPoint remote = RemoteOf(request.Remote, address);
+            if (IsRelay && _relay.IsPage(request.Head))
+            {
+                isServed = await _relay.PassPageAsync(request, remote, ended: Leaving(address));
+            }
+            else if (await (IsRelay ? _relay.UpgradeAsync(request, remote) : UpgradeAsync(request, remote)) is { } connection)
+            {
+                isServed = true;
+                // Not awaited: this method's state machine would keep the request, and all that HttpListener made of it, as long as the connection lives.
+                _ = ServeAsync(connection, address);
+            }
         }
         finally
         {
             if (!isServed)
-            {
-                _admission.Leave(address);
-                _drain.Leave();
-            }
+                Leave(address);
         }
     }
+
+    /// <summary>Gives back the place of a request, or of its connection.</summary>
+    private void Leave(IPAddress address)
+    {
+        _admission.Leave(address);
+        _drain.Leave();
+    }
+
+    /// <summary>Gives back a place later. With the lambda in its caller each request would pay for it, and not pages alone.</summary>
+    private Action Leaving(IPAddress address) => () => Leave(address);
 
     private IPAddress ClientOf(HttpRequest request)
     {
@@ -226,10 +207,9 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>The client as the log and the status show it. A client that came through a proxy is shown with the proxy.</summary>
     private static EndPoint RemoteOf(IPEndPoint peer, IPAddress client) => client.Equals(peer.Address) ? peer : new ForwardedEndPoint(client, peer);
 
-    /// <returns>True if the connection is served and gives its place back when it ends; false if the client went before the 101.</returns>
-    private async Task<bool> UpgradeAsync(HttpRequest request, IPAddress address)
+    /// <returns>A connection to be served, whose client has its 101; null if the client went before.</returns>
+    private async ValueTask<Connection?> UpgradeAsync(HttpRequest request, EndPoint remote)
     {
-        EndPoint remote = RemoteOf(request.Remote, address);
         string[] offers = Subprotocols.Offers(request.Head["Sec-WebSocket-Protocol"])!;
         string? protocol = _options.Subprotocol.Choose(offers);
         EventLoop loop = request.Loop;
@@ -241,13 +221,12 @@ internal sealed class Server : IAsyncDisposable
         catch (IOException e)
         {
             _log.UpgradeFailed(remote, e);
-            return false;
+            return null;
         }
 
-        Connection connection;
         try
         {
-            connection = new EchoConnection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
+            return new EchoConnection(_table.NextId(), remote, transport, _context, Random.Shared.NextDouble(), loop.Wheel)
             {
                 IsBehindProxy = _options.TrustProxy.Trusts(request.Remote.Address),
                 OffersNotSpoken = protocol is null ? offers.Length : 0,
@@ -259,130 +238,6 @@ internal sealed class Server : IAsyncDisposable
             await transport.DisposeAsync();
             throw;
         }
-        // Not awaited: this method's state machine would keep the request, and all that HttpListener made of it, as long as the connection lives.
-        _ = ServeAsync(connection, address);
-        return true;
-    }
-
-    /// <summary>Asks the application for an upgrade, and relays.</summary>
-    /// <returns>As for <see cref="UpgradeAsync"/>.</returns>
-    [SupportedOSPlatform("linux")]
-    private async Task<bool> RelayAsync(HttpRequest request, IPAddress address, Upstream upstream)
-    {
-        Peer peer = PeerOf(request);
-        byte[]? head = UpstreamRequest.Write(request.Head, upstream.Instance, peer, out Refusal? refusal);
-        if (head is null)
-        {
-            await RefuseAsync(request, refusal!.Value);
-            return false;
-        }
-        EndPoint remote = RemoteOf(request.Remote, address);
-        UpstreamHandshake handshake;
-        try
-        {
-            handshake = new UpstreamHandshake(upstream, request, head);
-        }
-        catch (IOException e)
-        {
-            _log.UpgradeFailed(remote, e);
-            return false;
-        }
-        RelayedUpgrade? upgrade = await handshake.RunAsync();
-        if (handshake.Took > TimeSpan.Zero)
-            _metrics.CountUpstreamHandshake(handshake.Took);
-        if (upgrade is null)
-        {
-            CountRefused(request.Head, remote, handshake.Refusal!.Value);
-            await handshake.RefuseAsync();
-            return false;
-        }
-        RelayConnection connection;
-        try
-        {
-            connection = new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _context, Random.Shared, request.Loop.Wheel)
-            {
-                IsBehindProxy = peer.IsTrusted,
-                // The subprotocol is the application's choice: its name is not told, because applications put tokens into it.
-                Client = _clients.Share(ClientInfo.Of(request.Head, subprotocol: null)),
-            };
-        }
-        catch
-        {
-            upgrade.Leg.Dispose();
-            await handshake.Client.DisposeAsync();
-            throw;
-        }
-        _ = ServeAsync(connection, address); // not awaited, as above
-        return true;
-    }
-
-    private Peer PeerOf(HttpRequest request) =>
-        new(request.Remote.Address.ToString(), _options.TrustProxy.Trusts(request.Remote.Address), _options.HttpScheme);
-
-    /// <summary>Passes a page on.</summary>
-    /// <returns>True if the page gives its place back when it ends; false if it has not begun.</returns>
-    [SupportedOSPlatform("linux")]
-    private async Task<bool> PassPageAsync(HttpRequest request, IPAddress address, Pages pages)
-    {
-        Page? page;
-        Refusal? refusal;
-        try
-        {
-            page = pages.Open(request, PeerOf(request), out refusal);
-        }
-        catch (IOException e)
-        {
-            _log.RequestGone(e);
-            return false;
-        }
-        if (page is null)
-        {
-            await RefuseAsync(request, refusal!.Value);
-            return false;
-        }
-        _ = ServeAsync(page, request.Head, RemoteOf(request.Remote, address), address); // not awaited, as above
-        return true;
-    }
-
-    [SupportedOSPlatform("linux")]
-    private async Task ServeAsync(Page page, RequestHead head, EndPoint remote, IPAddress address)
-    {
-        try
-        {
-            _metrics.CountPageBegun();
-            await page.RunAsync();
-            Count(page, head, remote);
-        }
-#pragma warning disable CA1031 // A failure with one page must not end the others.
-        catch (Exception e)
-#pragma warning restore CA1031
-        {
-            _log.RequestFailed(e);
-        }
-        finally
-        {
-            _metrics.CountPageEnded();
-            _admission.Leave(address);
-            _drain.Leave();
-        }
-    }
-
-    [SupportedOSPlatform("linux")]
-    private void Count(Page page, RequestHead head, EndPoint remote)
-    {
-        bool hasAnswer = page.Status > 0;
-        if (page.Failure is { Reason: not RefusalReason.ClientGone } refusal && !hasAnswer)
-        {
-            CountRefused(head, remote, refusal);
-            return;
-        }
-        if (hasAnswer)
-            _metrics.CountPage(page.Status);
-        if (page.Failure is { } failure && hasAnswer)
-            _metrics.CountPageCut();
-        else if (page.Failure is { } gone)
-            _metrics.CountRefused(gone.Reason); // clients leave pages all the time: no line of a refusal
-        _log.Page(remote, head.Method, head.ShownTarget, hasAnswer ? page.Status : page.Failure!.Value.Status, page.BytesOut, page.Failure);
     }
 
     /// <summary>Serves a connection to its end. Whatever goes wrong, the connection leaves the table. Otherwise a drain would wait for it.</summary>
@@ -416,22 +271,17 @@ internal sealed class Server : IAsyncDisposable
         finally
         {
             _table.Remove(connection);
-            _admission.Leave(address);
-            _drain.Leave();
+            Leave(address);
         }
     }
 
     private async Task RefuseAsync(HttpRequest request, Refusal refusal)
     {
         CountRefused(request.Head, RemoteOf(request.Remote, ClientOf(request)), refusal);
-        // A body that nobody reads would have the kernel answer with RST, which may destroy the refusal on its way.
-        if (request.Head.HasBody && IsPage(request) && OperatingSystem.IsLinux())
-            await PageClient.RefuseAsync(request, refusal);
-        else
-            await request.ReplyAsync(HttpReply.To(refusal));
+        await (IsRelay ? _relay.ReplyAsync(request, refusal) : request.ReplyAsync(HttpReply.To(refusal)));
     }
 
-    private void CountRefused(RequestHead head, EndPoint remote, in Refusal refusal)
+    private void CountRefused(RequestHead head, EndPoint remote, Refusal refusal)
     {
         _metrics.CountRefused(refusal.Reason);
         switch (refusal.Reason)

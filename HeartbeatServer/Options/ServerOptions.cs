@@ -104,5 +104,8 @@ internal sealed record ServerOptions
     /// <summary>Where the server listens.</summary>
     public HostPort Address => new(Host, Port);
 
+    /// <summary>Whether pages go to the application.</summary>
+    public bool HasPages => Upstream is not null && UpstreamHttp == UpstreamHttp.On;
+
     public HeartbeatTimings Timings => new(Ping, Timeout, MaxMissed);
 }
