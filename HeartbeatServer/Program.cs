@@ -96,13 +96,7 @@ internal static class Program
         await using var admin = new AdminSite(context, why);
         var drain = new Drain(table, options.Drain, time, log);
         await using var server = new Server(context, drain);
-        Instruments.Create(metrics, table, options.MaxConnections, () => server.State);
-        if (options.Upstream is not null)
-            Instruments.CreateUpstream(metrics, table);
-        if (options.Upstream is not null && options.UpstreamHttp == UpstreamHttp.On)
-            Instruments.CreatePages(metrics);
-        if (certificate is not null)
-            Instruments.CreateCertificate(metrics, certificate);
+        Instruments.Create(context, () => server.State);
 
         metrics.Churned = new HeapTrim(loops.First.Wheel, metrics, table.Buffers).OnChurn;
         loops.Start();

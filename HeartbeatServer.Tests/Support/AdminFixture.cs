@@ -11,7 +11,7 @@ internal sealed class AdminFixture : IAsyncDisposable
     {
         Server = server;
         Func<ServerState> state = () => HasBug ? throw new InvalidOperationException("a bug") : State ?? server.Server.State;
-        Instruments.Create(server.Metrics, server.Table, server.Options.MaxConnections, state);
+        Instruments.Create(server.Context, state);
         server.Admin.Start(state);
     }
 

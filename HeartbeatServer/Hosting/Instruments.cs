@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using HeartbeatServer.Connections;
+using HeartbeatServer.Options;
 using HeartbeatServer.Protocol;
 using HeartbeatServer.Telemetry;
 
@@ -15,11 +16,22 @@ internal static class Instruments
     private static readonly KeyValuePair<string, object?> In = new("direction", "in");
     private static readonly KeyValuePair<string, object?> Out = new("direction", "out");
 
-    /// <param name="metrics">What the server counts as it happens. Its meter gets the instruments.</param>
-    /// <param name="table">What the connections count themselves.</param>
-    /// <param name="maxConnections"><c>--max-connections</c>; 0 for no limit.</param>
+    /// <summary>Creates those that the options call for.</summary>
+    /// <param name="context">What the server counts, and what the connections count themselves.</param>
     /// <param name="state">Asks the server for its state.</param>
-    public static void Create(ServerMetrics metrics, ConnectionTable table, int maxConnections, Func<ServerState> state)
+    public static void Create(ServerContext context, Func<ServerState> state)
+    {
+        (ServerOptions options, _, _, ConnectionTable table, ServerMetrics metrics, _, _) = context;
+        CreateAlways(metrics, table, options.MaxConnections, state);
+        if (options.Upstream is not null)
+            CreateUpstream(metrics, table);
+        if (options.HasPages)
+            CreatePages(metrics);
+        if (context.Certificate is { } certificate)
+            CreateCertificate(metrics, certificate);
+    }
+
+    private static void CreateAlways(ServerMetrics metrics, ConnectionTable table, int maxConnections, Func<ServerState> state)
     {
         Meter meter = metrics.Meter;
         meter.CreateObservableUpDownCounter("heartbeat.connections", () => table.Count, "{connection}", "Connections that are open");
@@ -57,7 +69,6 @@ internal static class Instruments
         "heartbeat.certificate.remaining", () => certificate.Left.TotalSeconds, "s", "Time until the certificate of the port ends; negative afterwards");
 
     /// <summary>Adds the instruments of a relay.</summary>
-    /// <inheritdoc cref="Create"/>
     public static void CreateUpstream(ServerMetrics metrics, ConnectionTable table)
     {
         metrics.CreateUpstream();
@@ -68,7 +79,6 @@ internal static class Instruments
     }
 
     /// <summary>Adds the instruments of a relay that passes pages on, too.</summary>
-    /// <inheritdoc cref="Create"/>
     public static void CreatePages(ServerMetrics metrics)
     {
         metrics.Meter.CreateObservableUpDownCounter("heartbeat.pages.active", () => metrics.PagesUnderWay, "{request}", "Pages that are under way");
