@@ -331,14 +331,8 @@ internal sealed class TlsTransport : EpollTransport
 
     /// <summary>The stream below SslStream.</summary>
     [SuppressMessage("Performance", "CA1844", Justification = "SslStream reads and writes memory.")]
-    private sealed class Records(TlsTransport transport) : Stream
+    private sealed class Records(TlsTransport transport) : DuplexStream
     {
-        public override bool CanRead => true;
-        public override bool CanWrite => true;
-        public override bool CanSeek => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => transport.ReceiveRecordsAsync(buffer);
 
         public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
@@ -346,10 +340,5 @@ internal sealed class TlsTransport : EpollTransport
 
         public override void Write(ReadOnlySpan<byte> buffer) => transport.SendRecords(buffer);
         public override void Write(byte[] buffer, int offset, int count) => transport.SendRecords(buffer.AsSpan(offset, count));
-        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-        public override void Flush() { }
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
     }
 }

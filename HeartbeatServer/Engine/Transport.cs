@@ -7,16 +7,10 @@ namespace HeartbeatServer.Engine;
 /// The bytes of one TCP connection in both directions, and what the kernel knows of the connection. Disposing of the transport closes the connection.
 /// A read returns 0 at the end, also after a reset; <see cref="Error"/> then tells FIN from RST.
 /// </summary>
-internal abstract class Transport : Stream
+internal abstract class Transport : DuplexStream
 {
     /// <summary>What a read returns that <see cref="CancelRead"/> has ended.</summary>
     public const int Cancelled = -1;
-
-    public sealed override bool CanRead => true;
-    public sealed override bool CanWrite => true;
-    public sealed override bool CanSeek => false;
-    public sealed override long Length => throw new NotSupportedException();
-    public sealed override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
     /// <summary>Why a read returned 0. <see cref="SocketError.Success"/> means that the peer has sent FIN.</summary>
     public abstract SocketError Error { get; }
@@ -55,10 +49,4 @@ internal abstract class Transport : Stream
     /// thread than this one. The connection goes on. Where the system cannot end a read, this is <see cref="Abort"/>.
     /// </summary>
     public abstract void CancelRead();
-
-    public sealed override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public sealed override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public sealed override void Flush() { }
-    public sealed override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-    public sealed override void SetLength(long value) => throw new NotSupportedException();
 }

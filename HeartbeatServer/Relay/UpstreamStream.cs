@@ -1,4 +1,5 @@
 using System.Runtime.Versioning;
+using HeartbeatServer.Engine;
 
 namespace HeartbeatServer.Relay;
 
@@ -9,16 +10,10 @@ namespace HeartbeatServer.Relay;
 /// </summary>
 /// <param name="inner">The connection, with TLS on it or without. The stream owns it.</param>
 [SupportedOSPlatform("linux")]
-internal sealed class UpstreamStream(Stream inner) : Stream
+internal sealed class UpstreamStream(Stream inner) : DuplexStream
 {
     private bool _isDeaf;
     private bool _hasRead;
-
-    public override bool CanRead => true;
-    public override bool CanWrite => true;
-    public override bool CanSeek => false;
-    public override long Length => throw new NotSupportedException();
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -45,12 +40,6 @@ internal sealed class UpstreamStream(Stream inner) : Stream
     }
 
     public override Task FlushAsync(CancellationToken cancellationToken) => _isDeaf ? Task.CompletedTask : inner.FlushAsync(cancellationToken);
-
-    public override void Flush() => throw new NotSupportedException();
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {
