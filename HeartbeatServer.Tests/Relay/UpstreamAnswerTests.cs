@@ -229,7 +229,7 @@ public sealed class UpstreamAnswerTests
     [TestCase("404 \u00e4\r\nTransfer-Encoding: Chunked\r\nTrailer: X\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n", false, "404 \u00e4\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{\"a\":1}")]
     [TestCase("404 x\r\nTransfer-Encoding: chunked\r\n\r\n0002 ;a=\"b\"\r\n\r\n\r\n0a;x\r\n0123456789\r\n00\r\nX-Sum: 1\r\nY: 2\r\n\r\n", false, "404 x\r\nContent-Length: 12\r\nConnection: close\r\n\r\n\r\n0123456789")]
     [TestCase("426 Upgrade Required\r\nconnection: upgrade\r\nupgrade: websocket\r\nSec-WebSocket-Version: 13\r\ncontent-length: 0\r\n\r\n", false,
-        "426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nContent-Length: 0\r\nConnection: close, Upgrade\r\n\r\n")]
+        "426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\nUpgrade: websocket\r\nConnection: close, Upgrade\r\n\r\n")]
     [TestCase("400 x\r\nUpgrade: websocket\r\nContent-Length: 000\r\n\r\n", false, "400 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")]
     [TestCase("503 Service Unavailable\r\nRetry-After: 7\r\nProxy-Status: x\r\nContent-Length: 4\r\n\r\nbusy", false, "503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")]
     public void Another_answer_goes_to_the_client_with_its_body(string bytes, bool isEnd, string expected)

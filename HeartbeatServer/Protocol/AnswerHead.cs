@@ -83,6 +83,17 @@ internal sealed record AnswerHead(int MinorVersion, int Status, string Phrase, F
         }
     }
 
+    /// <summary>Ends the head of an answer behind which the client's connection is closed.</summary>
+    /// <param name="text">Gets the lines.</param>
+    public void WriteClose(StringBuilder text)
+    {
+        // RFC 9110 section 15.5.22: a 426 has to say what to upgrade to.
+        if (Status == 426 && Fields["Upgrade"] is { } upgrade)
+            text.Append(null, $"Upgrade: {upgrade}\r\nConnection: close, Upgrade\r\n\r\n");
+        else
+            text.Append("Connection: close\r\n\r\n");
+    }
+
     private static bool IsProtected(string name) =>
         name.StartsWith("Sec-WebSocket-", StringComparison.OrdinalIgnoreCase) || name.Equals("Set-Cookie", StringComparison.OrdinalIgnoreCase);
 }

@@ -38,11 +38,7 @@ internal sealed record PageAnswer(byte[] Head, BodyFraming Framing)
             framing = new BodyFraming(request.MinorVersion == 0 ? BodyEnd.Connection : BodyEnd.Chunks);
         if (framing.End == BodyEnd.Chunks)
             text.Append("Transfer-Encoding: chunked\r\n");
-        // RFC 9110 section 15.5.22: a 426 has to say what to upgrade to.
-        string? upgrade = answer.Status == 426 ? answer.Fields["Upgrade"] : null;
-        if (upgrade is not null)
-            text.Append(null, $"Upgrade: {upgrade}\r\n");
-        text.Append(null, $"Connection: close{(upgrade is null ? "" : ", Upgrade")}\r\n\r\n");
+        answer.WriteClose(text);
 
         byte[] head = Encoding.Latin1.GetBytes(text.ToString());
         // HttpClient reads heads more leniently than we do. What it lets pass must still be one head for the client.

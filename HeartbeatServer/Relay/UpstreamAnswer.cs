@@ -86,13 +86,9 @@ internal sealed class UpstreamAnswer(RequestHead request)
             return fault is null ? AnswerStep.NeedsMore : Bad(fault);
         StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {Head!.Phrase}\r\n");
         Head.WriteEndToEnd(text, _hopByHop!, (_, _) => false);
-        // RFC 9110 section 15.5.22: a 426 has to say what to upgrade to.
-        string? upgrade = Status == 426 ? Head.Fields["Upgrade"] : null;
-        if (upgrade is not null)
-            text.Append(null, $"Upgrade: {upgrade}\r\n");
         if (Status is not (204 or 304))
             text.Append(null, $"Content-Length: {body.Length}\r\n");
-        text.Append(null, $"Connection: close{(upgrade is null ? "" : ", Upgrade")}\r\n\r\n");
+        Head.WriteClose(text);
         ForClient = (byte[])[.. Encoding.Latin1.GetBytes(text.ToString()), .. body];
         return AnswerStep.Refused;
     }
