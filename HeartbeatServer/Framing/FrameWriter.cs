@@ -11,9 +11,6 @@ internal static class FrameWriter
     /// <summary>The longest header that a server writes, in bytes. It has a 64-bit length and no mask.</summary>
     public const int MaxHeaderSize = 10;
 
-    /// <summary>The length of a control frame with the longest payload, in bytes.</summary>
-    public const int MaxControlFrameSize = 2 + FrameHeader.MaxControlPayload;
-
     /// <summary>The length in bytes of the header for a payload of <paramref name="payloadLength"/> bytes: 2, 4 or 10.</summary>
     public static int HeaderSize(int payloadLength) => payloadLength < 126 ? 2 : payloadLength <= ushort.MaxValue ? 4 : MaxHeaderSize;
 

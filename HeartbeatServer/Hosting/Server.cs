@@ -46,14 +46,21 @@ internal sealed class Server : IAsyncDisposable
         (_options, TimeProvider time, _loops, _table, _metrics, _ends, _log) = context;
         _drain = drain;
         _context = new ConnectionContext(
-            _options.Timings, _options.OnMessage == OnMessage.Echo, _options.MaxMessage, _options.WriteTimeout, _table.Buffers, _log, _metrics);
+            _options.Timings,
+            Echo: _options.OnMessage == OnMessage.Echo,
+            MaxMessage: _options.MaxMessage,
+            WriteTimeout: _options.WriteTimeout,
+            Buffers: _table.Buffers,
+            Log: _log,
+            Metrics: _metrics);
         _admission = new Admission(_options.MaxConnections, _options.MaxConnectionsPerIp);
         var listen = new ListenOptions(
             _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings))
         {
             Tls = context.Certificate is { } certificate ? certificate.AuthenticateAsync : null,
         };
-        _requests = RequestSource.Create(listen, _loops, HandleAsync, time, () => OpenDescriptors, _metrics.CountRefused, _log);
+        _requests = RequestSource.Create(
+            listen, _loops, HandleAsync, time, connections: () => OpenDescriptors, turnedAway: _metrics.CountRefused, _log);
         if (_options.Upstream is { } application && OperatingSystem.IsLinux())
         {
             _relay = new RequestRelay(application, context, _context, _clients, CountRefused);
