@@ -229,7 +229,17 @@ def test_the_sidecar_of_kubernetes_ends_before_its_application(lab: Lab) -> None
     expect_that("the application to be there until the drain is over", slept["application"] > drained, (slept, drained))
     expect_that("the pod to wait for the application", pod["terminationGracePeriodSeconds"] > slept["application"], pod["terminationGracePeriodSeconds"])
     port = containers["application"]["ports"][0]["containerPort"]
-    expect("where the relay looks for the application", relay["HEARTBEAT_UPSTREAM"], f"ws://127.0.0.1:{port}")
+    expect("where the relay looks for the application", relay["HEARTBEAT_UPSTREAM"], f"http://127.0.0.1:{port}")
+
+
+def test_all_that_comes_to_the_sidecar_of_kubernetes_goes_to_the_relay(lab: Lab) -> None:
+    kinds = {document["kind"]: document for document in parsed(KUBERNETES_RELAY)}
+    relay = next(container for container in kinds["Deployment"]["spec"]["template"]["spec"]["containers"] if container["name"] == "relay")
+    paths = [path for rule in kinds["Ingress"]["spec"]["rules"] for path in rule["http"]["paths"]]
+    expect("paths", [path["path"] for path in paths], ["/"])
+    service, port = paths[0]["backend"]["service"], kinds["Service"]["spec"]["ports"][0]
+    expect("the port of the Service", (service["name"], service["port"]["name"]), (kinds["Service"]["metadata"]["name"], port["name"]))
+    expect("where the port leads", [each["containerPort"] for each in relay["ports"] if each["name"] == port["targetPort"]], [8080])
 
 
 def test_haproxy_accepts_the_ingress_of_kubernetes_and_has_a_slot_for_every_pod(lab: Lab) -> None:
