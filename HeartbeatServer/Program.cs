@@ -78,13 +78,8 @@ internal static class Program
         var lateBeats = new Throttle(time, BeatWatch.WarnEvery);
         if (HttpListenerInternals.OfThisRuntime().Choose(options.PlainRequests, log, out bool epoll) is { } gone)
             throw new StartupException(gone);
-        if (options.Upstream is not null && !epoll)
-        {
-            throw new StartupException(
-                "--upstream needs epoll, and --plain-requests or this system is without it: the relay runs on Linux. Install the file for linux-x64 or linux-arm64 there.");
-        }
-        if (options.HasTls && !epoll)
-            throw new StartupException("--tls-cert needs epoll, and --plain-requests or this system is without it: TLS is spoken on Linux only.");
+        if (!epoll)
+            CheckWithoutEpoll(options);
         CertificateStore? certificate = options.HasTls ? new CertificateStore(options.TlsCert!, options.TlsKey!, time, log) : null;
         using var loops = new EventLoops(
             () => new TimingWheel(time, options.Ping, new BeatWatch(options.Timeout, lateBeats, metrics, log, () => ThreadClock.CpuTime).OnTick),
@@ -128,5 +123,17 @@ internal static class Program
             if (output.Dropped is var dropped && dropped > droppedTold)
                 log.LinesDropped(droppedTold = dropped);
         }
+    }
+
+    /// <exception cref="StartupException">An option needs epoll.</exception>
+    private static void CheckWithoutEpoll(ServerOptions options)
+    {
+        if (options.Upstream is not null)
+        {
+            throw new StartupException(
+                "--upstream needs epoll, and --plain-requests or this system is without it: the relay runs on Linux. Install the file for linux-x64 or linux-arm64 there.");
+        }
+        if (options.HasTls)
+            throw new StartupException("--tls-cert needs epoll, and --plain-requests or this system is without it: TLS is spoken on Linux only.");
     }
 }
