@@ -48,15 +48,26 @@ internal static class EndEvents
     private static List<EndEvent> OfSide(EndSide side, EndRecord[] ends, EndSnapshot record, TimeSpan now)
     {
         var found = new List<EndEvent>();
+        int[] counts = Counts(ends);
+        (int begin, double usual) = (-1, 0);
         int next = 0;
         while (next < ends.Length)
         {
-            List<EndRecord> those = Greatest(ends, next);
-            if (those.Count == 0 || those.Count < Least + (int)(StandsOut * Usual(those, record, now)))
+            if (counts[next] < Least || counts[next] < LeastShare * ends[next].Open)
             {
                 next++;
                 continue;
             }
+            int greatest = Greatest(ends, counts, next);
+            // The greatest of many places in a row is the same.
+            if (greatest != begin)
+                (begin, usual) = (greatest, Usual(side, ends[greatest].Moment, record, now));
+            if (counts[begin] < Least + (int)(StandsOut * usual))
+            {
+                next++;
+                continue;
+            }
+            List<EndRecord> those = From(ends, begin);
             next = Array.IndexOf(ends, those[^1]) + 1;
             EndEvent one = Counted(side, those, record);
             // What goes on for longer than the window is one event nevertheless.
@@ -68,19 +79,35 @@ internal static class EndEvents
         return found;
     }
 
-    /// <summary>If the ends from a place on are an event: the greatest of the events that begin within its window. Else empty.</summary>
-    private static List<EndRecord> Greatest(EndRecord[] ends, int first)
+    /// <summary>How many ends <see cref="From"/> finds from each place on.</summary>
+    /// <remarks>
+    /// Where clients come and go fast, all remembered ends are within one window. Each place then looks at all places after it, so the loop does nothing
+    /// but compare two arrays of times.
+    /// </remarks>
+    private static int[] Counts(EndRecord[] ends)
     {
-        List<EndRecord> greatest = From(ends, first);
-        if (greatest.Count < Least || greatest.Count < LeastShare * ends[first].Open)
-            return [];
+        TimeSpan[] moments = Array.ConvertAll(ends, end => end.Moment);
+        TimeSpan[] opened = Array.ConvertAll(ends, end => end.Opened);
+        var counts = new int[ends.Length];
+        for (int first = 0; first < ends.Length; first++)
+        {
+            (TimeSpan begin, TimeSpan last) = (moments[first], moments[first] + Window);
+            for (int i = first; i < ends.Length && moments[i] <= last; i++)
+                counts[first] += opened[i] <= begin ? 1 : 0;
+        }
+        return counts;
+    }
+
+    /// <summary>Where the greatest of the events begins that begin within the window after a place.</summary>
+    private static int Greatest(EndRecord[] ends, int[] counts, int first)
+    {
+        int greatest = first;
         TimeSpan last = ends[first].Moment + Window;
         // As soon as too few are left for a greater one, nobody needs to look on.
-        for (int i = first + 1; ends.Length - i > greatest.Count && ends[i].Moment <= last; i++)
+        for (int i = first + 1; ends.Length - i > counts[greatest] && ends[i].Moment <= last; i++)
         {
-            List<EndRecord> those = From(ends, i);
-            if (those.Count > greatest.Count)
-                greatest = those;
+            if (counts[i] > counts[greatest])
+                greatest = i;
         }
         return greatest;
     }
@@ -99,12 +126,11 @@ internal static class EndEvents
     }
 
     /// <summary>
-    /// How many ends of a side there are in a window as a rule, before and after those of one window. As long as little time has passed, that is not
-    /// known well, and two more are taken for usual.
+    /// How many ends of a side there are in a window as a rule, before and after the window that begins at one moment. As long as little time has passed,
+    /// that is not known well, and two more are taken for usual.
     /// </summary>
-    private static double Usual(List<EndRecord> those, EndSnapshot record, TimeSpan now)
+    private static double Usual(EndSide side, TimeSpan begin, EndSnapshot record, TimeSpan now)
     {
-        (EndSide side, TimeSpan begin) = (those[0].End.Cause.Side(), those[0].Moment);
         TimeSpan from = begin - Around > record.Since ? begin - Around : record.Since;
         TimeSpan to = begin + Around < now ? begin + Around : now;
         int others = record.Steps.Where(step => step.Cause.Side() == side && step.First >= from && step.First <= to && !IsIn(step)).Sum(step => step.Count);
