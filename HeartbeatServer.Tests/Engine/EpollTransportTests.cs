@@ -122,6 +122,60 @@ public sealed class EpollTransportTests
     }
 
     [Test]
+    public void Bytes_that_were_reported_before_are_not_taken_for_the_end()
+    {
+        bool hasEnded = false;
+        _stream.WhenEnded(() => hasEnded = true);
+
+        _stream.OnReady(Readiness.Read); // of the read before, on the way since then
+
+        Assert.That(hasEnded, Is.False);
+    }
+
+    [Test]
+    public void Bytes_are_not_taken_for_the_end_after_a_write_that_had_to_wait()
+    {
+        bool hasEnded = false;
+        _stream.WhenEnded(() => hasEnded = true);
+        ValueTask write = _stream.WriteAsync(new byte[Much]);
+        Assert.That(write.IsCompleted, Is.False);
+        _peer.Send([1, 2, 3]);
+        var buffer = new byte[1024 * 1024];
+        for (int read = 0; read < Much; read += _peer.Receive(buffer))
+        {
+            // A round only when the peer has taken all that is there: it blocks otherwise.
+            while (_peer.Available == 0 && !write.IsCompleted)
+                _loop.Serve(Forever);
+        }
+        Assert.That(write.IsCompletedSuccessfully, Is.True);
+        _loop.Serve(0);
+        Assert.That(hasEnded, Is.False);
+
+        _peer.Shutdown(SocketShutdown.Send);
+        while (!hasEnded)
+            _loop.Serve(Forever);
+    }
+
+    [Test]
+    public void A_token_has_no_new_owner_before_the_events_of_the_last_wait_are_told()
+    {
+        _peer.Send([1]);
+        ValueTask<int> wait = _stream.WaitReadableAsync(isBusy: false);
+        Assert.That(_loop.Epoll!.Wait(Forever), Is.EqualTo(1), "the event is on its way");
+        _stream.Dispose();
+
+        (Socket peer, EpollTransport next) = Connected();
+        using (peer)
+        using (next)
+        {
+            bool hasEnded = false;
+            next.WhenEnded(() => hasEnded = true);
+            Assert.That(_loop.Epoll.Event(0, out _), Is.Null);
+            Assert.That(hasEnded, Is.False);
+        }
+    }
+
+    [Test]
     public async Task Bytes_that_nobody_waits_for_are_reported_once_and_kept_for_the_next_read()
     {
         await ReadOneAsync();

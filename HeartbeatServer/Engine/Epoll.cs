@@ -86,6 +86,7 @@ internal sealed unsafe partial class Epoll : IDisposable
     private readonly byte[] _events = GC.AllocateArray<byte>(MaxEvents * EventSize, pinned: true);
     private readonly Lock _gate = new();
     private readonly Stack<int> _free = [];
+    private readonly Stack<int> _left = [];
     private IReady?[] _targets = new IReady?[16];
 
     /// <exception cref="IOException">No descriptor is left.</exception>
@@ -103,7 +104,7 @@ internal sealed unsafe partial class Epoll : IDisposable
         get
         {
             lock (_gate)
-                return _targets.Length - _free.Count;
+                return _targets.Length - _free.Count - _left.Count;
         }
     }
 
@@ -127,14 +128,15 @@ internal sealed unsafe partial class Epoll : IDisposable
     }
 
     /// <summary>
-    /// Frees a token. An event of its socket may come after this call. Then it reaches nobody, or the token's next owner, who finds nothing to read.
+    /// Frees a token, whose socket is closed or not watched any more. The last wait may have brought an event of it already. That event reaches nobody:
+    /// the token gets its next owner after the next wait has begun.
     /// </summary>
     public void Leave(int token)
     {
         lock (_gate)
         {
             _targets[token] = null;
-            _free.Push(token);
+            _left.Push(token);
         }
     }
 
@@ -160,6 +162,11 @@ internal sealed unsafe partial class Epoll : IDisposable
     /// <returns>How many events there are; 0 if the time ran out first.</returns>
     public int Wait(int milliseconds)
     {
+        lock (_gate)
+        {
+            while (_left.TryPop(out int token))
+                _free.Push(token);
+        }
         fixed (byte* events = _events)
         {
             int count = EpollWait(_epoll, events, MaxEvents, milliseconds);

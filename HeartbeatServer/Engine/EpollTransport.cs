@@ -15,10 +15,11 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
     private readonly int _descriptor;
     private readonly int _token;
 
-    // The loop's thread and others share these fields: who waits, and what the kernel was asked to watch. The gate guards them. The descriptor is
-    // used only under the gate, and only before the socket is closed: afterwards its number may belong to another file.
+    // The loop's thread and others share these fields: what the read in progress waits for (nothing if there is none), who waits to write, and what the
+    // kernel was asked to watch. The gate guards them. The descriptor is used only under the gate, and only before the socket is closed: afterwards its
+    // number may belong to another file.
     private readonly Lock _gate = new();
-    private bool _reading;
+    private Readiness _awaited;
     private TaskCompletionSource? _writable;
     private Readiness _watched;
     private bool _isCancelled;
@@ -64,7 +65,7 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
     public void OnReady(Readiness ready)
     {
         bool isGone = (ready & (Readiness.HangUp | Readiness.Error)) != 0;
-        bool reads;
+        Readiness read = Readiness.None;
         TaskCompletionSource? writable;
         try
         {
@@ -73,14 +74,13 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
                 if (_closed)
                     return;
                 _hasEnded |= isGone || (ready & Readiness.PeerEnd) != 0;
-                reads = _reading && (isGone || (ready & (Readiness.Read | Readiness.PeerEnd)) != 0);
+                if (isGone || IsAnswered(_awaited, ready))
+                    (read, _awaited) = (_awaited, Readiness.None);
                 writable = isGone || (ready & Readiness.Write) != 0 ? _writable : null;
                 // Epoll would report again at once what nobody waits for, so that watch ends here. The watch for a reader stays: as a rule
                 // the reader waits again before the next round. A reader that finds nothing goes on waiting.
-                if (writable is not null || !reads)
-                    Watch((_reading ? Readiness.Read : 0) | (_writable == writable ? 0 : Readiness.Write));
-                if (reads)
-                    _reading = false;
+                if (writable is not null || read == Readiness.None)
+                    Watch(_awaited | read | (_writable == writable ? 0 : Readiness.Write));
                 if (writable is not null)
                     _writable = null;
             }
@@ -91,7 +91,7 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
             CloseSocket();
             return;
         }
-        if (reads && Receive(out int count))
+        if (read != Readiness.None && Receive(read, out int count))
             _read.SetResult(count);
         writable?.SetResult();
     }
@@ -131,7 +131,7 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
         {
             if (_closed)
                 return;
-            (reads, _reading) = (_reading, false);
+            (reads, _awaited) = (_awaited != Readiness.None, Readiness.None);
             _isCancelled = !reads;
         }
         if (reads)
@@ -180,11 +180,11 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
             if (_closed)
                 return;
             _closed = true;
-            (reads, _reading) = (_reading, false);
+            (reads, _awaited) = (_awaited != Readiness.None, Readiness.None);
             (writable, _writable) = (_writable, null);
         }
-        _epoll.Leave(_token);
         Socket.Dispose();
+        _epoll.Leave(_token); // comes last: as long as the socket is open, the kernel may report it
         if (!reads && writable is null)
             return;
         // The waiting code does not run on this thread: the caller may hold a lock that it needs.
@@ -243,8 +243,12 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
     private void Wait(Readiness wanted)
     {
         Watch((_watched & Readiness.Write) | wanted);
-        _reading = true;
+        _awaited = wanted;
     }
+
+    /// <summary>Whether an event is what a read waits for. An event may be older than the read: it may report bytes to a read that waits for the end alone.</summary>
+    private static bool IsAnswered(Readiness awaited, Readiness ready) =>
+        (ready & Readiness.PeerEnd) != 0 ? awaited != Readiness.None : (ready & awaited & Readiness.Read) != 0;
 
     /// <summary>Changes what the kernel watches, if the wish has changed. The caller holds the gate.</summary>
     private void Watch(Readiness wanted)
@@ -256,8 +260,10 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
     }
 
     /// <summary>Receives once for the read that waits.</summary>
+    /// <param name="awaited">What the read waits for.</param>
+    /// <param name="count">The result of the read.</param>
     /// <returns>False if there was nothing to receive after all, and the read goes on waiting.</returns>
-    private bool Receive(out int count)
+    private bool Receive(Readiness awaited, out int count)
     {
         count = TryReceive();
         if (count >= 0)
@@ -271,7 +277,7 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
             }
             if (!_closed)
             {
-                _reading = true;
+                _awaited = awaited;
                 return false;
             }
         }
