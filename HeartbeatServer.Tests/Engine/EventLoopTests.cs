@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Runtime.Versioning;
 using HeartbeatServer.Engine;
 using HeartbeatServer.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
 
 namespace HeartbeatServer.Tests.Engine;
 
@@ -158,6 +159,47 @@ public sealed class EventLoopTests
         await Task.WhenAll(others.Select(entry => entry.Called)).InTime();
 
         Assert.That(failures, Has.Member(error));
+    }
+
+    [Test]
+    [Platform("Linux")]
+    [SupportedOSPlatform("linux")]
+    public void What_a_tick_throws_in_the_middle_of_a_round_takes_no_socket_its_turn()
+    {
+        const int sockets = 20;
+        var time = new FakeTimeProvider(DateTimeOffset.MinValue + TimeSpan.FromDays(1));
+        var wheel = new TimingWheel(time, TimeSpan.FromSeconds(1), _ => throw new InsufficientMemoryException());
+        var failures = new List<Exception>();
+        using var loop = new EventLoop(wheel, failed: failures.Add);
+        var pairs = new List<(Socket Peer, EpollTransport Transport)>();
+        try
+        {
+            var waits = new List<Task<int>>();
+            for (int i = 0; i < sockets; i++)
+            {
+                (Socket peer, Socket socket) = SocketPair.Connect();
+                pairs.Add((peer, (EpollTransport)loop.Attach(socket)));
+                pairs[i].Transport.IsEmptied = true; // epoll reports it once
+                waits.Add(pairs[i].Transport.WaitReadableAsync(isBusy: false).AsTask());
+                peer.Send([1]);
+            }
+            wheel.Schedule(new Signal(wheel.Now), wheel.Now);
+            time.Advance(TimeSpan.FromSeconds(1));
+
+            for (int served = 0; served < sockets;)
+                served += loop.Serve((int)Safety.Limit.TotalMilliseconds);
+
+            Assert.That(waits.TrueForAll(wait => wait.IsCompletedSuccessfully), Is.True);
+            Assert.That(failures, Is.Not.Empty.And.All.InstanceOf<InsufficientMemoryException>());
+        }
+        finally
+        {
+            foreach ((Socket peer, EpollTransport transport) in pairs)
+            {
+                transport.Dispose();
+                peer.Dispose();
+            }
+        }
     }
 
     [Test]

@@ -195,7 +195,22 @@ internal sealed class EventLoop : IDisposable
         // A round may be long. The connections whose beat is due do not wait for its end. To ask for the time costs a hundredth of an echo, so the loop does
         // not ask after each socket.
         if (++_calls % CallsBetweenLooks == 0 && Wheel.UntilTick <= TimeSpan.Zero)
+            Tick();
+    }
+
+    /// <summary>Lets the wheel tick in the middle of a round. The sockets that are left in the round have their turn in any case: epoll may not report them again.</summary>
+    private void Tick()
+    {
+        try
+        {
             Wheel.Advance();
+        }
+#pragma warning disable CA1031 // As above.
+        catch (Exception e) when (_failed is not null)
+#pragma warning restore CA1031
+        {
+            Failed(e);
+        }
     }
 
     private void Failed(Exception error)
