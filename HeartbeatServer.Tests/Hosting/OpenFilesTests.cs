@@ -20,7 +20,9 @@ internal sealed class OpenFilesTests
         Limits("1000                 4096                 files");
         Open(30);
 
-        Assert.That(new OpenFiles(_proc).MaxConnections, Is.EqualTo(1000 - 30 - 100));
+        var files = new OpenFiles(_proc);
+        Assert.That(files.MaxConnections, Is.EqualTo(1000 - 30 - 100));
+        Assert.That(files.Spare, Is.EqualTo(50), "half of the reserve");
     }
 
     [TestCase("100", 64)]

@@ -96,7 +96,7 @@ public sealed class ServerAddressTests(RequestsFrom source)
             null,
             new ServerLog(logger));
         requests.Bind();
-        requests.Start(1000);
+        requests.Start(1000, spare: 0);
 
         using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(listen.Port);
         await peer.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -36,7 +36,7 @@ public abstract class RequestSourceFixture(RequestsFrom from)
         var listen = new ListenOptions("127.0.0.1", Port, TimeSpan.FromSeconds(5));
         Source = RequestSource.Create(listen, _loops, request => Handle(request), _clock.Time, () => 0, null, new ServerLog(_logger));
         Source.Bind();
-        Source.Start(1000);
+        Source.Start(1000, spare: 0);
     }
 
     [TearDown]

@@ -62,8 +62,9 @@ internal sealed partial class LogLinesTests
         log.ServiceLinks(["HEARTBEAT_PORT"]);
         log.InternalsGone("a runtime", "a field");
         log.TooFewFiles(2, 1);
-        log.NoRoom(1, 2, 3);
-        log.RoomAgain(1, 2, 3);
+        log.NoRoom(1, 2, 3, 4);
+        log.CannotAccept(1, System.Net.Sockets.SocketError.TooManyOpenSockets);
+        log.RoomAgain(1);
         log.BeatLate(TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero, 0);
         log.Draining("SIGTERM", 1, TimeSpan.Zero);
         log.CuttingRest(1);

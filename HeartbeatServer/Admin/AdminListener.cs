@@ -48,7 +48,8 @@ internal sealed class AdminListener : IDisposable
     {
         _loops.Start();
         _requests.Bind();
-        _requests.Start(new OpenFiles().MaxConnections);
+        var files = new OpenFiles();
+        _requests.Start(files.MaxConnections, files.Spare);
         _log.AdminListening(_address.Url("http", "/"));
         if (!_address.IsLoopback)
             _log.AdminExposed(_address.ToString());

@@ -9,8 +9,8 @@ namespace HeartbeatServer.Hosting;
 /// </summary>
 internal sealed partial class OpenFiles
 {
-    /// <summary>With fewer files the runtime itself fails, before there is a client.</summary>
-    private const int Least = 64;
+    /// <summary>With fewer files there is no place for a client: the program itself has some 20 open, and keeps a reserve of 64.</summary>
+    private const int Least = 96;
 
     private const string LimitName = "Max open files";
 
@@ -35,11 +35,14 @@ internal sealed partial class OpenFiles
     /// <summary>Null if there is no limit.</summary>
     public int? Limit => _limit == int.MaxValue ? null : _limit;
 
-    /// <summary>Files that are kept free: for everything that is not a connection, and for clients that come in before the limit is noticed.</summary>
+    /// <summary>Files that connections leave free. One half is <see cref="Spare"/>, and the other for everything else, such as the admin listener.</summary>
     private int Reserve => Math.Clamp(_limit / 10, 64, 512);
 
     /// <summary>How many connections there is room for, at least 1; <see cref="int.MaxValue"/> if there is no limit.</summary>
     public int MaxConnections => _limit == int.MaxValue ? int.MaxValue : Math.Max(1, _limit - _own - Reserve);
+
+    /// <summary>How many files beyond <see cref="MaxConnections"/> a burst of clients may take, until their requests are read.</summary>
+    public int Spare => Reserve / 2;
 
     /// <summary>
     /// Raises the soft limit to the hard one, which any process may do. The runtime does so by itself, but not under Native AOT. Many systems start
@@ -58,7 +61,7 @@ internal sealed partial class OpenFiles
         if (limit.Soft < possible && SetLimit(resource, new ResourceLimit { Soft = possible, Hard = limit.Hard }) == 0)
             limit.Soft = possible;
         if (limit.Soft < Least)
-            throw new StartupException($"The limit of open files (ulimit -n) is {limit.Soft}: at least {Least} are needed, and one for each connection.");
+            throw new StartupException($"The limit of open files (ulimit -n) is {limit.Soft}. The server itself needs {Least}, and one more for each connection.");
     }
 
     /// <summary>

@@ -58,6 +58,7 @@ internal sealed class Server : IAsyncDisposable
             _options.Host, _options.Port, _options.HandshakeTimeout, Tune: socket => TcpOptions.Apply(socket, _options.Timings))
         {
             Tls = context.Certificate is { } certificate ? certificate.AuthenticateAsync : null,
+            DescriptorsEach = DescriptorsEach,
         };
         _requests = RequestSource.Create(
             listen, _loops, HandleAsync, time, connections: () => OpenDescriptors, turnedAway: _metrics.CountRefused, _log);
@@ -75,8 +76,10 @@ internal sealed class Server : IAsyncDisposable
     [SupportedOSPlatformGuard("linux")]
     private bool IsRelay => _relay is not null;
 
-    /// <summary>Each connection is a descriptor. In a relay it is two, and so is a handshake, and a page.</summary>
-    private int OpenDescriptors => IsRelay ? 2 * (_table.Count + _relay.Count) : _table.Count;
+    /// <summary>How many descriptors a connection takes. In a relay a handshake takes as many, and so does a page.</summary>
+    private int DescriptorsEach => _options.Upstream is null ? 1 : 2;
+
+    private int OpenDescriptors => DescriptorsEach * (_table.Count + (IsRelay ? _relay.Count : 0));
 
     /// <summary>Binds the port and begins to accept.</summary>
     /// <exception cref="StartupException">The port could not be bound.</exception>
@@ -92,13 +95,13 @@ internal sealed class Server : IAsyncDisposable
         {
             throw new StartupException(BindError.Describe(_options.Address, isAdmin: false, e), e);
         }
-        int files = new OpenFiles().MaxConnections;
-        int possible = IsRelay ? files / 2 : files;
+        var files = new OpenFiles();
+        int possible = files.MaxConnections / DescriptorsEach;
         // Without epoll HttpListener accepts everybody, so the server itself refuses those for whom there is no descriptor. In a relay a request that was
         // accepted needs a second descriptor.
         if ((!_loops.HasEpoll || IsRelay) && _admission.LimitTo(possible))
             _connectionLimit = "The limit of open files (ulimit -n)";
-        _requests.Start(files);
+        _requests.Start(files.MaxConnections, files.Spare);
         if (_options.MaxConnections > possible)
             _log.TooFewFiles(_options.MaxConnections, possible);
 

@@ -38,7 +38,8 @@ internal sealed class HttpPort : RequestSource
     private HttpEndPoint? _endPoint;
     private Acceptor? _acceptor;
     private int _most;
-    private volatile bool _isFull;
+    private int _spare;
+    private volatile bool _isPaused;
     private bool _toldFull;
 
     // The set is null once the port is closed. Whoever takes a request out of the set decides what happens to its connection.
@@ -61,10 +62,25 @@ internal sealed class HttpPort : RequestSource
         _reopening = new Reopening(this);
     }
 
-    public override bool IsFull => _isFull;
+    public override bool IsFull => _isPaused || _connections() >= _most;
 
-    /// <summary>Whether a new client finds room. It may take the place of an unfinished request, which is turned away then.</summary>
-    private bool HasRoom => _connections() < _most;
+    /// <summary>
+    /// Whether a new client finds room. It may take the place of an unfinished request, which is turned away then. If there is none to turn away, because
+    /// nobody has read them yet, the client takes a descriptor of the spare ones.
+    /// </summary>
+    private bool HasRoom => _connections() < _most && InUse < (long)_most + _spare;
+
+    /// <summary>The descriptors that connections have and that unfinished requests will have.</summary>
+    private long InUse => _connections() + ((long)_options.DescriptorsEach * Unfinished);
+
+    private int Unfinished
+    {
+        get
+        {
+            lock (_gate)
+                return _pending?.Count ?? 0;
+        }
+    }
 
     public override void Bind()
     {
@@ -89,9 +105,9 @@ internal sealed class HttpPort : RequestSource
         }
     }
 
-    public override void Start(int most)
+    public override void Start(int most, int spare)
     {
-        _most = most;
+        (_most, _spare) = (most, spare);
         _acceptor = _loops.First.Accept(_socket!, OnAccepted);
         _acceptor.Accept();
     }
@@ -155,7 +171,7 @@ internal sealed class HttpPort : RequestSource
         }
         if (IsHarmless(error) && HasRoom)
             return true;
-        Pause();
+        Pause(error);
         return false;
     }
 
@@ -190,7 +206,7 @@ internal sealed class HttpPort : RequestSource
         lock (_gate)
         {
             isOpen = _pending is not null;
-            if (_pending?.Count > 0 && (_pending.Count >= _options.MostPending || _connections() + _pending.Count >= _most))
+            if (_pending?.Count > 0 && (_pending.Count >= _options.MostPending || InUse >= _most))
                 victims = Victims(_pending);
             _pending?.Add(request);
         }
@@ -223,12 +239,14 @@ internal sealed class HttpPort : RequestSource
     ];
 
     /// <summary>Accepts nobody for a while. New clients wait in the kernel.</summary>
-    private void Pause()
+    private void Pause(SocketError error)
     {
-        _isFull = true;
+        _isPaused = true;
         _toldFull = _fullLines.TryPass(out _);
-        if (_toldFull)
-            Log.NoRoom(_options.Port, _connections(), _most);
+        if (_toldFull && IsHarmless(error))
+            Log.NoRoom(_options.Port, _connections(), Unfinished, _most);
+        else if (_toldFull)
+            Log.CannotAccept(_options.Port, error);
         TimingWheel wheel = _loops.First.Wheel;
         wheel.Schedule(_reopening, wheel.Now + PauseFor);
     }
@@ -236,9 +254,9 @@ internal sealed class HttpPort : RequestSource
     private void Reopen()
     {
         _acceptor!.Accept();
-        _isFull = false;
+        _isPaused = false;
         if (_toldFull)
-            Log.RoomAgain(_options.Port, _connections(), _most);
+            Log.RoomAgain(_options.Port);
     }
 
     /// <summary>Checks from time to time whether there is room again, and then reopens the port.</summary>

@@ -16,6 +16,9 @@ internal sealed record ListenOptions(string Host, int Port, TimeSpan RequestTime
     /// <summary>Does the server's part of a TLS handshake; null if the port speaks plain HTTP. Only <see cref="HttpPort"/> speaks TLS.</summary>
     public Func<SslStream, Task>? Tls { get; init; }
 
+    /// <summary>How many descriptors a request may take once it is handed out, its own included.</summary>
+    public int DescriptorsEach { get; init; } = 1;
+
     /// <summary>Whether <c>*</c> includes IPv6. On a machine without IPv6 it means IPv4 alone.</summary>
     public bool HasIPv6 { get; init; } = Socket.OSSupportsIPv6;
 }

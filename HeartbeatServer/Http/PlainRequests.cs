@@ -51,7 +51,7 @@ internal sealed class PlainRequests(
         }
     }
 
-    public override void Start(int most) => _ = AcceptAsync();
+    public override void Start(int most, int spare) => _ = AcceptAsync();
 
     public override void Dispose()
     {

@@ -49,7 +49,8 @@ internal abstract class RequestSource : IDisposable
 
     /// <summary>Begins to accept requests.</summary>
     /// <param name="most">How many descriptors there are for connections and pending requests together.</param>
-    public abstract void Start(int most);
+    /// <param name="spare">How many more pending requests may take as long as nobody has read them.</param>
+    public abstract void Start(int most, int spare);
 
     /// <summary>Closes the port, and the connections of requests that are not answered yet. Connections that were upgraded go on.</summary>
     public abstract void Dispose();

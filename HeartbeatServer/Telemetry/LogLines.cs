@@ -36,10 +36,11 @@ internal static class LogLines
     public static readonly LogLine NoRoom = Add(
         "no_room",
         Warning,
-        "No room: {connections} connection(s), and the limit of open files (ulimit -n) allows {limit}. "
+        "No room: connections have {connections} descriptor(s), {unfinished} request(s) are unfinished, and the limit of open files (ulimit -n) allows {limit}. "
             + "Port {port} lets nobody in until some leave.");
-    public static readonly LogLine RoomAgain =
-        Add("room_again", Information, "Room again: {connections} connection(s) of {limit}. Port {port} lets clients in.");
+    public static readonly LogLine CannotAccept = Add(
+        "cannot_accept", Warning, "Port {port} cannot accept a client, and tries again and again: {error:l}");
+    public static readonly LogLine RoomAgain = Add("room_again", Information, "Room again. Port {port} lets clients in.");
     public static readonly LogLine BeatLate = Add(
         "beat_late",
         Warning,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using HeartbeatServer.Protocol;
 using Serilog;
 using Serilog.Core;
@@ -231,13 +232,15 @@ internal sealed class ServerLog
 
     public void TooFewFiles(int wanted, int possible) => Write(LogLines.TooFewFiles, [("possible", possible), ("wanted", wanted)]);
 
-    public void NoRoom(int port, int connections, int limit) =>
-        Write(LogLines.NoRoom, [("connections", connections), ("limit", limit), ("port", port)]);
+    public void NoRoom(int port, int connections, int unfinished, int limit) =>
+        Write(LogLines.NoRoom, [("connections", connections), ("unfinished", unfinished), ("limit", limit), ("port", port)]);
+
+    public void CannotAccept(int port, SocketError error) =>
+        Write(LogLines.CannotAccept, [("port", port), ("error", new SocketException((int)error).Message)]);
 
     public void LinesDropped(long lines) => Write(LogLines.LinesDropped, [("lines", lines)]);
 
-    public void RoomAgain(int port, int connections, int limit) =>
-        Write(LogLines.RoomAgain, [("connections", connections), ("limit", limit), ("port", port)]);
+    public void RoomAgain(int port) => Write(LogLines.RoomAgain, [("port", port)]);
 
     public void UpgradeFailed(EndPoint? remote, Exception error)
     {

@@ -88,7 +88,7 @@ def test_it_raises_the_limit_of_open_files_and_says_when_it_is_too_low(lab: Lab)
     limits = Path(f"/proc/{raised.pid}/limits")
     eventually("the soft limit to be the hard one", lambda: re.search(r"Max open files +4096 +4096 ", limits.read_text()))
     refused = subprocess.run(with_limit(20, 20), capture_output=True, text=True, timeout=20)
-    expect_that("1, and why", refused.returncode == 1 and "ulimit -n) is 20: at least 64 are needed" in refused.stderr, (refused.returncode, refused.stderr))
+    expect_that("1, and why", refused.returncode == 1 and "ulimit -n) is 20. The server itself needs 96" in refused.stderr, (refused.returncode, refused.stderr))
 
 
 @on_both_doors
