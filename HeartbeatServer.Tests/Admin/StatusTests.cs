@@ -324,6 +324,16 @@ public sealed class StatusTests
     public async Task A_bad_parameter_is_named(string query, string error) =>
         Assert.That((await _admin.JsonAsync("/status?" + query, 400)).GetProperty("error").GetString(), Does.StartWith(error));
 
+    [TestCase("/status")]
+    [TestCase("/status/ends")]
+    public async Task A_search_is_no_longer_than_what_it_may_find(string path)
+    {
+        await _admin.JsonAsync($"{path}?search={new string('x', 2000)}");
+
+        JsonElement refused = await _admin.JsonAsync($"{path}?search={new string('x', 2001)}", 400);
+        Assert.That(refused.GetProperty("error").GetString(), Is.EqualTo("search: more than 2000 characters"));
+    }
+
     [TestCase("/status/ends?after=x")]
     [TestCase("/status/history?after=-1")]
     public async Task A_bad_number_is_400(string path) =>

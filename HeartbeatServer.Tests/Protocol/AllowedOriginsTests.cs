@@ -70,6 +70,17 @@ public sealed class AllowedOriginsTests
         Assert.That(new AllowedOrigins([allowed]).Allows(origin), Is.EqualTo(expected));
 
     [Test]
+    public void A_name_longer_than_that_of_any_host_is_no_origin()
+    {
+        string host = string.Concat(Enumerable.Repeat("b\u00fccher.", 100));
+
+        Assert.That(AllowedOrigins.IsOrigin($"https://{host[..100]}"), Is.True);
+        Assert.That(AllowedOrigins.IsOrigin($"https://{new string('b', 255)}"), Is.True);
+        Assert.That(AllowedOrigins.IsOrigin($"https://{new string('b', 256)}"), Is.False);
+        Assert.That(AllowedOrigins.IsOrigin($"https://{host}"), Is.False);
+    }
+
+    [Test]
     public void One_of_many_is_enough()
     {
         var allowed = new AllowedOrigins(["https://a.example", "*.b.example", "null"]);

@@ -14,6 +14,24 @@ public sealed class FieldLinesTests
     public void A_list_has_its_elements_without_white_space_and_without_empty_ones(string? value, string elements) =>
         Assert.That(string.Join('|', FieldLines.Elements(value)), Is.EqualTo(elements));
 
+    [Test]
+    public void The_lines_of_a_field_are_joined_at_a_cost_that_grows_with_their_length()
+    {
+        Assert.That(Joined(2000, out long fewer), Has.Length.EqualTo((2000 * "10.0.0.1, ".Length) - ", ".Length));
+        Joined(20_000, out long more);
+
+        Assert.That(more, Is.LessThan(20 * fewer), "bytes that were allocated");
+
+        static string Joined(int count, out long allocated)
+        {
+            var lines = new FieldLines(Enumerable.Repeat(("Via", "10.0.0.1"), count));
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            string joined = lines["via"]!;
+            allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+            return joined;
+        }
+    }
+
     [TestCase("upgrade", true)]
     [TestCase("keep-alive, Upgrade", true)]
     [TestCase("Upgrades", false)]

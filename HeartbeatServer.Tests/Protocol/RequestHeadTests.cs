@@ -72,6 +72,19 @@ public sealed class RequestHeadTests
     [Test]
     public void Many_empty_lines_are_no_request() => Assert.That(Refused(string.Concat(Enumerable.Repeat("\r\n", 9))).Text, Does.Contain("empty lines"));
 
+    [TestCase(128, null)]
+    [TestCase(129, "a request with 129 field lines: at most 128 are allowed")]
+    [TestCase(5000, "a request with 5000 field lines: at most 128 are allowed")]
+    public void A_head_has_a_bounded_number_of_field_lines(int lines, string? text)
+    {
+        string request = $"GET / HTTP/1.1\r\nHost: x\r\n{string.Concat(Enumerable.Repeat("a:\r\n", lines - 1))}\r\n";
+
+        RequestHead? head = RequestHead.Read(Encoding.Latin1.GetBytes(request), out Refusal? refusal);
+
+        Assert.That((head?.Fields.Count, refusal?.Text), Is.EqualTo((text is null ? lines : (int?)null, text)));
+        Assert.That(refusal?.Reason ?? RefusalReason.HeaderTooLarge, Is.EqualTo(RefusalReason.HeaderTooLarge));
+    }
+
     /// <summary>RFC 9110 section 5.3: the values of all lines with the same name form one list, in their order.</summary>
     [TestCase("Connection: Upgrade\r\nConnection: keep-alive\r\n", "Connection", "Upgrade, keep-alive")]
     [TestCase("Connection: keep-alive\r\nX: 1\r\nconnection: Upgrade\r\n", "Connection", "keep-alive, Upgrade")]

@@ -26,6 +26,9 @@ internal sealed class StatusQuery(NameValueCollection query)
     private const int MaxLimit = 1000;
     private const int DefaultLimit = 50;
 
+    /// <summary>The texts of all connections are searched. None is kept that is longer.</summary>
+    private const int LongestSearch = 2000;
+
     private static readonly Syntax<SortKey> SortKeys = Syntax.Word(
         StringComparison.Ordinal,
         ("worst", SortKey.Worst), ("id", SortKey.Id), ("age", SortKey.Age), ("round_trip", SortKey.RoundTrip), ("strikes", SortKey.Strikes),
@@ -46,7 +49,9 @@ internal sealed class StatusQuery(NameValueCollection query)
     /// </summary>
     public long After => Value("after", Syntax.Digits(0, long.MaxValue), 0);
 
-    public string Search => query["search"]?.Trim() ?? "";
+    public string Search => query["search"]?.Trim() is not { } text ? ""
+        : text.Length <= LongestSearch ? text
+        : throw new BadQueryException($"search: more than {LongestSearch} characters");
 
     /// <summary>The state in which a connection has to be; null for any.</summary>
     public string? State => Value("state", States, null);

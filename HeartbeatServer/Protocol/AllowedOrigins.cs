@@ -58,6 +58,9 @@ internal sealed class AllowedOrigins
     {
         private const int NoPort = -1;
 
+        /// <summary>The longest name of a host (RFC 1035 section 2.3.4).</summary>
+        private const int LongestHost = 255;
+
         private static readonly Pattern Null = new(null, "", null, false);
 
         private static readonly IdnMapping Idn = new();
@@ -122,6 +125,8 @@ internal sealed class AllowedOrigins
         /// </returns>
         private static string? AsciiHost(string host)
         {
+            if (host.Length > LongestHost)
+                return null; // Punycode takes much longer for a long name than for many short ones
             if (host.StartsWith('['))
             {
                 bool isAddress = Uri.CheckHostName(host) == UriHostNameType.IPv6 && !host.Contains('%', StringComparison.Ordinal);

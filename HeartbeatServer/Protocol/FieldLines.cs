@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections;
+using System.Text;
 
 namespace HeartbeatServer.Protocol;
 
@@ -29,13 +30,18 @@ internal sealed class FieldLines : IReadOnlyList<(string Name, string Value)>
     {
         get
         {
-            string? joined = null;
+            string? first = null;
+            StringBuilder? joined = null;
             foreach ((string each, string value) in _lines)
             {
-                if (each.Equals(name, StringComparison.OrdinalIgnoreCase))
-                    joined = joined is null ? value : $"{joined}, {value}";
+                if (!each.Equals(name, StringComparison.OrdinalIgnoreCase))
+                    continue;
+                if (first is null)
+                    first = value;
+                else
+                    (joined ??= new StringBuilder(first)).Append(", ").Append(value);
             }
-            return joined;
+            return joined?.ToString() ?? first;
         }
     }
 

@@ -9,9 +9,9 @@ internal sealed class HopByHop
     private static readonly string[] Fixed =
         ["Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy", "HTTP2-Settings"];
 
-    private readonly string[] _named;
+    private readonly HashSet<string> _names;
 
-    private HopByHop(string[] named) => _named = named;
+    private HopByHop(string[] named) => _names = new HashSet<string>([.. Fixed, .. named], StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Reads the Connection field of a head.</summary>
     /// <param name="head">The fields of the head.</param>
@@ -28,13 +28,10 @@ internal sealed class HopByHop
     }
 
     /// <summary>Whether a field is for one connection alone.</summary>
-    public bool Has(string name) =>
-        IsAmong(Fixed, name) || IsAmong(_named, name) || Dashed(name).StartsWith("Proxy-", StringComparison.OrdinalIgnoreCase);
+    public bool Has(string name) => _names.Contains(name) || Dashed(name).StartsWith("Proxy-", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>
     /// A name as many applications see it. They read fields as variables of a gateway (RFC 3875 section 4.1.18), in which <c>-</c> and <c>_</c> are the same.
     /// </summary>
     public static string Dashed(string name) => name.Replace('_', '-');
-
-    private static bool IsAmong(string[] names, string name) => Array.Exists(names, each => each.Equals(name, StringComparison.OrdinalIgnoreCase));
 }

@@ -17,7 +17,7 @@ internal enum RefusalReason
     UpgradeRequired,
     /// <summary>429: the address has <c>--max-connections-per-ip</c> connections already.</summary>
     IpLimit,
-    /// <summary>431: the head of the request is too long.</summary>
+    /// <summary>431: the head of the request is too long, or has too many fields.</summary>
     HeaderTooLarge,
     /// <summary>505: the version is not HTTP/1.x.</summary>
     HttpVersion,

@@ -9,6 +9,12 @@ namespace HeartbeatServer.Protocol;
 /// </summary>
 internal sealed class RequestHead
 {
+    /// <summary>
+    /// The most field lines of a head. HAProxy lets 101 pass, Apache and Kestrel 100, so what comes through one of them fits, with the lines that it adds.
+    /// Node.js lets 2,000 pass, but no client needs them.
+    /// </summary>
+    public const int MostFields = 128;
+
     /// <summary>Before the request line (RFC 9112 section 2.2: at least one is to be ignored).</summary>
     private const int MostEmptyLines = 8;
 
@@ -186,6 +192,8 @@ internal sealed class RequestHead
 
     private Refusal? CheckFields()
     {
+        if (Fields.Count > MostFields)
+            return new Refusal(RefusalReason.HeaderTooLarge, $"a request with {Fields.Count} field lines: at most {MostFields} are allowed");
         foreach (string name in Singletons)
         {
             if (Fields.LinesOf(name) > 1)

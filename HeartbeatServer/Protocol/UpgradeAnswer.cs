@@ -52,6 +52,7 @@ internal static class UpgradeAnswer
     private static string? CheckExtensions(FieldLines answer, RequestHead request, out bool hasDeflate)
     {
         hasDeflate = false;
+        bool isOffered = Extension.OffersDeflate(request);
         switch (Extension.ReadList(answer[Extension.Field] ?? ""))
         {
             case null:
@@ -59,7 +60,7 @@ internal static class UpgradeAnswer
             case []:
                 return null;
             // 9.1: "An extension is 'in use' only if it was offered."
-            case var chosen when chosen.Find(one => !one.IsDeflate || !Extension.OffersDeflate(request)) is { } other:
+            case var chosen when chosen.Find(one => !one.IsDeflate || !isOffered) is { } other:
                 return $"it agrees to {Quoted(other.Name)}, an extension that was not offered to it";
             case { Count: > 1 }:
                 return $"it agrees to {Extension.Deflate} more than once";
