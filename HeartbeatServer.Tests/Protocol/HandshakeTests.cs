@@ -53,6 +53,8 @@ public sealed class HandshakeTests
     [TestCase("Upgrades")]
     [TestCase("keep-alive Upgrade")]
     [TestCase("\"Upgrade\"")]
+    [TestCase("Upgrade\u00a0", Description = "white space around a token is a space or a tab (RFC 9110 section 5.6.3)")]
+    [TestCase("keep-alive,\u0085Upgrade")]
     public void A_request_without_Connection_Upgrade_is_refused_with_426(string? connection) =>
         AssertRefused(Good with { Connection = connection }, 426, "Connection: Upgrade");
 

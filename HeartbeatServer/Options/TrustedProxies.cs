@@ -69,7 +69,7 @@ internal sealed class TrustedProxies
         while (!header.IsEmpty)
         {
             int comma = LastOutsideQuotes(header, ',');
-            ReadOnlySpan<char> entry = header[(comma + 1)..].Trim();
+            ReadOnlySpan<char> entry = header[(comma + 1)..].Trim(" \t");
             header = comma < 0 ? [] : header[..comma];
             if (entry.IsEmpty)
                 continue; // RFC 9110 section 5.6.1: a recipient ignores empty elements of a list
@@ -116,7 +116,7 @@ internal sealed class TrustedProxies
         while (!element.IsEmpty)
         {
             int semicolon = LastOutsideQuotes(element, ';');
-            ReadOnlySpan<char> pair = element[(semicolon + 1)..].Trim();
+            ReadOnlySpan<char> pair = element[(semicolon + 1)..].Trim(" \t");
             element = semicolon < 0 ? [] : element[..semicolon];
             if (pair.IsEmpty)
                 continue;
