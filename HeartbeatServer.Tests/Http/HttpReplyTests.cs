@@ -1,18 +1,23 @@
 using System.Text;
 using HeartbeatServer.Http;
+using Microsoft.Extensions.Time.Testing;
 
 namespace HeartbeatServer.Tests.Http;
 
 public sealed class HttpReplyTests
 {
+    private const string ServerAndDate = "Server: HeartbeatServer\r\nDate: Sat, 28 Nov 2026 17:00:00 GMT\r\n";
+
+    private static readonly FakeTimeProvider Clock = new(new DateTimeOffset(2026, 11, 28, 18, 0, 0, TimeSpan.FromHours(1)));
+
     [Test]
     public void A_reply_without_HttpListener_has_all_that_HTTP_asks_for()
     {
         var reply = new HttpReply(408, "text/plain", "too slow\n"u8.ToArray());
 
         Assert.That(
-            Encoding.ASCII.GetString(reply.ToBytes()),
-            Is.EqualTo("HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo slow\n"));
+            Encoding.ASCII.GetString(reply.ToBytes(time: Clock)),
+            Is.EqualTo($"HTTP/1.1 408 Request Timeout\r\n{ServerAndDate}Content-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo slow\n"));
     }
 
     [Test]
@@ -21,11 +26,12 @@ public sealed class HttpReplyTests
         var reply = new HttpReply(503) { Headers = [("Retry-After", "1")] };
 
         Assert.That(
-            Encoding.ASCII.GetString(reply.ToBytes()),
-            Is.EqualTo("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+            Encoding.ASCII.GetString(reply.ToBytes(time: Clock)),
+            Is.EqualTo($"HTTP/1.1 503 Service Unavailable\r\n{ServerAndDate}Retry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
     }
 
     [TestCase(400, "Bad Request")]
+    [TestCase(405, "Method Not Allowed")]
     [TestCase(408, "Request Timeout")]
     [TestCase(431, "Request Header Fields Too Large")]
     [TestCase(502, "Bad Gateway")]

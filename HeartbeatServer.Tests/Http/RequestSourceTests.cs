@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Text;
 using HeartbeatServer.Http;
 using HeartbeatServer.Tests.Support;
@@ -32,6 +33,20 @@ public sealed class RequestSourceTests(RequestsFrom from) : RequestSourceFixture
         Assert.That(await seen.Task.InTime(), Is.EqualTo($"GET /a%20b ?c=d 1 1 False {peer.Address}"));
         Assert.That((await peer.ReadReplyAsync()).Body, Is.EqualTo("ok\n"));
         Assert.That(await peer.ReadEndAsync(), Is.EqualTo(PeerEnd.Fin));
+    }
+
+    [TestCase("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200)]
+    [TestCase("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", 200)]
+    [TestCase("GET /#a HTTP/1.1\r\nHost: x\r\n\r\n", 400, Description = "nobody handles it")]
+    public async Task Every_reply_says_who_answers_and_when(string request, int status)
+    {
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(Port);
+        await peer.SendAsync(request);
+
+        Support.HttpReply reply = await peer.ReadReplyAsync(hasBody: request[0] == 'G');
+
+        Assert.That((reply.Status, reply.Headers["Server"]), Is.EqualTo((status, "HeartbeatServer")));
+        Assert.That(DateTimeOffset.TryParseExact(reply.Headers["Date"], "R", CultureInfo.InvariantCulture, DateTimeStyles.None, out _), Is.True);
     }
 
     /// <summary>Where HttpListener reads from its own sockets, the server cannot get at the bytes.</summary>

@@ -14,6 +14,11 @@ public sealed class UpstreamAnswerTests
 
     private const string Upgraded = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
 
+    /// <summary>What an answer gets that comes without a date.</summary>
+    private const string Date = $"Date: {Now}\r\n";
+
+    private const string Now = "Sat, 28 Nov 2026 17:00:00 GMT";
+
     private static RequestHead Request(string lines = "")
     {
         byte[] bytes = Encoding.Latin1.GetBytes(
@@ -26,7 +31,7 @@ public sealed class UpstreamAnswerTests
     /// <summary>Reads an answer in one piece, after which the connection stays open, or ends.</summary>
     private static (AnswerStep Step, UpstreamAnswer Answer) Read(string bytes, bool isEnd = false, string request = "")
     {
-        var answer = new UpstreamAnswer(Request(request));
+        var answer = new UpstreamAnswer(Request(request), () => Now);
         return (answer.Read(Encoding.Latin1.GetBytes(bytes), isEnd), answer);
     }
 
@@ -219,19 +224,21 @@ public sealed class UpstreamAnswerTests
     // The answer; whether the application ends the connection behind it; what the client gets.
     [TestCase(
         "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\"\r\nSet-Cookie: s=1\r\nSet-Cookie: t=2\r\nContent-Length: 8\r\n\r\nno entry", false,
-        "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\"\r\nSet-Cookie: s=1\r\nSet-Cookie: t=2\r\nContent-Length: 8\r\nConnection: close\r\n\r\nno entry")]
-    [TestCase("302 Found\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\n\r\n", false, "302 Found\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")]
-    [TestCase("403 Forbidden\r\nConnection: close\r\n\r\nuntil the end", true, "403 Forbidden\r\nContent-Length: 13\r\nConnection: close\r\n\r\nuntil the end")]
-    [TestCase("403\r\n\r\n", true, "403 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n")]
-    [TestCase("200 OK\r\nContent-Length: 6\r\n\r\n<html>and more", false, "200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")]
-    [TestCase("204 No Content\r\nContent-Length: 6\r\nX: 1\r\n\r\n", false, "204 No Content\r\nX: 1\r\nConnection: close\r\n\r\n")]
-    [TestCase("304 Not Modified\r\nTransfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\n", false, "304 Not Modified\r\nETag: \"x\"\r\nConnection: close\r\n\r\n")]
-    [TestCase("404 \u00e4\r\nTransfer-Encoding: Chunked\r\nTrailer: X\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n", false, "404 \u00e4\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{\"a\":1}")]
-    [TestCase("404 x\r\nTransfer-Encoding: chunked\r\n\r\n0002 ;a=\"b\"\r\n\r\n\r\n0a;x\r\n0123456789\r\n00\r\nX-Sum: 1\r\nY: 2\r\n\r\n", false, "404 x\r\nContent-Length: 12\r\nConnection: close\r\n\r\n\r\n0123456789")]
+        "401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\"\r\nSet-Cookie: s=1\r\nSet-Cookie: t=2\r\n" + Date + "Content-Length: 8\r\nConnection: close\r\n\r\nno entry")]
+    [TestCase("302 Found\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\n\r\n", false, "302 Found\r\nLocation: /login\r\n" + Date + "Content-Length: 0\r\nConnection: close\r\n\r\n")]
+    [TestCase("403 Forbidden\r\nConnection: close\r\n\r\nuntil the end", true, "403 Forbidden\r\n" + Date + "Content-Length: 13\r\nConnection: close\r\n\r\nuntil the end")]
+    [TestCase("403\r\n\r\n", true, "403 \r\n" + Date + "Content-Length: 0\r\nConnection: close\r\n\r\n")]
+    [TestCase("200 OK\r\nContent-Length: 6\r\n\r\n<html>and more", false, "200 OK\r\n" + Date + "Content-Length: 6\r\nConnection: close\r\n\r\n<html>")]
+    [TestCase("204 No Content\r\nContent-Length: 6\r\nX: 1\r\n\r\n", false, "204 No Content\r\nX: 1\r\n" + Date + "Connection: close\r\n\r\n")]
+    [TestCase("304 Not Modified\r\nTransfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\n", false, "304 Not Modified\r\nETag: \"x\"\r\n" + Date + "Connection: close\r\n\r\n")]
+    [TestCase("404 \u00e4\r\nTransfer-Encoding: Chunked\r\nTrailer: X\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n", false, "404 \u00e4\r\n" + Date + "Content-Length: 7\r\nConnection: close\r\n\r\n{\"a\":1}")]
+    [TestCase("404 x\r\nTransfer-Encoding: chunked\r\n\r\n0002 ;a=\"b\"\r\n\r\n\r\n0a;x\r\n0123456789\r\n00\r\nX-Sum: 1\r\nY: 2\r\n\r\n", false, "404 x\r\n" + Date + "Content-Length: 12\r\nConnection: close\r\n\r\n\r\n0123456789")]
     [TestCase("426 Upgrade Required\r\nconnection: upgrade\r\nupgrade: websocket\r\nSec-WebSocket-Version: 13\r\ncontent-length: 0\r\n\r\n", false,
-        "426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\nUpgrade: websocket\r\nConnection: close, Upgrade\r\n\r\n")]
-    [TestCase("400 x\r\nUpgrade: websocket\r\nContent-Length: 000\r\n\r\n", false, "400 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")]
-    [TestCase("503 Service Unavailable\r\nRetry-After: 7\r\nProxy-Status: x\r\nContent-Length: 4\r\n\r\nbusy", false, "503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")]
+        "426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\n" + Date + "Content-Length: 0\r\nUpgrade: websocket\r\nConnection: close, Upgrade\r\n\r\n")]
+    [TestCase("400 x\r\nUpgrade: websocket\r\nContent-Length: 000\r\n\r\n", false, "400 x\r\n" + Date + "Content-Length: 0\r\nConnection: close\r\n\r\n")]
+    [TestCase("503 Service Unavailable\r\nRetry-After: 7\r\nProxy-Status: x\r\nContent-Length: 4\r\n\r\nbusy", false, "503 Service Unavailable\r\nRetry-After: 7\r\n" + Date + "Content-Length: 4\r\nConnection: close\r\n\r\nbusy")]
+    [TestCase("404 x\r\nDATE: then\r\nContent-Length: 0\r\n\r\n", false, "404 x\r\nDATE: then\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")]
+    [TestCase("404 x\r\nDate: then\r\nConnection: date\r\nContent-Length: 0\r\n\r\n", false, "404 x\r\n" + Date + "Content-Length: 0\r\nConnection: close\r\n\r\n")]
     public void Another_answer_goes_to_the_client_with_its_body(string bytes, bool isEnd, string expected)
     {
         Assert.That(Refused($"HTTP/1.1 {bytes}", isEnd), Is.EqualTo($"HTTP/1.1 {expected}"));
@@ -241,7 +248,7 @@ public sealed class UpstreamAnswerTests
 
     [Test]
     public void An_answer_of_HTTP_1_0_is_written_as_ours() =>
-        Assert.That(Refused("HTTP/1.0 501 No\r\n\r\nx", isEnd: true), Is.EqualTo("HTTP/1.1 501 No\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"));
+        Assert.That(Refused("HTTP/1.0 501 No\r\n\r\nx", isEnd: true), Is.EqualTo($"HTTP/1.1 501 No\r\n{Date}Content-Length: 1\r\nConnection: close\r\n\r\nx"));
 
     [TestCase("1.1 404 x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "Content-Length and Transfer-Encoding in one head")]
     [TestCase("1.0 404 x\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0")]
@@ -285,7 +292,7 @@ public sealed class UpstreamAnswerTests
             _ => ($"\r\n{body}", $"\r\n{body}x"),
         };
 
-        Assert.That(Refused(head + exact, isEnd: true), Is.EqualTo($"{head}Content-Length: {most}\r\nConnection: close\r\n\r\n{body}"));
+        Assert.That(Refused(head + exact, isEnd: true), Is.EqualTo($"{head}{Date}Content-Length: {most}\r\nConnection: close\r\n\r\n{body}"));
         Assert.That(Fault(head + over, isEnd: true), Does.Contain("more than 1 MiB"));
     }
 
@@ -330,7 +337,7 @@ public sealed class UpstreamAnswerTests
     /// <summary>Gives an answer in pieces that end at these indexes, until it is decided.</summary>
     private static string InPieces(byte[] bytes, int[] ends, bool isEnd)
     {
-        var answer = new UpstreamAnswer(Request("Sec-WebSocket-Extensions: permessage-deflate\r\n"));
+        var answer = new UpstreamAnswer(Request("Sec-WebSocket-Extensions: permessage-deflate\r\n"), () => Now);
         AnswerStep step = AnswerStep.NeedsMore;
         foreach (int end in ends)
         {
@@ -376,13 +383,13 @@ public sealed class UpstreamAnswerTests
             }
             byte[] bytes = Encoding.Latin1.GetBytes(text.ToString());
             string context = $"seed {seed}: {text}";
-            var answer = new UpstreamAnswer(Request("Sec-WebSocket-Extensions: permessage-deflate\r\n"));
+            var answer = new UpstreamAnswer(Request("Sec-WebSocket-Extensions: permessage-deflate\r\n"), () => Now);
             AnswerStep step = answer.Read(bytes, isEnd: true);
             steps[(int)step]++;
             Assert.That(InPieces(bytes, [.. Enumerable.Range(1, bytes.Length)], isEnd: true), Does.StartWith($"{step} "), context);
             if (step is not (AnswerStep.Switched or AnswerStep.Refused))
                 continue;
-            var again = new UpstreamAnswer(Request("Sec-WebSocket-Extensions: permessage-deflate\r\n"));
+            var again = new UpstreamAnswer(Request("Sec-WebSocket-Extensions: permessage-deflate\r\n"), () => Now);
             Assert.That(again.Read(answer.ForClient.Span, isEnd: false), Is.EqualTo(step), context);
             Assert.That(
                 (again.Status, again.HasDeflate, Encoding.Latin1.GetString(again.ForClient.Span)),

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using HeartbeatServer.Protocol;
 
@@ -9,6 +10,12 @@ namespace HeartbeatServer.Http;
 /// <param name="Body">The whole body.</param>
 internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnlyMemory<byte> Body = default)
 {
+    /// <summary>
+    /// The Server field of a reply. An application behind the server has its own one in its answers, so the field says who has answered. Without a value
+    /// HttpListener would write a version of .NET.
+    /// </summary>
+    public const string Server = "HeartbeatServer";
+
     /// <summary>Further headers, in the order in which they are sent.</summary>
     public IReadOnlyList<(string Name, string Value)> Headers { get; init; } = [];
 
@@ -32,9 +39,10 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
 
     /// <summary>The bytes of the reply, for a connection to which HttpListener does not write.</summary>
     /// <param name="isToHead">Whether the request was a HEAD, whose reply has no body.</param>
-    public byte[] ToBytes(bool isToHead = false)
+    /// <param name="time">The clock for the Date field (RFC 9110 section 6.6.1); that of the system by default.</param>
+    public byte[] ToBytes(bool isToHead = false, TimeProvider? time = null)
     {
-        var head = new StringBuilder($"HTTP/1.1 {Status} {Phrase}\r\n");
+        var head = new StringBuilder($"HTTP/1.1 {Status} {Phrase}\r\nServer: {Server}\r\nDate: {DateOf(time)}\r\n");
         if (ContentType is not null)
             head.Append(null, $"Content-Type: {ContentType}\r\n");
         foreach ((string name, string value) in Headers)
@@ -43,6 +51,10 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
         return [.. Encoding.ASCII.GetBytes(head.ToString()), .. isToHead ? default : Body.Span];
     }
 
+    /// <summary>The present time as a Date field has it (RFC 9110 section 5.6.7).</summary>
+    /// <param name="time">The clock; that of the system by default.</param>
+    public static string DateOf(TimeProvider? time = null) => (time ?? TimeProvider.System).GetUtcNow().ToString("R", CultureInfo.InvariantCulture);
+
     /// <summary>
     /// The reason phrase of the status (RFC 9110 section 15, RFC 6585 section 5). Clients ignore the phrase (RFC 9112 section 4), but a person
     /// who debugs reads it.
@@ -50,6 +62,7 @@ internal sealed record HttpReply(int Status, string? ContentType = null, ReadOnl
     private string Phrase => Status switch
     {
         400 => "Bad Request",
+        405 => "Method Not Allowed",
         408 => "Request Timeout",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

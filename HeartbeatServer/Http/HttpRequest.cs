@@ -38,19 +38,25 @@ internal abstract class HttpRequest
     public async Task ReplyAsync(HttpReply reply)
     {
         HttpListenerResponse response = Context.Response;
-        response.StatusCode = reply.Status;
-        response.ContentType = reply.ContentType;
-        response.ContentLength64 = reply.Body.Length; // replies to HEAD and replies with 304 have this field, too (RFC 9110 section 8.6)
-        // A connection serves one request. Otherwise HttpListener would wait here for the rest of a body, and then without limit for a second
-        // request.
-        response.KeepAlive = false;
-        foreach ((string name, string value) in reply.Headers)
-            response.Headers[name] = value;
+        Begin(response, reply);
         bool hasBody = Head.Method != "HEAD" && reply.Status != 304;
         if (hasBody)
             await response.OutputStream.WriteAsync(reply.Body);
         BeforeClose(isWhole: hasBody && reply.Body.Length > 0);
         response.Close();
+    }
+
+    /// <summary>Gives HttpListener the head of a reply. It adds the Date.</summary>
+    public static void Begin(HttpListenerResponse response, HttpReply reply)
+    {
+        response.StatusCode = reply.Status;
+        response.ContentType = reply.ContentType;
+        response.ContentLength64 = reply.Body.Length; // replies to HEAD and replies with 304 have this field, too (RFC 9110 section 8.6)
+        // A connection serves one request. Otherwise HttpListener would wait for the rest of a body, and then without limit for a second request.
+        response.KeepAlive = false;
+        response.Headers["Server"] = HttpReply.Server;
+        foreach ((string name, string value) in reply.Headers)
+            response.Headers[name] = value;
     }
 
     /// <summary>Answers 101 to a request that has passed <see cref="Handshake.Check"/>, and takes its connection.</summary>

@@ -98,11 +98,7 @@ internal sealed class PlainRequests(
         {
             OnTurnedAway(remote, refusal!.Value);
             HttpReply reply = HttpReply.To(refusal.Value);
-            context.Response.StatusCode = reply.Status;
-            context.Response.ContentType = reply.ContentType;
-            context.Response.KeepAlive = false;
-            foreach ((string name, string value) in reply.Headers)
-                context.Response.Headers[name] = value;
+            HttpRequest.Begin(context.Response, reply);
             context.Response.Close(reply.Body.ToArray(), willBlock: false);
             return null;
         }

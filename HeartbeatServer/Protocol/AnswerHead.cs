@@ -83,6 +83,16 @@ internal sealed record AnswerHead(int MinorVersion, int Status, string Phrase, F
         }
     }
 
+    /// <summary>Begins the head of an answer behind which the client's connection is closed: the status line, the fields that go on, and a date.</summary>
+    /// <param name="hopByHop">What <see cref="ReadConnection"/> has returned.</param>
+    /// <param name="date">The present date, for an answer that comes without one (RFC 9110 section 6.6.1).</param>
+    public StringBuilder Begin(HopByHop hopByHop, string date)
+    {
+        StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {Phrase}\r\n");
+        WriteEndToEnd(text, hopByHop, (_, _) => false);
+        return hopByHop.Has("Date") || Fields["Date"] is null ? text.Append(null, $"Date: {date}\r\n") : text;
+    }
+
     /// <summary>Ends the head of an answer behind which the client's connection is closed.</summary>
     /// <param name="text">Gets the lines.</param>
     public void WriteClose(StringBuilder text)

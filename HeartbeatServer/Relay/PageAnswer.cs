@@ -24,11 +24,7 @@ internal sealed record PageAnswer(byte[] Head, BodyFraming Framing)
         if (fault is not null)
             return null;
 
-        var text = new StringBuilder();
-        text.Append(null, $"HTTP/1.1 {answer.Status} {answer.Phrase}\r\n");
-        answer.WriteEndToEnd(text, hopByHop!, (_, _) => false);
-        if (answer.Fields["Date"] is null)
-            text.Append(null, $"Date: {date}\r\n");
+        StringBuilder text = answer.Begin(hopByHop!, date);
         // RFC 9110 section 8.6: an answer to HEAD and a 304 may say how long the body of another answer would be. A 204 must not.
         string? length = answer.Fields["Content-Length"];
         if (length is not null && answer.Status != 204)

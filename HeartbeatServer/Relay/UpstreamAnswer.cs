@@ -18,7 +18,8 @@ internal enum AnswerStep
 
 /// <summary>Reads the application's answer to an upgrade request, checks it, and writes it anew for the client.</summary>
 /// <param name="request">The client's request, which the application has got by <see cref="UpstreamRequest"/>.</param>
-internal sealed class UpstreamAnswer(RequestHead request)
+/// <param name="date">Returns the present date, for an answer that comes without one (RFC 9110 section 6.6.1).</param>
+internal sealed class UpstreamAnswer(RequestHead request, Func<string> date)
 {
     private readonly AnswerReader _reader = new();
     private HopByHop? _hopByHop;
@@ -84,8 +85,7 @@ internal sealed class UpstreamAnswer(RequestHead request)
     {
         if (!_body!.TryRead(bytes, isEnd, out ReadOnlySpan<byte> body, out string? fault))
             return fault is null ? AnswerStep.NeedsMore : Bad(fault);
-        StringBuilder text = new StringBuilder().Append(null, $"HTTP/1.1 {Status} {Head!.Phrase}\r\n");
-        Head.WriteEndToEnd(text, _hopByHop!, (_, _) => false);
+        StringBuilder text = Head!.Begin(_hopByHop!, date());
         if (Status is not (204 or 304))
             text.Append(null, $"Content-Length: {body.Length}\r\n");
         Head.WriteClose(text);

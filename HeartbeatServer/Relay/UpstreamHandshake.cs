@@ -48,7 +48,7 @@ internal sealed class UpstreamHandshake : WheelEntry
     /// <exception cref="IOException">The client has gone.</exception>
     public UpstreamHandshake(Upstream upstream, HttpRequest request, byte[] head)
     {
-        (_upstream, _loop, _request, _answer) = (upstream, request.Loop, head, new UpstreamAnswer(request.Head));
+        (_upstream, _loop, _request, _answer) = (upstream, request.Loop, head, new UpstreamAnswer(request.Head, () => HttpReply.DateOf()));
         _began = _loop.Wheel.Now;
         _deadline = new Deadline(_began + upstream.Timeout);
         EpollTransport transport = request.TakeOver(out ReadOnlyMemory<byte> early);
