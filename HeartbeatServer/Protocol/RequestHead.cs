@@ -43,10 +43,19 @@ internal sealed class RequestHead
     /// The target as it was sent: no escape is decoded, and no <c>..</c> is removed. Of a target in absolute form only the path and the query
     /// stand here (RFC 9112 section 3.2.2).
     /// </summary>
-    public string Target { get; private set; }
+    public string Target
+    {
+        get;
+        private set
+        {
+            field = value;
+            int query = value.IndexOf('?', StringComparison.Ordinal);
+            Path = query < 0 ? value : value[..query];
+        }
+    }
 
     /// <summary>The target before the <c>?</c>.</summary>
-    public string Path => Target.Split('?', 2)[0];
+    public string Path { get; private set; } = "";
 
     /// <summary>The target from the <c>?</c> on; empty if there is none.</summary>
     public string Query => Target[Path.Length..];

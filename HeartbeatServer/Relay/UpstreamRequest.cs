@@ -14,7 +14,6 @@ internal static class UpstreamRequest
     private const string ForwardedHost = "X-Forwarded-Host";
     private const string Forwarded = "Forwarded";
     private const string Via = "Via";
-    private const string Extensions = Extension.Field;
 
     /// <summary>The fields that are written anew, or left out: Expect as RFC 9110 section 10.1.1 has it, Content-Length because it is 0.</summary>
     private static readonly string[] Own = [ForwardedFor, ForwardedProto, ForwardedHost, Forwarded, Via, "Expect", "Content-Length"];
@@ -39,9 +38,9 @@ internal static class UpstreamRequest
         foreach ((string name, string value) in fields)
         {
             string? passed = value;
-            if (name.Equals(Extensions, StringComparison.OrdinalIgnoreCase) && !TryKeepDeflate(value, out passed))
+            if (name.Equals(Extension.Field, StringComparison.OrdinalIgnoreCase) && !TryKeepDeflate(value, out passed))
             {
-                refusal = new Refusal(RefusalReason.BadRequest, $"{Extensions} must be a list of extensions");
+                refusal = new Refusal(RefusalReason.BadRequest, $"{Extension.Field} must be a list of extensions");
                 return null;
             }
             if (passed is not null)
