@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 
-import pytest
-
 from harness.exchange import Row, chops, closed, echo_of_close, run
-from harness.lab import Lab, on_every_door
+from harness.lab import Lab, echo_and_relay, on_every_door
 from harness.peer import close_body, frame
 
 
@@ -79,7 +77,7 @@ def test_pings_and_pongs(lab: Lab) -> None:
     ])
 
 
-@pytest.mark.parametrize("door", ["default", "relay"])
+@echo_and_relay
 def test_reserved_bits_and_opcodes(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for bits in range(1, 8):

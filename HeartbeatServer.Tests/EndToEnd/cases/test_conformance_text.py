@@ -6,7 +6,7 @@ import pytest
 
 from harness.exchange import Row, check, chops, closed, echo_of_close, run
 from harness.expect import Table, expect
-from harness.lab import Lab, on_both_doors, on_every_door
+from harness.lab import Lab, echo_and_relay, on_both_doors, on_every_door
 from harness.peer import EOF, RESET, Peer, close_body, frame
 
 KOSME = "κόσμε".encode()
@@ -40,7 +40,7 @@ CUT_OFF = {name: start for name, (start, _) in COMPLETED.items()}
 """Each of these texts is right so far, but wrong at the end of the message."""
 
 
-@pytest.mark.parametrize("door", ["default", "relay"])
+@echo_and_relay
 def test_valid_utf8(lab: Lab) -> None:
     def rows() -> Iterable[Row]:
         for name, text in VALID.items():

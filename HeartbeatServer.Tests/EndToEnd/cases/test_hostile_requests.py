@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.expect import Failure, Table, expect, expect_that
-from harness.lab import Lab, elsewhere, on_both_doors
+from harness.lab import Lab, echo_and_relay, elsewhere, on_both_doors
 from harness.peer import EOF, Peer, close_body, frame, upgrade_request
 
 TIMEOUT = 2.0
@@ -56,6 +56,9 @@ def garbage(port: int) -> dict[str, bytes]:
         "a request but for its last byte": good[:-1],
         "a header line of 70,000 bytes": good.replace(b"\r\n\r\n", b"\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"),
         "10,000 headers": good.replace(b"\r\n\r\n", b"".join(b"\r\nX-%d: y" % i for i in range(10_000)) + b"\r\n\r\n"),
+        "3,000 headers, and as many names in Connection": good.replace(
+            b"Connection: Upgrade", b"Connection: Upgrade" + b",b" * 3000).replace(b"\r\n\r\n", b"\r\na:" * 3000 + b"\r\n\r\n"),
+        "129 headers": good.replace(b"\r\n\r\n", b"\r\na:" * 124 + b"\r\n\r\n"),
         "a negative length": good.replace(b"\r\n\r\n", b"\r\nContent-Length: -1\r\n\r\n"),
         "a length of 2^64": good.replace(b"\r\n\r\n", b"\r\nContent-Length: 18446744073709551616\r\n\r\n"),
         "a length that is no number": good.replace(b"\r\n\r\n", b"\r\nContent-Length: many\r\n\r\n"),
@@ -65,13 +68,17 @@ def garbage(port: int) -> dict[str, bytes]:
     }
 
 
+@echo_and_relay
 @pytest.mark.door
 def test_garbage_and_unfinished_requests(lab: Lab) -> None:
     """The server answers each request with 4xx, 501 or 505 or not at all, and never with 101. The connection ends in time."""
     with lab.hostile("--handshake-timeout", "2s") as server, Table() as table:
         start = time.monotonic()
         waiting = []
-        for name, request in garbage(server.port).items():
+        requests = garbage(server.port)
+        if lab.door == "relay":
+            del requests["a path with half an escape"]  # it is the application's, which answers any
+        for name, request in requests.items():
             peer = Peer(server.port, upgrade=False)
             with table.row(name), contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 peer.send(request)
@@ -227,6 +234,7 @@ ENDLESS = {
 }
 
 
+@echo_and_relay
 @pytest.mark.door
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_100_clients_with_endless(lab: Lab, kind: str) -> None:

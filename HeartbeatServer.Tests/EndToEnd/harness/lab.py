@@ -26,6 +26,9 @@ from .server import Server, die_together
 on_both_doors = pytest.mark.parametrize("door", ["default", "plain"])
 """Runs a case twice: with the server's own accept path, and with HttpListener's plain accept loop (--plain-requests)."""
 
+echo_and_relay = pytest.mark.parametrize("door", ["default", "relay"])
+"""Runs a case twice: with the server that echoes, and with the server as a relay before an echo on npm ws."""
+
 on_every_door = pytest.mark.parametrize("door", ["default", "plain", "relay", "tls"])
 """Runs a case twice more: with the server as a relay before an echo on npm ws, and with a server that speaks TLS."""
 
