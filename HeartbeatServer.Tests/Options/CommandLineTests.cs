@@ -15,13 +15,13 @@ public sealed class CommandLineTests
         new("--timeout", "2s", "00:00:02", options => options.Timeout, ["500", "1ms", "25h"], "a duration from 8ms to 24h, or 0"),
         new("--max-missed", "1", "1", options => options.MaxMissed, ["0", "-3", "1001", "few"], "a whole number from 1 to 1000"),
         new("--on-message", "discard", "Discard", options => options.OnMessage, ["reverse", "0"], "one of echo, discard"),
-        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["2GiB", "-1", "1XB", "big"], "a size from 0B to 1GiB"),
+        new("--max-message", "64KiB", "65536", options => options.MaxMessage, ["2GiB", "-1", "1XB", "big"], "a size from 1B to 1GiB, or 0 with --upstream, such as"),
         new(
             "--upstream",
             "ws://[::1]:3000",
             "http://[::1]:3000",
             options => options.Upstream?.ToString() ?? "none",
-            ["app:3000", "ftp://app:3000", "http://", "http://app:0", "ws://", "ws://:3000", "ws://app:0", "ws://app:65536", "ws://a b:3000", "ws://*:3000"],
+            ["app:3000", "ftp://app:3000", "http://", "http:///", "http://app:0", "ws://", "ws://:3000", "ws://app:0", "ws://app:65536", "ws://a b:3000", "ws://*:3000"],
             "the URL of an application"),
         new("--upstream-ca", "/etc/ssl/ca.pem", "/etc/ssl/ca.pem", options => options.UpstreamCa ?? "none", ["/etc/ssl/", " "], "the path of a file")
         {
@@ -31,16 +31,19 @@ public sealed class CommandLineTests
         {
             Beside = "--upstream", BesideValue = "https://app",
         },
-        new("--upstream-http", "off", "Off", options => options.UpstreamHttp, ["yes", "0"], "one of on, off"),
+        new("--upstream-http", "off", "Off", options => options.UpstreamHttp, ["yes", "0"], "one of on, off") { Beside = "--upstream", BesideValue = "http://app" },
         new("--tls-cert", "/etc/ssl/fullchain.pem", "/etc/ssl/fullchain.pem", options => options.TlsCert ?? "none", ["/etc/ssl/", " "], "the path of a file") { Beside = "--tls-key" },
         new("--tls-key", "/etc/ssl/privkey.pem", "/etc/ssl/privkey.pem", options => options.TlsKey ?? "none", ["/etc/ssl/", " "], "the path of a file") { Beside = "--tls-cert" },
-        new("--upstream-timeout", "3s", "00:00:03", options => options.UpstreamTimeout, ["0", "1ms", "25h", "soon"], "a duration from 100ms to 24h"),
+        new("--upstream-timeout", "3s", "00:00:03", options => options.UpstreamTimeout, ["0", "1ms", "25h", "soon"], "a duration from 100ms to 24h")
+        {
+            Beside = "--upstream", BesideValue = "http://app",
+        },
         new("--max-connections", "5000", "5000", options => options.MaxConnections, ["-1", "many"], "a whole number from 0"),
         new("--max-connections-per-ip", "20", "20", options => options.MaxConnectionsPerIp, ["-1", "1.5"], "a whole number from 0"),
         new("--allow-origin", "https://a.example", "https://a.example", options => options.AllowOrigin, ["a.example", "https://a.example/x", "*"], "an origin: https://"),
         new("--subprotocol", "mqtt", "mqtt", options => options.Subprotocol, ["a b", "a/b", "ü"], "the name of a subprotocol"),
         new("--trust-proxy", "10.0.0.0/8", "10.0.0.0/8", options => options.TrustProxy, ["10.0.0.0/33", "proxy", "10.0.0.0/40"], "an address or a network"),
-        new("--max-buffered", "64MiB", "67108864", options => options.MaxBuffered, ["-1", "2TiB", "1 GB"], "a size from 0B to 1TiB"),
+        new("--max-buffered", "64MiB", "67108864", options => options.MaxBuffered, ["-1", "2TiB", "1 GB"], "a size from 1B to 1TiB, or 0, such as"),
         new("--write-timeout", "2s", "00:00:02", options => options.WriteTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--handshake-timeout", "2s", "00:00:02", options => options.HandshakeTimeout, ["0", "1ms", "25h"], "a duration from 100ms to 24h"),
         new("--drain", "0", "00:00:00", options => options.Drain, ["8", "-1s", "25h"], "a duration from 1ms to 24h, or 0"),
@@ -209,7 +212,7 @@ public sealed class CommandLineTests
         _environment["HEARTBEAT_SUBPROTOCOL"] = fromEnvironment ? "mqtt,none" : "";
 
         Assert.That(await RunAsync(fromEnvironment ? [] : ["--subprotocol", "none", "--subprotocol", "mqtt"]), Is.EqualTo(2));
-        Assert.That(_error.ToString(), Does.StartWith("--subprotocol: '").And.Contain("The word none stands alone."));
+        Assert.That(_error.ToString(), Does.StartWith($"{(fromEnvironment ? "HEARTBEAT_SUBPROTOCOL" : "--subprotocol")}: '").And.Contain("The word none stands alone."));
         AssertNothingStarted();
 
         Assert.That(await RunAsync("--subprotocol", "none"), Is.Zero);
@@ -263,7 +266,7 @@ public sealed class CommandLineTests
 
         Assert.That(await RunAsync(arguments), Is.EqualTo(2));
 
-        Assert.That(_error.ToString(), Does.Contain("--timeout: '3s'").And.Contain("--ping, '2s'").And.Contain("at most the same"));
+        Assert.That(_error.ToString(), Does.StartWith($"{(fromEnvironment ? "HEARTBEAT_TIMEOUT" : "--timeout")}: '3s'").And.Contain("--ping, '2s'").And.Contain("at most the same"));
         AssertNothingStarted();
     }
 
@@ -344,7 +347,8 @@ public sealed class CommandLineTests
         Assert.That((_served!.Upstream!.Address, _served.Path, _served.MaxMessage), Is.EqualTo((new HostPort("app", 80), "/live", 1024 * 1024)));
     }
 
-    [TestCase("ws://app:3000/", "a URL without a path")]
+    [TestCase("ws://app:3000//", "a URL without a path")]
+    [TestCase("ws://app:3000/?x=1", "a URL without a path")]
     [TestCase("ws://app:3000/chat", "a URL without a path")]
     [TestCase("ws://app:3000?x=1", "a URL without a path")]
     [TestCase("wss://app:3000/chat", "a URL without a path")]
@@ -365,7 +369,63 @@ public sealed class CommandLineTests
 
         _environment[Variable(option)] = value;
         Assert.That(await RunAsync("--upstream", "ws://app:3000"), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.Contain($"{Variable(option)}: with --upstream the application"));
         AssertNothingStarted();
+    }
+
+    [TestCase("--upstream-http", "on", "only with --upstream.")]
+    [TestCase("--upstream-timeout", "10s", "only with --upstream.")]
+    [TestCase("--upstream-ca", "ca.pem", "only with --upstream https:// or wss://.")]
+    [TestCase("--upstream-insecure", "true", "only with --upstream https:// or wss://.")]
+    public async Task What_has_no_effect_on_an_echo_server_is_refused(string option, string value, string why)
+    {
+        Assert.That(await RunAsync(option, value), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.StartWith($"{option}: {why}"));
+
+        _environment[Variable(option)] = value;
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+        Assert.That(_error.ToString(), Does.Contain($"{Variable(option)}: {why}"));
+        AssertNothingStarted();
+    }
+
+    [Test]
+    public async Task A_rule_between_options_is_not_asked_about_values_that_cannot_be_read()
+    {
+        _environment["HEARTBEAT_UPSTREAM"] = "app:3000";
+
+        Assert.That(await RunAsync("--upstream-timeout", "5s"), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("HEARTBEAT_UPSTREAM: 'app:3000' is not").And.Not.Contain("only with"));
+    }
+
+    [TestCase("http://user:pw@app:3000")]
+    [TestCase("wss://user:p/w@x@app")]
+    public async Task A_password_in_a_URL_is_refused_and_not_repeated(string value)
+    {
+        Assert.That(await RunAsync("--upstream", value), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.Contain("://***@app").And.Contain("without a name and a password").And.Not.Contain("user").And.Not.Contain("pw"));
+    }
+
+    [TestCase("https://a.example,,", "https://a.example")]
+    [TestCase(", https://a.example , ,null", "https://a.example,null")]
+    public async Task A_comma_too_many_is_no_entry(string text, string origins)
+    {
+        _environment["HEARTBEAT_ALLOW_ORIGIN"] = text;
+
+        Assert.That(await RunAsync(), Is.Zero, _error.ToString);
+
+        Assert.That($"{_served!.AllowOrigin}", Is.EqualTo(origins));
+    }
+
+    [Test]
+    public async Task A_list_of_commas_alone_allows_nobody_by_mistake()
+    {
+        _environment["HEARTBEAT_ALLOW_ORIGIN"] = ",";
+
+        Assert.That(await RunAsync(), Is.EqualTo(2));
+
+        Assert.That(_error.ToString(), Does.StartWith("HEARTBEAT_ALLOW_ORIGIN: ',' is not an origin"));
     }
 
     [Test]
@@ -430,7 +490,7 @@ public sealed class CommandLineTests
         {
             "'--prot' is no option. Did you mean --port?",
             "'--pign' is no option. Did you mean --ping?",
-            "--timeout: 'soon' is not a duration from 8ms to 24h, or 0, such as 500ms, 10s, 1m30s or 1d.",
+            "--timeout: 'soon' is not a duration from 8ms to 24h, or 0, such as 500ms, 10s, 1m30s or 2h.",
         }));
     }
 
@@ -575,6 +635,8 @@ public sealed class CommandLineTests
     [TestCase("http://app", "http://app:80")]
     [TestCase("ws://app", "http://app:80")]
     [TestCase("wss://app", "https://app:443")]
+    [TestCase("http://app:3000/", "http://app:3000")]
+    [TestCase("wss://[::1]/", "https://[::1]:443")]
     [TestCase("HTTPS://app.example:8443", "https://app.example:8443")]
     [TestCase("wss://[::1]", "https://[::1]:443")]
     public async Task The_scheme_of_the_application_says_whether_it_speaks_TLS(string given, string shown)

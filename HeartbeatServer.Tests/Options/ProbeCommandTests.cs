@@ -90,6 +90,7 @@ public sealed class ProbeCommandTests
 
     [TestCase("--for", "soon", "--for: 'soon' is not a duration from 1s to")]
     [TestCase("--for", "0", "--for: '0' is not a duration")]
+    [TestCase("--for", "500ms", "--for: '500ms' is not a duration from 1s to 24h, such as 10s, 1m30s or 2h.")]
     [TestCase("--header", "no colon", "--header: it is no field")]
     [TestCase("--header", "A b: c", "--header: it is no field")]
     [TestCase("--header", "A: b\r\nC: d", "--header: it is no field")]

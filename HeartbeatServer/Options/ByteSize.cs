@@ -20,9 +20,11 @@ internal static class ByteSize
         return isGood;
     }
 
-    /// <summary>Writes a size in the unit that gives the smallest whole number: <c>1MiB</c>, <c>1MB</c>, <c>1500B</c>.</summary>
+    /// <summary>Writes a size in the unit that gives the smallest whole number: <c>1MiB</c>, <c>1MB</c>, <c>1500B</c>, and <c>0</c> without a unit.</summary>
     public static string Format(long bytes)
     {
+        if (bytes == 0)
+            return "0";
         (string suffix, long unit) = Units.Where(unit => (bytes % unit.Bytes == 0 && bytes >= unit.Bytes) || unit.Suffix == "B").MinBy(unit => bytes / unit.Bytes);
         return string.Create(CultureInfo.InvariantCulture, $"{bytes / unit}{suffix}");
     }

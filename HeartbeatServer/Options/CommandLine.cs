@@ -57,7 +57,9 @@ internal sealed class CommandLine
         _root.SetAction((parsed, _) =>
         {
             List<string> errors = [];
-            ServerOptions options = Check(Read(parsed, _root, errors), name => IsGiven(parsed, name), errors);
+            ServerOptions options = Read(parsed, _root, errors);
+            if (errors.Count == 0)
+                options = new OptionRules(name => SourceOf(parsed, name), errors.Add).Apply(options);
             return errors.Count == 0 ? serve(options, _variables.Stray()) : RejectAsync(errors, error);
         });
         _healthCheck.SetAction((parsed, _) =>
@@ -115,16 +117,20 @@ internal sealed class CommandLine
             if (parsed.GetResult(option) is not null)
                 change = parsed.GetValue(option);
             else if (_variables.Of(row) is { } text)
-                change = row.Read(row.Variable, row.IsList ? text.Split(',', StringSplitOptions.TrimEntries) : [text], errors.Add);
+                change = row.Read(row.Variable, row.IsList ? EntriesOf(text) : [text], errors.Add);
             options = change?.Invoke(options) ?? options;
         }
         return options;
     }
 
-    private bool IsGiven(ParseResult parsed, string name)
+    /// <summary>The entries of a list. Templates leave a comma too many, so an empty entry is none, unless there is no other.</summary>
+    private static string[] EntriesOf(string text) =>
+        text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) is { Length: > 0 } entries ? entries : [text];
+
+    private string? SourceOf(ParseResult parsed, string name)
     {
         (OptionRow row, Option<Change?> option) = Array.Find(_options, each => each.Row.Name == name);
-        return parsed.GetResult(option) is not null || _variables.Of(row) is not null;
+        return parsed.GetResult(option) is not null ? row.Name : _variables.Of(row) is not null ? row.Variable : null;
     }
 
     /// <summary>The URL that was given, else that of the server of this machine.</summary>
@@ -136,59 +142,9 @@ internal sealed class CommandLine
             return new Uri($"{options.HttpScheme}://{options.Address.Local}{ServerOptions.HealthPath}");
         }
         if (Syntax.HealthUrl.Read(text, out Uri? url) is { } expected)
-            errors.Add($"URL: '{text}' is not {expected}.");
+            errors.Add(Syntax.Complaint("URL", text, expected));
         foreach ((OptionRow row, _) in _options.Where(each => OfHealthCheck.Contains(each.Row.Name) && parsed.GetResult(each.Option) is not null))
             errors.Add($"{row.Name}: not beside a URL, which says which server is asked.");
         return url;
-    }
-
-    /// <summary>The rules between options.</summary>
-    /// <param name="options">The options as they were given.</param>
-    /// <param name="isGiven">Whether an option was given, in the arguments or in the environment.</param>
-    /// <param name="errors">Gets the rules that are broken.</param>
-    private static ServerOptions Check(ServerOptions options, Func<string, bool> isGiven, List<string> errors)
-    {
-        if (options.Admin is { } admin && admin.Overlaps(options.Address))
-            errors.Add($"--admin: '{admin}' has the port of --port, {options.Port}. The admin listener needs one of its own.");
-        if (options.TlsCert is null != options.TlsKey is null)
-            errors.Add($"{(options.TlsCert is null ? "--tls-key" : "--tls-cert")}: alone it is of no use. --tls-cert and --tls-key come together.");
-        if (options.Subprotocol.IsContradiction)
-            errors.Add($"--subprotocol: '{options.Subprotocol}' names subprotocols, and none. The word none stands alone.");
-        if (options.Upstream is not { HasTls: true } && (options.UpstreamCa is not null || options.UpstreamInsecure))
-            errors.Add($"{(options.UpstreamInsecure ? "--upstream-insecure" : "--upstream-ca")}: only with --upstream https:// or wss://.");
-        if (options.UpstreamCa is not null && options.UpstreamInsecure)
-            errors.Add("--upstream-insecure: with --upstream-ca the certificate is verified.");
-        if (options.Upstream is not null)
-            options = CheckRelay(options, isGiven, errors);
-        else if (options.MaxMessage == 0)
-            errors.Add("--max-message: '0' is no limit, and possible only with --upstream. The echo server holds a message until it is whole.");
-        return CheckTimeout(options, isGiven, errors);
-    }
-
-    /// <summary>What <c>--upstream</c> rules out, and the defaults that it changes.</summary>
-    private static ServerOptions CheckRelay(ServerOptions options, Func<string, bool> isGiven, List<string> errors)
-    {
-        if (isGiven("--on-message"))
-            errors.Add("--on-message: with --upstream the application answers the messages.");
-        if (isGiven("--subprotocol"))
-            errors.Add("--subprotocol: with --upstream the application chooses the subprotocol.");
-        return options with
-        {
-            Path = isGiven("--path") ? options.Path : ServerOptions.EveryPath,
-            MaxMessage = isGiven("--max-message") ? options.MaxMessage : 0,
-        };
-    }
-
-    private static ServerOptions CheckTimeout(ServerOptions options, Func<string, bool> isGiven, List<string> errors)
-    {
-        if (options.Ping == TimeSpan.Zero || options.Timeout <= options.Ping)
-            return options;
-        // A short --ping alone is no mistake: the default timeout follows it down.
-        if (!isGiven("--timeout"))
-            return options with { Timeout = options.Ping };
-        errors.Add(
-            $"--timeout: '{Duration.Format(options.Timeout)}' is longer than --ping, '{Duration.Format(options.Ping)}'. "
-            + "A pong has to be judged before the next ping: at most the same.");
-        return options;
     }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.Globalization;
 
 namespace HeartbeatServer.Options;
 
@@ -66,16 +67,25 @@ internal sealed record HelpSection(string Title, IReadOnlyList<(string Term, str
 /// <summary>Prints the page of the command that the arguments name.</summary>
 internal sealed class PrintHelp(Func<Command, HelpPage> pageOf) : SynchronousCommandLineAction
 {
-    /// <summary>The width where the output is no terminal.</summary>
+    /// <summary>The width where the output is no terminal, and COLUMNS does not say another one.</summary>
     private const int UsualWidth = 100;
+
+    private const int Narrowest = 60;
+    private const int Widest = 130;
 
     /// <summary>Whoever asks for help gets it, whatever else is wrong.</summary>
     public override bool ClearsParseErrors => true;
 
     public override int Invoke(ParseResult parseResult)
     {
-        int width = Console.IsOutputRedirected ? UsualWidth : Math.Clamp(Console.WindowWidth - 1, 60, 130);
+        int width = Width(Console.IsOutputRedirected ? null : Console.WindowWidth, Environment.GetEnvironmentVariable("COLUMNS"));
         pageOf(parseResult.CommandResult.Command).Write(parseResult.InvocationConfiguration.Output, width);
         return 0;
     }
+
+    /// <summary>How many characters a line may have.</summary>
+    /// <param name="terminal">The width of the terminal; null if the output is none.</param>
+    /// <param name="columns">The variable COLUMNS, which says the width of an output that is no terminal (POSIX, XBD 8.3).</param>
+    public static int Width(int? terminal, string? columns) => Math.Clamp(
+        terminal - 1 ?? (WholeNumber.TryParse(columns, NumberStyles.None, 1, int.MaxValue, out int width) ? width : UsualWidth), Narrowest, Widest);
 }

@@ -40,7 +40,7 @@ internal sealed record OptionRow(
         {
             if (syntax.Read(texts[0], out T? value) is not { } expected)
                 return options => set(options, value!);
-            complain(Complaint(source, texts[0], expected));
+            complain(Syntax.Complaint(source, texts[0], expected));
             return null;
         }
     }
@@ -57,13 +57,11 @@ internal sealed record OptionRow(
             foreach (string text in texts)
             {
                 if (syntax.Read(text, out T? value) is { } expected)
-                    complain(Complaint(source, text, expected));
+                    complain(Syntax.Complaint(source, text, expected));
                 else
                     values.Add(value!);
             }
             return values.Count < texts.Count ? null : options => set(options, [.. values]);
         }
     }
-
-    private static string Complaint(string source, string text, string expected) => $"{source}: '{text}' is not {expected}.";
 }

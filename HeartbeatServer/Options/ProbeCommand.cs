@@ -72,7 +72,7 @@ internal sealed class ProbeCommand
     private static T? Read<T>(Reader<T> reader, string source, string text, List<string> errors)
     {
         if (reader(text, out T? value) is { } expected)
-            errors.Add($"{source}: '{text}' is not {expected}.");
+            errors.Add(Syntax.Complaint(source, text, expected));
         return value;
     }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Numerics;
+using System.Text.RegularExpressions;
 using HeartbeatServer.Protocol;
 using Serilog.Events;
 
@@ -14,9 +15,17 @@ internal delegate string? Reader<T>(string text, out T? value);
 internal sealed record Syntax<T>(Reader<T> Read, Func<T, string> Write);
 
 /// <summary>The kinds of values.</summary>
-internal static class Syntax
+internal static partial class Syntax
 {
     private static readonly TimeSpan LongestDuration = TimeSpan.FromDays(1);
+
+    private delegate bool Rule<T>(string text, out T value);
+
+    /// <summary>The message for a text that is refused. A name and a password in a URL stay out of it, because messages stand in logs.</summary>
+    /// <param name="source">Where the text was given: an option, a variable, an argument.</param>
+    /// <param name="text">The text.</param>
+    /// <param name="expected">What would be accepted.</param>
+    public static string Complaint(string source, string text, string expected) => $"{source}: '{UserInfo().Replace(text, "//***@")}' is not {expected}.";
 
     public static Syntax<bool> Flag { get; } = Word(StringComparison.OrdinalIgnoreCase, ("true", true), ("false", false));
 
@@ -78,17 +87,22 @@ internal static class Syntax
     /// <summary>A whole number that is written in digits alone.</summary>
     public static Syntax<T> Digits<T>(T least, T most) where T : struct, IBinaryInteger<T> => Number(least, most, NumberStyles.None);
 
-    /// <summary>A size in bytes.</summary>
-    public static Syntax<T> Size<T>(T least, T most) where T : struct, IBinaryInteger<T> => new(
-        (text, out bytes) =>
+    /// <summary>A size in bytes, or 0.</summary>
+    /// <param name="least">The least that is accepted beside 0.</param>
+    /// <param name="most">The most that is accepted.</param>
+    /// <param name="orZero">Says behind the range when 0 is accepted.</param>
+    public static Syntax<T> SizeOrZero<T>(T least, T most, string orZero) where T : struct, IBinaryInteger<T>
+    {
+        string range = $"a size from {ByteSize.Format(long.CreateChecked(least))} to {ByteSize.Format(long.CreateChecked(most))}{orZero}";
+        return new((text, out bytes) => Read(text, out bytes) ? null : range + SuchAs<T>(Read, "65536", "64KiB", "1MiB", "1MB"), bytes => ByteSize.Format(long.CreateChecked(bytes)));
+
+        bool Read(string text, out T bytes)
         {
-            bool isGood = ByteSize.TryParse(text, out long size) && size >= long.CreateChecked(least) && size <= long.CreateChecked(most);
+            bool isGood = ByteSize.TryParse(text, out long size) && (size == 0 || (size >= long.CreateChecked(least) && size <= long.CreateChecked(most)));
             bytes = isGood ? T.CreateChecked(size) : T.Zero;
-            return isGood
-                ? null
-                : $"a size from {ByteSize.Format(long.CreateChecked(least))} to {ByteSize.Format(long.CreateChecked(most))}, such as 65536, 64KiB, 1MiB or 1MB";
-        },
-        bytes => ByteSize.Format(long.CreateChecked(bytes)));
+            return isGood;
+        }
+    }
 
     /// <summary>A duration up to a day.</summary>
     public static Syntax<TimeSpan> Time(TimeSpan least) => Time(least, orZero: "");
@@ -134,12 +148,25 @@ internal static class Syntax
         (text, out number) => WholeNumber.TryParse(text, style, least, most, out number) ? null : $"a whole number from {least} to {most}",
         number => number.ToString(null, CultureInfo.InvariantCulture));
 
-    private static Syntax<TimeSpan> Time(TimeSpan least, string orZero) => new(
-        (text, out time) =>
-            Duration.TryParse(text, out time) && ((time >= least && time <= LongestDuration) || (time == TimeSpan.Zero && orZero.Length > 0))
-                ? null
-                : $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}, such as 500ms, 10s, 1m30s or 1d",
-        Duration.Format);
+    private static Syntax<TimeSpan> Time(TimeSpan least, string orZero)
+    {
+        string range = $"a duration from {Duration.Format(least)} to {Duration.Format(LongestDuration)}{orZero}";
+        return new((text, out time) => Read(text, out time) ? null : range + SuchAs<TimeSpan>(Read, "500ms", "10s", "1m30s", "2h"), Duration.Format);
+
+        bool Read(string text, out TimeSpan time) =>
+            Duration.TryParse(text, out time) && ((time >= least && time <= LongestDuration) || (time == TimeSpan.Zero && orZero.Length > 0));
+    }
+
+    /// <summary>Examples to stand behind a rule: those of the texts that the rule takes.</summary>
+    private static string SuchAs<T>(Rule<T> rule, params string[] texts)
+    {
+        string[] good = [.. texts.Where(text => rule(text, out _))];
+        return good.Length < 2 ? string.Concat(good.Select(text => $", such as {text}")) : $", such as {string.Join(", ", good[..^1])} or {good[^1]}";
+    }
+
+    // Also of what is no URL as a whole. Of several @ the last one stands before the host.
+    [GeneratedRegex("//.*@")]
+    private static partial Regex UserInfo();
 
     private static string? ReadUrl(string text, out UpstreamUrl? url)
     {
@@ -152,6 +179,11 @@ internal static class Syntax
         if (scheme is null)
             return "the URL of an application, such as http://127.0.0.1:3000, ws://app:3000 or wss://app.example.com";
         string rest = text[scheme.Length..];
+        if (rest.Contains('@', StringComparison.Ordinal))
+            return "a URL without a name and a password: the Authorization of each request goes on to the application as it is";
+        // A slash alone is no path (RFC 9110 section 4.2.3).
+        if (rest.IndexOf('/', StringComparison.Ordinal) == rest.Length - 1)
+            rest = rest.TrimEnd('/');
         if (rest.AsSpan().IndexOfAny("/?#") >= 0)
             return "a URL without a path: the target of each request goes on to the application as it is";
         // An IPv6 address stands in brackets.
@@ -179,7 +211,7 @@ internal static class Syntax
         if (!text.StartsWith('/') || text.StartsWith("//", StringComparison.Ordinal)
             || !Uri.TryCreate("http://host" + text, UriKind.Absolute, out Uri? uri) || uri.AbsolutePath != text)
         {
-            return "a URL path without a query, such as /ws, as a client sends it (percent-encoded where it has to be), or * for every path";
+            return "a URL path without a query, as a client sends it (percent-encoded where it has to be), or * (every path), such as /ws or *";
         }
         return text == ServerOptions.HealthPath ? "free: health checks go there" : null;
     }
