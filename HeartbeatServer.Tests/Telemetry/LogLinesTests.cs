@@ -57,7 +57,7 @@ internal sealed partial class LogLinesTests
         using Logger logger = sink.Logger();
         var log = new ServerLog(logger);
 
-        log.Listening("ws://x", "http://x", "a ping", "a drain");
+        log.Listening("ws://x", "http://x", "http://app", "a ping", "a drain");
         log.UnknownVariable("HEARTBEAT_X", "HEARTBEAT_Y");
         log.ServiceLinks(["HEARTBEAT_PORT"]);
         log.InternalsGone("a runtime", "a field");

@@ -108,6 +108,7 @@ internal sealed class Server : IAsyncDisposable
         _log.Listening(
             _options.Address.Url(_options.HasTls ? "wss" : "ws", _options.Path == ServerOptions.EveryPath ? "/" : _options.Path),
             _options.Address.Url(_options.HttpScheme, ServerOptions.HealthPath),
+            _options.Upstream?.ToString(),
             _options.Ping == TimeSpan.Zero
                 ? "No pings"
                 : _options.Timeout == TimeSpan.Zero

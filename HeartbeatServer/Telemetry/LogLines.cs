@@ -16,7 +16,7 @@ internal static class LogLines
 
     // The server.
     public static readonly LogLine Listening =
-        Add("listening", Information, "Listening on {url:l} (health: {health_url:l}). {heartbeat:l}. {shutdown:l}.");
+        Add("listening", Information, "Listening on {url:l}{relaying:l} (health: {health_url:l}). {heartbeat:l}. {shutdown:l}.");
     public static readonly LogLine UnknownVariable = Add(
         "unknown_variable", Warning, "The variable {variable:l} is none of the server's, and is ignored{question:l}");
     public static readonly LogLine ServiceLinks = Add(

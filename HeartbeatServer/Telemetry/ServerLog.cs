@@ -39,8 +39,21 @@ internal sealed class ServerLog
     /// <summary>Writes the counts of the lines that are held back at the moment.</summary>
     public void Flush() => _limit.Flush();
 
-    public void Listening(string url, string healthUrl, string heartbeat, string shutdown) => Write(
-        LogLines.Listening, [("url", url), ("health_url", healthUrl), ("heartbeat", heartbeat), ("shutdown", shutdown)]);
+    /// <param name="url">Where clients connect to.</param>
+    /// <param name="healthUrl">Where it is asked how it is.</param>
+    /// <param name="upstream">The application that it relays to; null for the echo server.</param>
+    /// <param name="heartbeat">How it pings.</param>
+    /// <param name="shutdown">How it stops.</param>
+    public void Listening(string url, string healthUrl, string? upstream, string heartbeat, string shutdown) => Write(
+        LogLines.Listening,
+        [
+            ("url", url),
+            ("relaying", new TextOnly(upstream is null ? "" : $", relaying to {upstream}")),
+            ("upstream", upstream),
+            ("health_url", healthUrl),
+            ("heartbeat", heartbeat),
+            ("shutdown", shutdown),
+        ]);
 
     /// <param name="variable">A variable of the environment that looks like one of an option.</param>
     /// <param name="meant">The variable that was perhaps meant; null if none is near.</param>
