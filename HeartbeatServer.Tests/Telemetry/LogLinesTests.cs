@@ -95,6 +95,7 @@ internal sealed partial class LogLinesTests
         foreach (EndPoint remote in new EndPoint[] { direct, forwarded })
         {
             log.Page(remote, "GET", "/x", 200, 5, failure: null);
+            log.Page(remote, "GET", "/x", 200, 5, new Refusal(RefusalReason.ClientGone, "text"));
             log.Page(remote, "GET", "/x", 200, 5, new Refusal(RefusalReason.UpstreamBadAnswer, "text"));
             log.UpgradeFailed(remote, bug);
             log.Connected(1, remote, Browser, 1);

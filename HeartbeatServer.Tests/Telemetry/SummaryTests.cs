@@ -39,6 +39,8 @@ internal sealed class SummaryTests
             "               A ping goes every 10 s, so an idle timeout longer than that cannot end a connection. No shorter one shows: the 5 that ended "
                 + "without a goodbye have no silence in common.",
         }));
+        Assert.That(log.Events.Single().Value("refusals"), Is.EqualTo("not_found 1"));
+        Assert.That(((string)log.Events.Single().Value("why")!).Split('\n'), Has.Length.EqualTo(2).And.None.StartsWith(" "));
     }
 
     [Test]
@@ -49,6 +51,7 @@ internal sealed class SummaryTests
 
         new ServerLog(logger).Summary(new ServerMetrics(), connections: 0, TimeSpan.Zero, [Sentences.Nothing(0)]);
 
-        Assert.That(log.Lines.Single(), Does.Contain("  ends         none\n").And.EndWith("  why          No connection has ended while this server ran."));
+        Assert.That(log.Events.Single().Value("refusals"), Is.EqualTo("none"));
+        Assert.That(log.Lines.Single(), Does.Contain("  refused      0\n").And.Contain("  ends         none\n").And.EndWith("  why          No connection has ended while this server ran."));
     }
 }

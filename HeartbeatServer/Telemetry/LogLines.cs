@@ -57,13 +57,13 @@ internal static class LogLines
         Information,
         "Summary after {uptime_seconds:0.0}s\n"
             + "  connections  {connections} now, {peak} at most, {opened} in all\n"
-            + "  refused      {refused}{refusals:l}\n"
+            + "  refused      {refused}{reasons:l}\n"
             + "  ends         {ends:l}\n"
             + "  round trip   p50 {round_trip_p50_ms:0.00} p95 {round_trip_p95_ms:0.00} p99 {round_trip_p99_ms:0.00} max {round_trip_max_ms:0.00}ms "
             + "of {pongs} pongs\n"
             + "  heartbeat    {missed} strikes, {late} late pongs\n"
             + "  beat late by p50 {lateness_p50_ms:0.00} p99 {lateness_p99_ms:0.00} max {lateness_max_ms:0.00}ms\n"
-            + "  why          {why:l}");
+            + "  why          {sentences:l}");
     public static readonly LogLine Why = Add("why", Warning, "Why ({kind:l}): {sentence:l}");
     public static readonly LogLine Stopped = Add("stopped", Information, "Stopped");
 
@@ -107,7 +107,7 @@ internal static class LogLines
 
     // Requests.
     public static readonly LogLine UpgradeFailed = Add("upgrade_failed", Information, "Upgrade of {remote:l} failed: {error:l}");
-    public static readonly LogLine PagePassed = Add("page_passed", Debug, "Page {method:l} {target:l} for {remote:l}: {status}, {bytes_out} bytes{text:l}");
+    public static readonly LogLine PagePassed = Add("page_passed", Debug, "Page {method:l} {target:l} for {remote:l}: {status}, {bytes_out} bytes{failure:l}");
     public static readonly LogLine PageCut = Add("page_cut", Warning, "Page {method:l} {target:l} for {remote:l} was cut: {text:l}");
     public static readonly LogLine ProxyHeadersDisagree = Add(
         "proxy_headers_disagree",

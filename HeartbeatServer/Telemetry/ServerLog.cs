@@ -221,7 +221,14 @@ internal sealed class ServerLog
             [("method", PeerText.Shortened(method, LogWords.MostShown)), ("target", PeerText.Shortened(target, LogWords.MostShown)), .. Of(remote)];
         Write(line, isCut
             ? [.. asked, ("text", failure!.Value.Text)]
-            : [.. asked, ("status", status), ("bytes_out", bytes), ("text", failure is { } known ? $", {known.Text}" : "")]);
+            :
+            [
+                .. asked,
+                ("status", status),
+                ("bytes_out", bytes),
+                ("text", failure?.Text),
+                ("failure", new TextOnly(failure is { } known ? $", {known.Text}" : "")),
+            ]);
     }
 
     /// <param name="option">The option that sets the limit.</param>
@@ -333,7 +340,8 @@ internal sealed class ServerLog
                 ("peak", metrics.Peak),
                 ("opened", metrics.Opened),
                 ("refused", metrics.Refused),
-                ("refusals", reasons.Length == 0 ? "" : $": {reasons}"),
+                ("refusals", reasons.Length == 0 ? "none" : reasons),
+                ("reasons", new TextOnly(reasons.Length == 0 ? "" : $": {reasons}")),
                 ("ends", causes.Length == 0 ? "none" : causes),
                 ("round_trip_p50_ms", Ms(times.Quantile(0.5))),
                 ("round_trip_p95_ms", Ms(times.Quantile(0.95))),
@@ -345,7 +353,8 @@ internal sealed class ServerLog
                 ("lateness_p50_ms", Ms(beat.Quantile(0.5))),
                 ("lateness_p99_ms", Ms(beat.Quantile(0.99))),
                 ("lateness_max_ms", Ms(beat.Max)),
-                ("why", string.Join("\n               ", why.Select(finding => finding.Sentence))),
+                ("why", string.Join('\n', why.Select(finding => finding.Sentence))),
+                ("sentences", new TextOnly(string.Join("\n               ", why.Select(finding => finding.Sentence)))),
             ]);
     }
 
