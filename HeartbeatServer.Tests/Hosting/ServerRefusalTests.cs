@@ -25,7 +25,7 @@ public sealed class ServerRefusalTests(RequestsFrom source)
         yield return Refusal("a path in another case", 404, "connect to /ws", ScriptedPeer.Upgrade("/WS"));
         yield return Refusal("POST", 405, "a GET request", ScriptedPeer.Upgrade(method: "POST", headers: ("Content-Length", "0")));
         yield return Refusal("PUT", 405, "a GET request", ScriptedPeer.Upgrade(method: "PUT", headers: ("Content-Length", "0")));
-        yield return Refusal("POST to /healthz", 405, "GET", ScriptedPeer.Upgrade("/healthz", method: "POST", headers: ("Content-Length", "0")));
+        yield return Refusal("POST to /healthz", 405, "/healthz is asked with GET or HEAD", ScriptedPeer.Upgrade("/healthz", method: "POST", headers: ("Content-Length", "0")));
         yield return Refusal("a browser's GET", 426, "WebSocket endpoint", "GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n");
         yield return Refusal("no Connection header", 426, "Connection: Upgrade", ScriptedPeer.Upgrade(headers: ("Connection", null)));
         yield return Refusal("another Connection header", 426, "Connection: Upgrade", ScriptedPeer.Upgrade(headers: ("Connection", "keep-alive")));
@@ -52,7 +52,7 @@ public sealed class ServerRefusalTests(RequestsFrom source)
         Assert.That(reply.Status, Is.EqualTo(status));
         Assert.That(reply.Body, Does.Contain(text).And.EndsWith("\n"));
         Assert.That(reply["Content-Type"], Does.StartWith("text/plain"));
-        Assert.That(reply["Allow"], Is.EqualTo(status == 405 ? "GET" : null));
+        Assert.That(reply["Allow"], Is.EqualTo(status != 405 ? null : text.Contains("HEAD", StringComparison.Ordinal) ? "GET, HEAD" : "GET"));
         Assert.That(reply["Upgrade"], Is.EqualTo(status == 426 ? "websocket" : null));
         Assert.That(reply["Sec-WebSocket-Version"], Is.EqualTo(status == 426 ? "13" : null));
         Assert.That(_server.Metrics.Opened, Is.Zero);

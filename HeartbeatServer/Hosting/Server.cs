@@ -142,11 +142,11 @@ internal sealed class Server : IAsyncDisposable
     private Refusal? Route(HttpRequest request)
     {
         if (request.Head.Path == ServerOptions.HealthPath)
-            return request.Head.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, "GET it");
+            return request.Head.Method is "GET" or "HEAD" ? null : new Refusal(RefusalReason.MethodNotAllowed, $"{ServerOptions.HealthPath} is asked with GET or HEAD");
         if (IsRelay && _relay.IsPage(request.Head))
             return _drain.HasBegun ? Refusal.Draining : null;
         if (_options.Path != ServerOptions.EveryPath && request.Head.Path != _options.Path)
-            return new Refusal(RefusalReason.NotFound, $"not found; WebSocket clients connect to {_options.Path}");
+            return new Refusal(RefusalReason.NotFound, $"WebSocket clients connect to {_options.Path}");
 
         Refusal? refusal = Handshake.Check(request.Head.Upgrade);
         if (refusal is { Reason: RefusalReason.UpgradeRequired } && IsRelay && request.Head.Upgrade.Upgrade is null)
@@ -289,7 +289,11 @@ internal sealed class Server : IAsyncDisposable
     private async Task RefuseAsync(HttpRequest request, Refusal refusal)
     {
         CountRefused(request.Head, RemoteOf(request.Remote, ClientOf(request)), refusal);
-        await (IsRelay ? _relay.ReplyAsync(request, refusal) : request.ReplyAsync(HttpReply.To(refusal)));
+        // RFC 9110 section 10.2.1: Allow has every method that the resource takes. That of an upgrade is GET alone.
+        if (request.Head.Path == ServerOptions.HealthPath)
+            await request.ReplyAsync(HttpReply.To(refusal) with { Headers = [("Allow", "GET, HEAD")] });
+        else
+            await (IsRelay ? _relay.ReplyAsync(request, refusal) : request.ReplyAsync(HttpReply.To(refusal)));
     }
 
     private void CountRefused(RequestHead head, EndPoint remote, Refusal refusal)
