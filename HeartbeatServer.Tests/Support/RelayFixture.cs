@@ -7,7 +7,7 @@ namespace HeartbeatServer.Tests.Support;
 /// <summary>A relay under a clock that the test moves, before an application that does exactly what the test says.</summary>
 internal sealed class RelayFixture : IAsyncDisposable
 {
-    private readonly TcpListener _application = new(IPAddress.Loopback, 0);
+    private TcpListener _application = new(IPAddress.Loopback, 0);
 
     /// <param name="configure">Changes the options of the relay.</param>
     /// <param name="hasTls">Whether the URL of the application has the scheme of TLS.</param>
@@ -52,6 +52,13 @@ internal sealed class RelayFixture : IAsyncDisposable
 
     /// <summary>Stops the application: it takes no connection any more.</summary>
     public void StopApplication() => _application.Stop();
+
+    /// <summary>Starts the application again, where it was.</summary>
+    public void StartApplication()
+    {
+        _application = new TcpListener(IPAddress.Loopback, Server.Options.Upstream!.Address.Port);
+        _application.Start();
+    }
 
     /// <summary>The answer to <see cref="ScriptedPeer.Key"/>.</summary>
     public static byte[] Answer(string fields = "") => System.Text.Encoding.ASCII.GetBytes(

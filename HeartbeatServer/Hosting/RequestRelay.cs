@@ -22,6 +22,8 @@ internal sealed class RequestRelay : IAsyncDisposable
     private readonly Action<RequestHead, EndPoint, Refusal> _refused;
     private readonly ServerMetrics _metrics;
     private readonly ServerLog _log;
+    private readonly TimeProvider _time;
+    private readonly RelayWatch _watch;
     private readonly Upstream _upstream;
 
     /// <summary>Sends pages to the application; null if only WebSockets are relayed.</summary>
@@ -40,14 +42,15 @@ internal sealed class RequestRelay : IAsyncDisposable
         Sharing<ClientInfo> clients,
         Action<RequestHead, EndPoint, Refusal> refused)
     {
-        (_options, TimeProvider time, _, _table, _metrics, _, _log) = context;
+        (_options, _time, _, _table, _metrics, _, _log) = context;
         (_connections, _clients, _refused) = (connections, clients, refused);
-        _upstream = new Upstream(new UpstreamAddresses(application.Address.Host, application.Address.Port, time), _options.UpstreamTimeout)
+        _watch = new RelayWatch(_time, _log);
+        _upstream = new Upstream(new UpstreamAddresses(application.Address.Host, application.Address.Port, _time), _options.UpstreamTimeout)
         {
             Tls = application.HasTls ? TlsTo(application) : null,
         };
         if (_options.HasPages)
-            _pages = new Pages(_upstream, application.Address.ToString(), _options.WriteTimeout, time);
+            _pages = new Pages(_upstream, application.Address.ToString(), _options.WriteTimeout, _time);
     }
 
     /// <summary>How many handshakes and pages are under way. Each has two descriptors.</summary>
@@ -75,7 +78,7 @@ internal sealed class RequestRelay : IAsyncDisposable
         byte[]? head = UpstreamRequest.Write(request.Head, _upstream.Instance, peer, out Refusal? refusal);
         if (head is null)
         {
-            _refused(request.Head, remote, refusal!.Value);
+            CountRefused(request.Head, remote, refusal!.Value);
             await ReplyAsync(request, refusal.Value);
             return null;
         }
@@ -89,15 +92,20 @@ internal sealed class RequestRelay : IAsyncDisposable
             _log.UpgradeFailed(remote, e);
             return null;
         }
+        long asked = _time.GetTimestamp();
         RelayedUpgrade? upgrade = await handshake.RunAsync();
         if (handshake.Took > TimeSpan.Zero)
             _metrics.CountUpstreamHandshake(handshake.Took);
         if (upgrade is null)
         {
-            _refused(request.Head, remote, handshake.Refusal!.Value);
+            Refusal refused = handshake.Refusal!.Value;
+            CountRefused(request.Head, remote, refused);
+            if (refused.Reason == RefusalReason.UpstreamRefused)
+                _watch.OnAnswered(asked);
             await handshake.RefuseAsync();
             return null;
         }
+        _watch.OnAnswered(asked);
         try
         {
             return new RelayConnection(_table.NextId(), remote, handshake.Client, upgrade, _connections, Random.Shared, request.Loop.Wheel)
@@ -135,7 +143,7 @@ internal sealed class RequestRelay : IAsyncDisposable
         }
         if (page is null)
         {
-            _refused(request.Head, remote, refusal!.Value);
+            CountRefused(request.Head, remote, refusal!.Value);
             await ReplyAsync(request, refusal.Value);
             return false;
         }
@@ -158,8 +166,9 @@ internal sealed class RequestRelay : IAsyncDisposable
         try
         {
             _metrics.CountPageBegun();
+            long asked = _time.GetTimestamp();
             await page.RunAsync();
-            CountEnd(page, head, remote);
+            CountEnd(page, head, remote, asked);
         }
 #pragma warning disable CA1031 // A failure with one page must not end the others.
         catch (Exception e)
@@ -174,16 +183,24 @@ internal sealed class RequestRelay : IAsyncDisposable
         }
     }
 
-    private void CountEnd(Page page, RequestHead head, EndPoint remote)
+    private void CountRefused(RequestHead head, EndPoint remote, in Refusal refusal)
+    {
+        _refused(head, remote, refusal);
+        _watch.OnRefused(refusal);
+    }
+
+    private void CountEnd(Page page, RequestHead head, EndPoint remote, long asked)
     {
         bool hasAnswer = page.Status > 0;
         if (page.Failure is { Reason: not RefusalReason.ClientGone } refusal && !hasAnswer)
         {
-            _refused(head, remote, refusal);
+            CountRefused(head, remote, refusal);
             return;
         }
         if (hasAnswer)
             _metrics.CountPage(page.Status);
+        if (hasAnswer && page.Failure is null or { Reason: RefusalReason.ClientGone })
+            _watch.OnAnswered(asked);
         if (page.Failure is { } failure && hasAnswer)
             _metrics.CountPageCut();
         else if (page.Failure is { } gone)

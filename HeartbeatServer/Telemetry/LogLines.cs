@@ -5,8 +5,8 @@ using static Serilog.Events.LogEventLevel;
 namespace HeartbeatServer.Telemetry;
 
 /// <summary>
-/// Every kind of line that the server logs. What the server does to a client is a warning, and a bug of the server is an error. docs/reference.md
-/// lists the names with their properties.
+/// Every kind of line that the server logs. What the server does to a client is a warning, and so is what the operator alone can mend. A bug of the server
+/// is an error. docs/reference.md lists the names with their properties.
 /// </summary>
 internal static class LogLines
 {
@@ -89,6 +89,11 @@ internal static class LogLines
         "upstream_insecure",
         Warning,
         "--upstream-insecure: nobody verifies the certificate of {url:l}. Whoever is on the way there can read and change what passes");
+
+    // The application behind a relay.
+    public static readonly LogLine RelayFails = Add(
+        "relay_fails", Warning, "Relaying fails: refused {refused} request(s), the last with {status} {reason:l}, {text:l}");
+    public static readonly LogLine RelayWorks = Add("relay_works", Information, "Relaying works again: {refused} request(s) were refused in {seconds:0.0}s");
 
     // The log itself.
     public static readonly LogLine Collapsed = Add("lines_collapsed", Information, AndMore);

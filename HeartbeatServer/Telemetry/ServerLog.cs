@@ -231,6 +231,14 @@ internal sealed class ServerLog
             ]);
     }
 
+    /// <param name="refused">How many requests, since the last such line, got nothing of the application.</param>
+    /// <param name="last">What the last client was told.</param>
+    public void RelayFails(long refused, in Refusal last) => Write(LogLines.RelayFails, [("refused", refused), .. Of(last)]);
+
+    /// <param name="refused">How many requests got nothing of the application.</param>
+    /// <param name="time">For how long that was so.</param>
+    public void RelayWorks(long refused, TimeSpan time) => Write(LogLines.RelayWorks, [("refused", refused), ("seconds", Seconds(time))]);
+
     /// <param name="option">The option that sets the limit.</param>
     /// <param name="remote">The client that was refused.</param>
     /// <param name="refusal">What the client was told.</param>
