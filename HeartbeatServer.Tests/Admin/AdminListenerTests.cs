@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using HeartbeatServer.Admin;
 using HeartbeatServer.Hosting;
 using HeartbeatServer.Tests.Support;
+using Serilog.Events;
 
 namespace HeartbeatServer.Tests.Admin;
 
@@ -87,7 +88,20 @@ public sealed class AdminListenerTests
     {
         HttpReply reply = await _admin.RequestAsync(method, "/status", headers: "Content-Length: 0\r\n");
 
-        Assert.That((reply.Status, reply.Body), Is.EqualTo((405, """{"error":"GET it"}""")));
+        Assert.That((reply.Status, reply.Body), Is.EqualTo((405, """{"error":"only GET and HEAD are answered here"}""")));
+    }
+
+    [Test]
+    public async Task A_request_that_it_rejects_has_a_line_of_its_own_and_is_no_refusal_of_a_client()
+    {
+        using ScriptedPeer peer = await ScriptedPeer.ConnectAsync(_admin.Address.Port);
+        await peer.SendAsync("GET / HTTP/1.1\r\nHost : x\r\n\r\n");
+
+        Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(400));
+        LogEvent line = await _admin.Server.Log.WithAsync("The admin listener rejected a request from 127.0.0.1:");
+        Assert.That((line.Value("status"), line.Value("reason")), Is.EqualTo((400, "bad_request")));
+        Assert.That(_admin.Server.Log.Containing("Rejected a request"), Is.Empty);
+        Assert.That(_admin.Server.Metrics.Refused, Is.Zero);
     }
 
     [TestCase("evil.example")]
@@ -197,7 +211,7 @@ public sealed class AdminListenerTests
         await peer.SendAsync(request);
 
         await _admin.Server.AdvanceUntilAsync(
-            () => _admin.Server.Log.Containing("Rejected a request").Count > 0, "the rejection", TimeSpan.FromMilliseconds(40));
+            () => _admin.Server.Log.Containing("The admin listener rejected a request").Count > 0, "the rejection", TimeSpan.FromMilliseconds(40));
 
         Assert.That((await peer.ReadReplyAsync()).Status, Is.EqualTo(408));
         Assert.That(_admin.Server.Metrics.Refused, Is.Zero);

@@ -108,10 +108,11 @@ internal sealed partial class LogLinesTests
             log.Refused(remote, "GET", "/", refusal);
             log.LimitReached("--option", remote, refusal);
             log.RequestRejected(remote, refusal);
+            log.AdminRejected(remote, refusal);
         }
-
         log.RelayFails(1, refusal);
         log.RelayWorks(1, TimeSpan.Zero);
+
         using Logger usual = sink.Logger(LogEventLevel.Information);
         var limited = new ServerLog(usual);
         for (int i = 0; i <= LineLimit.MostInASecond; i++)

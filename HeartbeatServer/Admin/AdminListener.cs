@@ -40,6 +40,7 @@ internal sealed class AdminListener : IDisposable
         _loops = new EventLoops(() => new TimingWheel(time, RequestTimeout), count: 1, epoll, log.LoopFailed);
         var listen = new ListenOptions(address.Host, address.Port, RequestTimeout, MostAtOnce);
         _requests = RequestSource.Create(listen, _loops, HandleAsync, time, connections: () => 0, turnedAway: null, log);
+        _requests.Rejected = (remote, refusal) => log.AdminRejected(remote, refusal);
     }
 
     /// <summary>Binds the port and begins to answer.</summary>
@@ -92,7 +93,7 @@ internal sealed class AdminListener : IDisposable
                 403, $"this Host header is not answered here, against DNS rebinding: use an IP address, localhost, or the host of --admin {_address}");
         }
         if (request.Head.Method is not ("GET" or "HEAD"))
-            return AdminAnswer.Error(405, "GET it");
+            return AdminAnswer.Error(405, "only GET and HEAD are answered here");
         try
         {
             return await _routes.AnswerAsync(request.Head.Path, HttpUtility.ParseQueryString(request.Head.Query));

@@ -17,7 +17,10 @@ internal abstract class RequestSource : IDisposable
     private HashSet<HttpRequest>? _inHand = [];
 
     protected RequestSource(Func<HttpRequest, Task> handle, Action<RefusalReason>? turnedAway, ServerLog log) =>
-        (_handle, _turnedAway, Log) = (handle, turnedAway, log);
+        (_handle, _turnedAway, Log, Rejected) = (handle, turnedAway, log, (remote, refusal) => log.RequestRejected(remote, refusal));
+
+    /// <summary>Logs a request that the handler never sees: the port of the clients has another line than the admin listener.</summary>
+    public Action<IPEndPoint, Refusal> Rejected { get; set; }
 
     /// <summary>Whether the port accepts nobody at the moment.</summary>
     public virtual bool IsFull => false;
@@ -78,7 +81,7 @@ internal abstract class RequestSource : IDisposable
     protected void OnTurnedAway(IPEndPoint remote, in Refusal refusal)
     {
         _turnedAway?.Invoke(refusal.Reason);
-        Log.RequestRejected(remote, refusal);
+        Rejected(remote, refusal);
     }
 
     /// <summary>Gives a request to the handler, and closes the request when the handler is done.</summary>

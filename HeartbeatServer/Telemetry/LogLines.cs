@@ -108,6 +108,8 @@ internal static class LogLines
         "admin_exposed",
         Warning,
         "--admin {address:l} can be reached from other machines: it shows the addresses of clients, and asks for no password");
+    public static readonly LogLine AdminRejected =
+        Add("admin_rejected", Information, "The admin listener rejected a request from {remote:l}: {status}, {text:l}");
     public static readonly LogLine AdminSlow = Add("admin_slow", Information, "An admin answer to {remote:l} was not taken in time and is cut");
 
     // Requests.

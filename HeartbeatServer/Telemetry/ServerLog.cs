@@ -258,6 +258,13 @@ internal sealed class ServerLog
             Write(line, [.. Of(remote), .. Of(refusal)]);
     }
 
+    /// <summary>As <see cref="RequestRejected"/>, on the admin listener. It is another limit that turned the request away than those of clients.</summary>
+    public void AdminRejected(EndPoint? remote, in Refusal refusal)
+    {
+        if (Passes(LogLines.AdminRejected))
+            Write(LogLines.AdminRejected, [.. Of(remote), .. Of(refusal)]);
+    }
+
     public void TooFewFiles(int wanted, int possible) => Write(LogLines.TooFewFiles, [("possible", possible), ("wanted", wanted)]);
 
     public void NoRoom(int port, int connections, int unfinished, int limit) =>
