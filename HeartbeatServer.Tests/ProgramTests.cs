@@ -55,6 +55,34 @@ public sealed class ProgramTests
         Assert.That(output, Is.Empty);
     }
 
+    /// <summary>/dev/full takes no byte, as a full disk does not.</summary>
+    [TestCase("--help")]
+    [TestCase("--version")]
+    [TestCase("probe --help")]
+    [TestCase("healthcheck http://127.0.0.1:1")]
+    [TestCase("probe ws://127.0.0.1:1/")]
+    [TestCase("probe ws://127.0.0.1:1/ --json")]
+    [Platform("Linux")]
+    public async Task Output_that_cannot_be_written_is_one_line_and_exit_code_1(string arguments)
+    {
+        using Process program = StartIn("/bin/sh", "-c", $"exec dotnet '{typeof(Program).Assembly.Location}' {arguments} >/dev/full");
+        string error = await program.StandardError.ReadToEndAsync().InTime();
+        await program.WaitForExitAsync().InTime();
+
+        Assert.That(program.ExitCode, Is.EqualTo(1));
+        Assert.That(error.TrimEnd(), Does.StartWith("The output cannot be written: ").And.Not.Contain('\n'));
+    }
+
+    [Test]
+    [Platform("Linux")]
+    public async Task A_bad_option_is_exit_code_2_though_nobody_can_be_told()
+    {
+        using Process program = StartIn("/bin/sh", "-c", $"exec dotnet '{typeof(Program).Assembly.Location}' --ping soon 2>/dev/full");
+        await program.WaitForExitAsync().InTime();
+
+        Assert.That(program.ExitCode, Is.EqualTo(2));
+    }
+
     [TestCase("TERM")]
     [TestCase("INT")]
     [Platform(Exclude = "Win")]
@@ -79,9 +107,11 @@ public sealed class ProgramTests
     }
 
     /// <summary>A process that ends with the test at the latest, even if it hangs.</summary>
-    private static Process Start(params string[] arguments)
+    private static Process Start(params string[] arguments) => StartIn("dotnet", [typeof(Program).Assembly.Location, .. arguments]);
+
+    private static Process StartIn(string file, params string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet", [typeof(Program).Assembly.Location, .. arguments])
+        var start = new ProcessStartInfo(file, arguments)
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -20,42 +20,48 @@ internal static class Program
     /// <summary>Never disposed of: a signal that comes at the very end must neither cut the log short nor change the exit code.</summary>
     private static ShutdownSignals? _signals;
 
-    private static Task<int> Main(string[] arguments)
+    private static async Task<int> Main(string[] arguments)
     {
         OpenFiles.OpenStandard();
         var variables = new Variables(Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(each => (string)each.Key, each => (string)each.Value!));
-        return new CommandLine(variables).RunAsync(arguments, Console.Out, Console.Error, ServeAsync, (url, isOwn) => HealthCheck.RunAsync(url, isOwn, Console.Out), ProbeAsync);
+        await using var output = new CheckedOutput(Console.Out);
+        try
+        {
+            return await new CommandLine(variables).RunAsync(
+                arguments, output, Console.Error, ServeAsync, (url, isOwn) => HealthCheck.RunAsync(url, isOwn, output), options => ProbeAsync(options, output));
+        }
+#pragma warning disable CA1031 // An exception that leaves Main ends the process with SIGABRT, and 1 is the code of what has failed.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            // What the user can mend is a sentence. Anything else is a bug, and is shown with its place.
+            await CommandLine.TellAsync(Console.Error, e is StartupException or OutputException ? e.Message : $"A bug: {e}");
+            return Failed;
+        }
     }
 
     /// <returns>The exit code.</returns>
-    private static async Task<int> ProbeAsync(ProbeOptions options)
+    private static async Task<int> ProbeAsync(ProbeOptions options, CheckedOutput standard)
     {
         ShutdownSignals signals = _signals = new ShutdownSignals();
         using var interrupted = new CancellationTokenSource();
         _ = signals.First.ContinueWith(_ => interrupted.Cancel(), TaskScheduler.Default);
+        await using var error = new CheckedOutput(Console.Error);
         // With --json the words are for a person who looks on.
-        (TextWriter output, bool isTerminal) = options.IsJson ? (Console.Error, !Console.IsErrorRedirected) : (Console.Out, !Console.IsOutputRedirected);
+        (TextWriter output, bool isTerminal) = options.IsJson ? (error, !Console.IsErrorRedirected) : (standard, !Console.IsOutputRedirected);
         var display = new ProbeDisplay(
             options.IsJson && !isTerminal ? TextWriter.Null : output,
             isTerminal && Environment.GetEnvironmentVariable("TERM") is not "dumb",
             () => Console.WindowWidth);
-        var context = new ProbeContext(BuildVersion.Number, TimeProvider.System, Environment.GetEnvironmentVariable, display, Console.Out);
+        var context = new ProbeContext(BuildVersion.Number, TimeProvider.System, Environment.GetEnvironmentVariable, display, standard);
         return await new SilenceProbe(options, context).RunAsync(interrupted.Token);
     }
 
     /// <returns>The exit code.</returns>
     private static async Task<int> ServeAsync(ServerOptions options, StrayVariables stray)
     {
-        try
-        {
-            await RunAsync(options, stray);
-            return Stopped;
-        }
-        catch (StartupException e)
-        {
-            await Console.Error.WriteLineAsync(e.Message);
-            return Failed;
-        }
+        await RunAsync(options, stray);
+        return Stopped;
     }
 
     private static async Task RunAsync(ServerOptions options, StrayVariables stray)

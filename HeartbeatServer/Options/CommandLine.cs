@@ -83,15 +83,33 @@ internal sealed class CommandLine
             if (errors.Length > 0)
                 return await RejectAsync(errors, error);
         }
-        // The server handles SIGTERM and SIGINT itself.
-        return await result.InvokeAsync(new InvocationConfiguration { Output = output, Error = error, ProcessTerminationTimeout = null });
+        // The server handles SIGTERM and SIGINT itself, and the program says itself what has failed.
+        return await result.InvokeAsync(new InvocationConfiguration
+        {
+            Output = output,
+            Error = error,
+            ProcessTerminationTimeout = null,
+            EnableDefaultExceptionHandler = false,
+        });
+    }
+
+    /// <summary>Writes lines to the standard error.</summary>
+    public static async Task TellAsync(TextWriter error, params IEnumerable<string> lines)
+    {
+        try
+        {
+            foreach (string line in lines)
+                await error.WriteLineAsync(line);
+        }
+        catch (IOException)
+        {
+            // There is nowhere left to say it. The exit code does.
+        }
     }
 
     private static async Task<int> RejectAsync(IEnumerable<string> errors, TextWriter error)
     {
-        foreach (string message in errors)
-            await error.WriteLineAsync(message);
-        await error.WriteLineAsync("See --help.");
+        await TellAsync(error, [.. errors, "See --help."]);
         return BadCommandLine;
     }
 

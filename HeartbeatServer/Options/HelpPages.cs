@@ -54,7 +54,7 @@ internal static class HelpPages
             new HelpSection("Which server, without a URL", Rows(options)),
             new HelpSection("Exit codes", [
                 ("0", "healthy: the answer is 200 to 299, within 2s"),
-                ("1", "not healthy: another answer, or none"),
+                ("1", "not healthy: another answer, or none; or the output cannot be written"),
                 ("2", "an option or a variable is wrong"),
             ]),
             Documentation,
