@@ -243,10 +243,14 @@ public sealed class JudgementTests
         var idle = new SimulatedPath { Answers = false, Idle = TimeSpan.FromSeconds(60) };
 
         Verdict verdict = none.Run();
-        Assert.That((verdict.Kind, verdict.Tested > TimeSpan.FromSeconds(290)), Is.EqualTo((VerdictKind.None, true)));
+        Assert.That((verdict.Kind, verdict.Tested > TimeSpan.FromSeconds(290)), Is.EqualTo((VerdictKind.Unanswered, true)));
         Assert.That(none.Campaign.All.Select(each => each.Role), Has.None.EqualTo(ProbeRole.Ladder));
-        Assert.That(VerdictText.Notes(verdict, none.Campaign, isInterrupted: false), Has.Some.StartWith("The server does not answer pings"));
-        Assert.That(idle.Run().Kind, Is.EqualTo(VerdictKind.Silence));
+        Assert.That(none.Say(verdict), Does.StartWith("No ping of ours was answered").And.Contain("whether bytes still pass after that is not known").And.Not.Contain("--ping"));
+        Assert.That(VerdictText.Notes(verdict, none.Campaign, isInterrupted: false), Has.None.Contain("answer"));
+
+        verdict = idle.Run();
+        Assert.That(verdict.Kind, Is.EqualTo(VerdictKind.Silence));
+        Assert.That(VerdictText.Notes(verdict, idle.Campaign, isInterrupted: false), Has.Some.StartWith("The server does not answer pings"));
     }
 
     [Test]

@@ -54,7 +54,51 @@ public sealed class SilenceProbeTests
 
         Assert.That(await probing.InTime(), Is.Zero);
         Assert.That(_output.ToString(), Does.Contain("5 pings, 5 answered, round trip").And.Contain("ping 1 from the server, answered"));
-        Assert.That(_output.ToString(), Does.Contain("1 ping from the server, all answered. Goodbye."));
+        Assert.That(_output.ToString(), Does.Contain("1 ping from the server, answered. Goodbye."));
+    }
+
+    [Test]
+    public async Task A_plain_client_says_once_that_data_comes_and_counts_it()
+    {
+        Task<int> probing = RunAsync(options => options with { For = TimeSpan.FromSeconds(15) });
+        using ScriptedPeer server = await AcceptAsync();
+        await AnswerPingsAsync(server, 5);
+        for (int i = 0; i < 100; i++)
+        {
+            // The answer to the ping shows that the data before it was read, so each piece of data is one of its own.
+            await server.SendAsync([.. ServerFrames.Frame(Opcode.Text, "news"u8), .. ServerFrames.Frame(Opcode.Ping, "beat"u8)]);
+            Assert.That((await FrameAsync(server)).Opcode, Is.EqualTo(Opcode.Pong));
+        }
+        await server.SendAsync(FrameWriter.Close(1000));
+
+        Assert.That(await probing.InTime(), Is.EqualTo(4));
+        string shown = _output.ToString();
+        Assert.That(Regex.Count(shown, "data from the server"), Is.EqualTo(1));
+        Assert.That(Regex.Count(shown, "ping [0-9]+ from the server"), Is.EqualTo(1), "the clock stands still, so no ping but the first has a line");
+        Assert.That(shown, Does.Contain("Until then it brought 100 pings from the server, all answered, and 600 bytes of data."));
+    }
+
+    [Test]
+    public async Task A_server_that_answers_no_ping_is_news([Values] bool isLate)
+    {
+        Task<int> probing = RunAsync(options => options with { For = TimeSpan.FromSeconds(15) });
+        using ScriptedPeer server = await AcceptAsync();
+        (Opcode Opcode, byte[] Payload) ping = await ReadAsync(server);
+        Assert.That(ping.Opcode, Is.EqualTo(Opcode.Ping));
+        _time.Advance(TimeSpan.FromSeconds(2));
+        await Safety.UntilAsync(() => _output.ToString().Contains("1 ping, 0 answered", StringComparison.Ordinal), "the line of the pings");
+        if (isLate)
+        {
+            await server.SendAsync(ServerFrames.Frame(Opcode.Pong, ping.Payload));
+            await Safety.UntilAsync(() => _output.ToString().Contains("the answer to our ping, 2.0 s after it", StringComparison.Ordinal), "the late answer");
+        }
+        _time.Advance(TimeSpan.FromSeconds(13));
+        Assert.That((await FrameAsync(server)).Opcode, Is.EqualTo(Opcode.Close));
+        await server.SendAsync(FrameWriter.Close(1000));
+
+        Assert.That(await probing.InTime(), Is.EqualTo(isLate ? 0 : 4));
+        Assert.That(_output.ToString(), Does.Contain("Open for 15.0 s: no ping from the server."));
+        Assert.That(_output.ToString(), isLate ? Does.Not.Contain("RFC 6455") : Does.Contain("No ping of ours was answered, though RFC 6455"));
     }
 
     [Test]
@@ -66,7 +110,7 @@ public sealed class SilenceProbeTests
         await server.SendAsync(FrameWriter.Close(1001, "gone"));
 
         Assert.That(await probing.InTime(), Is.EqualTo(4));
-        Assert.That(_output.ToString(), Does.Contain("without a byte: Close 1001 \"gone\"."));
+        Assert.That(_output.ToString(), Does.Contain("without a byte: Close 1001 \"gone\". Until then it brought no ping from the server."));
     }
 
     [Test]

@@ -81,11 +81,11 @@ internal static class HelpPages
                 ("--json", "write one JSON object, and nothing else"),
             ]),
             new HelpSection("Exit codes", [
-                ("0", "no limit was found within --for; a plain client was open to its end"),
-                ("1", "no connection"),
+                ("0", "no limit was found within --for; a plain client was open to its end, and its pings were answered"),
+                ("1", "no connection; or the output cannot be written"),
                 ("2", "an option is wrong"),
                 ("3", "a limit was found"),
-                ("4", "not known: the server itself breaks the silence, connections end at random, or the probe was interrupted"),
+                ("4", "not known: the server itself breaks the silence or answers no ping, connections end at random, or the probe was interrupted"),
             ]),
             Documentation,
         ]);

@@ -43,7 +43,7 @@ internal static class Judgement
             ?? OfSilence(all, told, campaign.Ladder, now)
             ?? (ended.Length > campaign.Ladder.Strays ? Random(all, ended) : null)
             ?? OfSpeech(all)
-            ?? None(tested);
+            ?? (campaign.AnswersPings ? None(tested) : new Verdict(VerdictKind.Unanswered));
         return verdict with { Tested = tested };
     }
 

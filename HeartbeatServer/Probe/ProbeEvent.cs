@@ -20,4 +20,5 @@ internal enum ProbeEventKind
 /// <param name="Kind">What.</param>
 /// <param name="End">How it ended.</param>
 /// <param name="Dialed">How the attempt went.</param>
-internal readonly record struct ProbeEvent(int Id, TimeSpan At, ProbeEventKind Kind, ProbeEnd? End = null, Dialed? Dialed = null);
+/// <param name="Bytes">How many bytes of data have come, headers of frames included.</param>
+internal readonly record struct ProbeEvent(int Id, TimeSpan At, ProbeEventKind Kind, ProbeEnd? End = null, Dialed? Dialed = null, int Bytes = 0);

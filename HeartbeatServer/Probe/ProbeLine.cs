@@ -171,7 +171,7 @@ internal sealed class ProbeLine : IAsyncDisposable
             end = OnControl(frame.Opcode, frame.Payload(bytes, room));
         }
         if (end is null && bytes.Length > controls)
-            Tell(ProbeEventKind.Data);
+            Tell(ProbeEventKind.Data, bytes: position - controls);
         ReadOnlySpan<byte> rest = bytes[position..];
         rest.CopyTo(_buffer);
         _filled = rest.Length;
@@ -198,5 +198,5 @@ internal sealed class ProbeLine : IAsyncDisposable
         }
     }
 
-    private void Tell(ProbeEventKind kind, ProbeEnd? end = null) => _events.TryWrite(new ProbeEvent(Id, _now(), kind, end));
+    private void Tell(ProbeEventKind kind, ProbeEnd? end = null, int bytes = 0) => _events.TryWrite(new ProbeEvent(Id, _now(), kind, end, Bytes: bytes));
 }

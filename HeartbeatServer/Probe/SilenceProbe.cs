@@ -123,7 +123,7 @@ internal sealed class SilenceProbe
         await client.RunAsync(first, stop);
         _context.Display.Write(client.Summary(first));
         await line.CloseAsync();
-        return first.IsOpen && !interrupted.IsCancellationRequested ? NothingFound : NotKnown;
+        return first is { IsOpen: true, Pongs: > 0 } && !interrupted.IsCancellationRequested ? NothingFound : NotKnown;
     }
 
     private async Task<int> MeasureAsync(ProbeLine line, Watched first, ProbeReport report, CancellationToken stop, CancellationToken interrupted)
@@ -131,7 +131,9 @@ internal sealed class SilenceProbe
         _context.Display.Write(
             $"Measuring silence for {Duration.Format(_options.For)} at most, on up to {Number(Campaign.MostConnections)} connections. "
             + "Ctrl+C shows what is known by then.");
-        var campaign = new Campaign(first, Now, _options.For, _options.Message is not null, report.RoundTrips.Count > 0);
+        // Who is interrupted before an answer could come does not know whether there is one.
+        bool answersPings = report.RoundTrips.Count > 0 || stop.IsCancellationRequested;
+        var campaign = new Campaign(first, Now, _options.For, _options.Message is not null, answersPings);
         var run = new CampaignRun(_dialer, report.Dialed.Address!, _options.Message, _context.Time, () => Now, _events, _context.Display);
         await run.RunAsync(campaign, line, _options.For, stop);
 

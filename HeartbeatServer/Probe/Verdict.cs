@@ -20,6 +20,8 @@ internal enum VerdictKind
     Random,
     /// <summary>The server itself breaks the silence.</summary>
     Speaks,
+    /// <summary>No silence ended a connection that one could see, and no ping was answered, so nobody knows what still passes.</summary>
+    Unanswered,
 }
 
 /// <summary>What the probe has found.</summary>
@@ -72,6 +74,7 @@ internal sealed record Verdict(VerdictKind Kind)
         VerdictKind.Moment => "moment",
         VerdictKind.Random => "random",
         VerdictKind.Speaks => "server_speaks",
+        VerdictKind.Unanswered => "unanswered",
         _ => "none",
     };
 }

@@ -12,6 +12,10 @@ internal static class VerdictText
     /// <summary>A silence that is shorter is none.</summary>
     private static readonly TimeSpan LeastToSay = TimeSpan.FromSeconds(1);
 
+    /// <summary>What is said where none of the probe's pings was answered.</summary>
+    public const string NoPong =
+        "No ping of ours was answered, though RFC 6455 (section 5.5.2) wants each answered: the server breaks that rule, or something on the way drops pings";
+
     private const string TryToSend =
         "If the application waits for a first message, it may also be that: give one with --send, and run it again.";
 
@@ -40,6 +44,8 @@ internal static class VerdictText
             + $"common (most often {verdict.End!.Text}). That is no timeout: look at the log of the server, and of what stands before it.",
         VerdictKind.Speaks => OfSpeech(verdict),
         _ when verdict.Tested < LeastToSay => "Nothing is known yet.",
+        VerdictKind.Unanswered =>
+            $"{NoPong}. Nobody ended a connection that was silent for {ReadableTime.Measured(verdict.Tested)}, but whether bytes still pass after that is not known.",
         _ => OfNone(verdict),
     };
 
@@ -64,7 +70,7 @@ internal static class VerdictText
                 $"The kernel of the other side sent segments of its own into the silence of {Count(held.Length, "connection")} (TCP keep-alive), "
                 + $"the first after {ReadableTime.Measured(held.Min(each => each.KernelSilence!.Value))}: a NAT or a firewall on the way saw no longer silence than that.");
         }
-        if (!campaign.AnswersPings)
+        if (!campaign.AnswersPings && verdict.Kind != VerdictKind.Unanswered)
             notes.Add("The server does not answer pings, so a limit that nobody tells of cannot show.");
         if (campaign.Ladder.Strays > 0 && verdict.Kind is (VerdictKind.Drop or VerdictKind.None))
             notes.Add($"{Count(campaign.Ladder.Strays, "ping")} got no answer though longer silences passed: packets were lost.");
