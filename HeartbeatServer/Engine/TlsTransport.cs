@@ -24,6 +24,9 @@ internal sealed class TlsTransport : EpollTransport
     /// <summary>The first byte of a client that speaks TLS: the type of a record with a handshake message (RFC 8446 section 5.1).</summary>
     private const byte HandshakeRecord = 22;
 
+    /// <summary>What a write says that SslStream does not begin.</summary>
+    private const string Closed = "TLS: the connection is closed, or its sending half, or another thread is closing it";
+
     private readonly Func<SslStream, Task> _authenticate;
     private readonly SslStream _tls;
     private readonly ContentWait _content = new();
@@ -142,7 +145,7 @@ internal sealed class TlsTransport : EpollTransport
         }
         catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException or NotSupportedException)
         {
-            throw new IOException(e.Message, e); // the connection was closed, or the sending half of it, or another thread is closing it
+            throw new IOException(Closed, e);
         }
         finally
         {
@@ -165,7 +168,7 @@ internal sealed class TlsTransport : EpollTransport
         }
         catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException)
         {
-            throw new IOException(e.Message, e);
+            throw new IOException(Closed, e);
         }
     }
 
@@ -303,7 +306,7 @@ internal sealed class TlsTransport : EpollTransport
         if (!IsOpen)
             throw failure is TlsHandshakeException ? failure : new TlsHandshakeException(failure);
         // The peer's end may stand in the middle of a record. That is its end all the same.
-        return _hasEnded ? 0 : throw new IOException($"TLS: {TlsFailure.Words(failure.GetBaseException().Message)}", failure);
+        return _hasEnded ? 0 : throw new IOException($"TLS: {TlsFailure.ByRecord(failure)}", failure);
     }
 
     /// <summary>Receives records, or waits for them without a buffer.</summary>
