@@ -17,11 +17,16 @@ internal sealed class CertificateFiles : IDisposable
     /// <summary>Puts another certificate in the place of the first.</summary>
     public void Write(X509Certificate2 certificate)
     {
-        File.WriteAllText(Certificate, TestCertificate.Pem(certificate));
-        File.WriteAllText(Key, TestCertificate.KeyPem(certificate));
+        Write(TestCertificate.Pem(certificate), TestCertificate.KeyPem(certificate));
+        certificate.Dispose();
+    }
+
+    public void Write(string certificate, string key)
+    {
+        File.WriteAllText(Certificate, certificate);
+        File.WriteAllText(Key, key);
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(Key, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        certificate.Dispose();
     }
 
     /// <summary>The options of a server that has this certificate.</summary>

@@ -72,10 +72,11 @@ internal sealed partial class LogLinesTests
         log.Why("events", "A sentence.");
         log.Stopped();
         log.LinesDropped(1);
-        foreach (int days in new[] { 13, -1 })
-            log.CertificateEnds(["localhost"], DateTime.UnixEpoch, days, "a file");
-        log.CertificateTaken(["localhost"], DateTime.UnixEpoch, 20, "a file");
-        log.CertificateRejected("a file", "another file", "a fault", 20);
+        DateTime now = DateTime.UtcNow;
+        foreach ((int from, int to) in new[] { (-1, 13), (-20, -1), (1, 20) })
+            log.CertificateDates(["localhost"], new Validity(now.AddDays(from), now.AddDays(to)), "a file");
+        log.CertificateTaken(["localhost"], new Validity(now, now), "a file");
+        log.CertificateRejected("a file", "another file", "a fault", new Validity(now, now));
         log.KeyExposed("a file");
         log.UpstreamInsecure("https://x");
         log.AdminListening("http://x");

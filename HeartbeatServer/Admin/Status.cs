@@ -62,7 +62,11 @@ internal sealed class Status
             Options = OptionTable.Texts(_options),
             Certificate = _certificate is { } certificate
                 ? new CertificateJson(
-                    certificate.Current.Names, JsonTime.Instant(certificate.Current.NotAfter), certificate.DaysLeft, JsonTime.Instant(certificate.Loaded))
+                    certificate.Current.Names,
+                    JsonTime.Instant(certificate.Current.Validity.NotBefore),
+                    JsonTime.Instant(certificate.Current.Validity.NotAfter),
+                    certificate.DaysLeft,
+                    JsonTime.Instant(certificate.Loaded))
                 : null,
             Totals = new TotalsJson
             {

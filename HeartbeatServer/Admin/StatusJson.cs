@@ -32,7 +32,7 @@ internal sealed record StatusJson
 internal sealed record PagesJson(int UnderWay, IReadOnlyDictionary<string, long> Answered, long Cut);
 
 /// <summary>The certificate of a port that speaks TLS. <c>Loaded</c> is when it was read from its file.</summary>
-internal sealed record CertificateJson(IReadOnlyList<string> Names, DateTime NotAfter, int DaysLeft, DateTime Loaded);
+internal sealed record CertificateJson(IReadOnlyList<string> Names, DateTime NotBefore, DateTime NotAfter, int DaysLeft, DateTime Loaded);
 
 internal sealed record TotalsJson
 {

@@ -215,17 +215,21 @@ internal sealed class RequestRelay : IAsyncDisposable
     {
         if (_options.UpstreamInsecure)
             _log.UpstreamInsecure(application.ToString());
-        X509Certificate2Collection? authorities = _options.UpstreamCa is null ? null : [];
+        return new UpstreamTls(application.Address.Host, _options.UpstreamCa is { } file ? Authorities(file) : null, isVerified: !_options.UpstreamInsecure);
+    }
+
+    private static X509Certificate2Collection Authorities(string path)
+    {
+        PemFile file = PemFile.Read("--upstream-ca", path, PemFile.Certificates, out string? fault) ?? throw new StartupException($"{fault}.");
+        var authorities = new X509Certificate2Collection();
         try
         {
-            authorities?.ImportFromPemFile(_options.UpstreamCa!);
+            authorities.ImportFromPem(file.Text);
+            return authorities;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        catch (CryptographicException e)
         {
-            throw new StartupException($"--upstream-ca {_options.UpstreamCa}: {e.Message}", e);
+            throw new StartupException($"{file.Source}: a certificate in it is damaged.", e);
         }
-        if (authorities is { Count: 0 })
-            throw new StartupException($"--upstream-ca {_options.UpstreamCa}: the file has no -----BEGIN CERTIFICATE-----.");
-        return new UpstreamTls(application.Address.Host, authorities, isVerified: !_options.UpstreamInsecure);
     }
 }

@@ -69,19 +69,22 @@ internal static class LogLines
 
     // The certificate of the port.
     public static readonly LogLine CertificateTaken = Add(
-        "certificate_taken", Information, "The certificate for {names:l} in {file:l} is used from now on. It ends in {days_left} day(s), on {not_after:l}");
+        "certificate_taken", Information, "The certificate for {names:l} in {file:l} is used from now on; {dates:l}");
     public static readonly LogLine CertificateRejected = Add(
         "certificate_rejected",
         Warning,
-        "{file:l} or {key_file:l} has changed, and is not used: {fault:l}. The certificate of before stays; it ends in {days_left} day(s)");
+        "The files of the certificate have changed, and are not used. {fault:l}. The certificate of before stays; {dates:l}");
     public static readonly LogLine CertificateEnds = Add(
-        "certificate_ends",
-        Warning,
-        "The certificate for {names:l} ends in {days_left} day(s), on {not_after:l}. A new one in {file:l} is taken without a restart");
+        "certificate_ends", Warning, "The certificate for {names:l} is near its end: {dates:l}. A new one in {file:l} is taken without a restart");
     public static readonly LogLine CertificateEnded = Add(
         "certificate_ended",
         Warning,
-        "The certificate for {names:l} has ended on {not_after:l}: clients refuse it. A new one in {file:l} is taken without a restart");
+        "The certificate for {names:l} is no good any more: {dates:l}, and clients refuse it. A new one in {file:l} is taken without a restart");
+    public static readonly LogLine CertificateNotYetValid = Add(
+        "certificate_not_yet_valid",
+        Warning,
+        "The certificate for {names:l} is not good yet: {dates:l}, and clients refuse it until then. Is the clock of this machine right? "
+            + "Another one in {file:l} is taken without a restart");
     public static readonly LogLine KeyExposed = Add(
         "key_exposed", Warning, "The private key {file:l} is open to every user of this machine: chmod o-rw it, and get another if others had access");
 

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using HeartbeatServer.Protocol;
@@ -66,18 +65,27 @@ internal sealed class ServerLog
     public void InternalsGone(string runtime, string gone) => Write(LogLines.InternalsGone, [("runtime", runtime), ("gone", gone)]);
 
     /// <param name="names">What the certificate is for.</param>
-    /// <param name="notAfter">Its end, in UTC.</param>
-    /// <param name="daysLeft">The whole days until then.</param>
+    /// <param name="validity">When it begins and ends.</param>
     /// <param name="file">Where it is.</param>
-    public void CertificateTaken(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
-        Write(LogLines.CertificateTaken, OfCertificate(names, notAfter, daysLeft, file));
+    public void CertificateTaken(IEnumerable<string> names, Validity validity, string file) =>
+        Write(LogLines.CertificateTaken, OfCertificate(names, validity, file));
 
-    public void CertificateRejected(string file, string keyFile, string fault, int daysLeft) => Write(
-        LogLines.CertificateRejected, [("file", file), ("key_file", keyFile), ("fault", fault), ("days_left", daysLeft)]);
+    /// <param name="file">The certificate's.</param>
+    /// <param name="keyFile">Its key's.</param>
+    /// <param name="fault">Why what they have is not taken.</param>
+    /// <param name="validity">When the certificate that stays begins and ends.</param>
+    public void CertificateRejected(string file, string keyFile, string fault, Validity validity) => Write(
+        LogLines.CertificateRejected, [("file", file), ("key_file", keyFile), ("fault", fault), .. DatesOf(validity)]);
 
+    /// <summary>Warns that a certificate ends soon, has ended, or has not begun.</summary>
     /// <inheritdoc cref="CertificateTaken"/>
-    public void CertificateEnds(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
-        Write(daysLeft < 0 ? LogLines.CertificateEnded : LogLines.CertificateEnds, OfCertificate(names, notAfter, daysLeft, file));
+    public void CertificateDates(IEnumerable<string> names, Validity validity, string file)
+    {
+        LogLine line = !validity.HasBegun(Now) ? LogLines.CertificateNotYetValid
+            : validity.HasEnded(Now) ? LogLines.CertificateEnded
+            : LogLines.CertificateEnds;
+        Write(line, OfCertificate(names, validity, file));
+    }
 
     public void UpstreamInsecure(string url) => Write(LogLines.UpstreamInsecure, [("url", url)]);
 
@@ -373,8 +381,18 @@ internal sealed class ServerLog
             ]);
     }
 
-    private static (string, object?)[] OfCertificate(IEnumerable<string> names, DateTime notAfter, int daysLeft, string file) =>
-        [("names", string.Join(", ", names)), ("file", file), ("days_left", daysLeft), ("not_after", notAfter.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture))];
+    private DateTime Now => _time.GetUtcNow().UtcDateTime;
+
+    private (string, object?)[] OfCertificate(IEnumerable<string> names, Validity validity, string file) =>
+        [("names", string.Join(", ", names)), ("file", file), .. DatesOf(validity)];
+
+    private (string, object?)[] DatesOf(Validity validity) =>
+    [
+        ("dates", new TextOnly(validity.Words(Now))),
+        ("days_left", validity.DaysLeft(Now)),
+        ("not_before", Validity.Day(validity.NotBefore)),
+        ("not_after", Validity.Day(validity.NotAfter)),
+    ];
 
     private void Collapsed(LogLine line, long more, TimeSpan time) => Write(
         line.Level == LogEventLevel.Warning ? LogLines.CollapsedWarnings : LogLines.Collapsed,

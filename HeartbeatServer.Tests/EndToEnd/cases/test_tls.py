@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.certificates import Authority
+from harness.certificates import Authority, openssl
 from harness.clients import PROGRAMS, start
 from harness.expect import eventually, expect, expect_that
 from harness.lab import Lab, elsewhere, need
@@ -83,7 +83,8 @@ def test_a_handshake_is_not_begun_anew(lab: Lab) -> None:
         told = process.stdout.read().decode(errors="replace")
         expect_that("the client to have tried", "RENEGOTIATING" in told, told[-400:])
         expect_that("no second handshake", told.count("depth=0") + told.count("verify return:1") <= 3 and "read R BLOCK" not in told, told[-400:])
-        server.wait_for("tls_failed")
+        line = server.wait_for("tls_failed")
+        expect_that("the words", "tried to begin the handshake anew" in line["message"], line["message"])
 
 
 def test_plain_HTTP_is_told_so(lab: Lab) -> None:
@@ -123,7 +124,7 @@ def test_a_new_certificate_under_load_loses_nobody(lab: Lab) -> None:
         expect_that("a new certificate for new handshakes", now != before, now)
         # A bad one changes nothing but the log.
         pem.write_text("no certificate")
-        server.wait_for("is not used", 20)
+        server.wait_for("are not used", 20)
         expect("the certificate that stays", serial(), now)
         for peer in peers:
             peer.send(frame("binary", bytes(50_000)))
@@ -146,6 +147,21 @@ def test_a_certificate_that_ends_soon_is_a_warning_and_in_the_status(lab: Lab) -
         expect_that("seconds in the metrics", 4 * 86400 < seconds <= 5 * 86400, seconds)
 
 
+def test_a_certificate_that_has_ended_does_not_take_the_place_of_a_good_one(lab: Lab) -> None:
+    pem, key = lab.scratch / "fullchain.pem", lab.scratch / "privkey.pem"
+    shutil.copy(lab.certificate.pem, pem)
+    shutil.copy(lab.certificate.key, key)
+    lab.door = "default"
+    with lab.server("--tls-cert", str(pem), "--tls-key", str(key)) as server:
+        ended = lab.authority.certificate(end="-1")
+        shutil.copy(ended.pem, pem)
+        shutil.copy(ended.key, key)
+        line = server.wait_for("are not used", 20)
+        expect_that("why, and how long the good one lasts", re.search(r"it ended .* ago, on .*stays; it ends in 19 day", line["message"]), line["message"])
+        with Peer(server.port, tls=lab.certificate.client()) as peer:
+            peer.goodbye()
+
+
 def test_the_health_check_speaks_TLS_and_does_not_verify(lab: Lab) -> None:
     with lab.server() as server:
         def check(*arguments: str) -> tuple[int, str]:
@@ -158,11 +174,18 @@ def test_the_health_check_speaks_TLS_and_does_not_verify(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"], "/nowhere.pem"),
+    (["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"], "--tls-cert /nowhere.pem: there is no such file."),
+    (["--tls-cert", "{pem}", "--tls-key", "/dev/zero"], "--tls-key /dev/zero: this is no file in PEM: it is longer than 1 MiB."),
+    (["--tls-cert", "{pem}", "--tls-key", "{other}"], "the key does not belong to the certificate"),
+    (["--tls-cert", "{weak}", "--tls-key", "{weak_key}"], "no TLS handshake is possible with this certificate, whose key is RSA of 512 bits"),
+    (["--upstream", "https://localhost", "--upstream-ca", "/dev/zero"], "--upstream-ca /dev/zero: this is no file in PEM"),
     (["--plain-requests", "--tls-cert", "{pem}", "--tls-key", "{key}"], "--tls-cert needs epoll"),
 ])
 def test_a_start_that_cannot_be_says_why(lab: Lab, arguments: list[str], words: str) -> None:
-    values = {"pem": lab.certificate.pem, "key": lab.certificate.key}
+    weak, weak_key = lab.scratch / "weak.pem", lab.scratch / "weak.key"
+    openssl("req", "-x509", "-newkey", "rsa:512", "-noenc", "-subj", "/CN=localhost", "-keyout", weak_key, "-out", weak)
+    values = {
+        "pem": lab.certificate.pem, "key": lab.certificate.key, "other": lab.authority.certificate().key, "weak": weak, "weak_key": weak_key}
     ran = subprocess.run(
         [lab.executable, "--port", str(free_port()), *(argument.format(**values) for argument in arguments)], capture_output=True, timeout=20)
     expect("exit code", ran.returncode, 1)
