@@ -261,7 +261,7 @@ public sealed class CertificateStoreTests
         Assert.That(
             Failure(),
             Does.StartWith($"--tls-cert {_files.Certificate}: no TLS handshake is possible with this certificate, whose key is RSA of 512 bits: OpenSSL refuses a key as short")
-                .And.Contain("RSA of 2048 bits and more"));
+                .And.Contain("RSA of 2048 bits or more"));
 
         using ECDsa bitcoin = ECDsa.Create(ECCurve.CreateFromFriendlyName("secp256k1"));
         _files.Write(TestCertificate.Pem(TestCertificate.Sign(new PublicKey(bitcoin))), bitcoin.ExportPkcs8PrivateKeyPem());
@@ -270,7 +270,7 @@ public sealed class CertificateStoreTests
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         X509Certificate2 agreement = TestCertificate.Sign(new PublicKey(key), use: X509KeyUsageFlags.KeyAgreement);
         _files.Write(TestCertificate.Pem(agreement), key.ExportPkcs8PrivateKeyPem());
-        Assert.That(Failure(), Does.Contain("not for signatures (its key usage): the key cannot sign. RSA of"));
+        Assert.That(Failure(), Does.Contain("not for signatures (its key usage): the server cannot sign with it. RSA of"));
     }
 
     [Test]
@@ -304,7 +304,7 @@ public sealed class CertificateStoreTests
         Assert.That(
             Failure(),
             Is.EqualTo($"--tls-cert {_files.Certificate}: the server cannot use this certificate, whose key is {name}. "
-                + "RSA of 2048 bits and more and ECDSA on P-256, P-384 or P-521 can be used."));
+                + "RSA of 2048 bits or more can be used, and ECDSA on P-256, P-384 or P-521."));
     }
 
     [TestCase("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "the key is damaged, or of a kind")]

@@ -57,7 +57,7 @@ public sealed class TlsFailureTests
 
         Assert.That(TlsFailure.ByClient(own).Reason, Is.EqualTo(RefusalReason.TlsFailed));
         Assert.That(TlsFailure.ByClient(own).Text, Does.EndWith("a key as short as that of this certificate"));
-        Assert.That(TlsFailure.ByClient(new NotSupportedException("must use a certificate with the associated private key")).Text, Does.EndWith("the key cannot sign"));
+        Assert.That(TlsFailure.ByClient(new NotSupportedException("must use a certificate with the associated private key")).Text, Does.EndWith("the server cannot sign with it"));
     }
 
     [Test]
@@ -65,7 +65,7 @@ public sealed class TlsFailureTests
     {
         Assert.That(TlsFailure.ByCertificate(ByOpenSsl(0x0A0000C1, "no shared cipher")), Is.EqualTo("clients of today do not offer this kind of key"));
         Assert.That(TlsFailure.ByCertificate(ByOpenSsl(0x0A00018E, "ca md too weak")), Does.StartWith("OpenSSL refuses the hash"));
-        Assert.That(TlsFailure.ByCertificate(new NotSupportedException("riddle")), Is.EqualTo("the key cannot sign"));
+        Assert.That(TlsFailure.ByCertificate(new NotSupportedException("riddle")), Is.EqualTo("the server cannot sign with it"));
         Assert.That(TlsFailure.ByCertificate(new IOException("riddle")), Is.EqualTo("the handshake ends in the middle"));
     }
 

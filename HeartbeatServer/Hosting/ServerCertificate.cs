@@ -17,7 +17,7 @@ internal sealed class ServerCertificate
     private const string Rsa = "1.2.840.113549.1.1.1";
     private const string Ec = "1.2.840.10045.2.1";
 
-    private const string Usable = "RSA of 2048 bits and more and ECDSA on P-256, P-384 or P-521 can be used";
+    private const string Usable = "RSA of 2048 bits or more can be used, and ECDSA on P-256, P-384 or P-521";
 
     private ServerCertificate(X509Certificate2 certificate, X509Certificate2Collection chain)
     {

@@ -58,7 +58,7 @@ internal static class TlsFailure
     {
         var error when ReasonOf(error) is NoSharedCipher or NoSuitableSignature => "clients of today do not offer this kind of key",
         var error when ReasonOf(error) is { } reason => Words(reason, error.Message),
-        NotSupportedException => "the key cannot sign",
+        NotSupportedException => "the server cannot sign with it",
         _ => "the handshake ends in the middle",
     };
 
