@@ -109,10 +109,12 @@ public sealed class ConnectionWriteTests
         Assert.That(rig.Pipe.IsWriting, Is.True);
         Assert.That(rig.Pipe.IsReading, Is.False);
         Assert.That(rig.Connection.Figures().MessagesIn, Is.EqualTo(1));
+        Assert.That(rig.Connection.Figures().IsBlocked, Is.True);
 
         rig.Pipe.ReleaseWrites();
         await rig.Pipe.UntilFramesAsync(2);
         Assert.That(rig.Pipe.Frames.Select(frame => frame.Text), Is.EqualTo(new[] { "first", "second" }));
+        Assert.That(rig.Connection.Figures().IsBlocked, Is.False);
     }
 
     [Test]

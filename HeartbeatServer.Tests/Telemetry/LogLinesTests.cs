@@ -50,7 +50,7 @@ internal sealed partial class LogLinesTests
         var times = new RoundTrips();
         times.Add(TimeSpan.FromMilliseconds(1));
         var end = new Disconnect(DisconnectCause.PongTimeout, "silent", Verdict: PathVerdict.PathDead, Tcp: new TcpInfo());
-        var leg = new UpstreamFigures("10.0.0.5:3000", TimeSpan.Zero, 0, 0, TimeSpan.Zero, NotReadFor: null, IsInsideFrame: false, TimeSpan.Zero);
+        var leg = new UpstreamFigures("10.0.0.5:3000", TimeSpan.Zero, 0, 0, TimeSpan.Zero, NotReadFor: TimeSpan.Zero, IsInsideFrame: false, TimeSpan.Zero);
         var figures = new ConnectionFigures { RoundTrips = times, Upstream = leg };
         var refusal = new Refusal(RefusalReason.IpLimit, "no");
         var sink = new LogSink();

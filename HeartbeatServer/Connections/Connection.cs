@@ -48,7 +48,7 @@ internal abstract class Connection : WheelEntry
     /// <inheritdoc cref="MarkGivenUp"/>
     private volatile bool _givesUp;
 
-    // End sets these once: the figures describe that moment, whatever still comes or leaves after it.
+    // End sets these once: the times describe that moment, whatever still comes or leaves after it.
     private Disconnect? _end;
     private Moments _ended;
 
@@ -125,13 +125,12 @@ internal abstract class Connection : WheelEntry
     /// <summary>How many bytes of memory the connection holds for a message that is not complete.</summary>
     protected virtual long MessageBytes => 0;
 
-    /// <summary>What the connection has done so far. Once its end is decided, the figures describe that moment.</summary>
+    /// <summary>What the connection has done so far. Once its end is decided, the times are those of that moment. Bytes and messages still count.</summary>
     public ConnectionFigures Figures()
     {
-        TimeSpan now = Wheel.Now;
         lock (_outbox)
         {
-            Moments last = _end is null ? MomentsAt(now) : _ended;
+            Moments last = _end is null ? Moment() : _ended;
             return new ConnectionFigures(
                 Age: last.Now - Opened,
                 Pings: _heartbeat.Pings,
@@ -150,11 +149,12 @@ internal abstract class Connection : WheelEntry
                 CloseSent: _outbox.IsClosed,
                 OtherPongs: _heartbeat.OtherPongs,
                 OffersNotSpoken: OffersNotSpoken,
-                Upstream: UpstreamFigures(now));
+                IsBlocked: last.IsBlocked,
+                Upstream: UpstreamFigures(last.Now));
         }
     }
 
-    /// <summary>The leg to the application; null if the connection has none.</summary>
+    /// <summary>The leg to the application; null if the connection has none. The caller holds the lock.</summary>
     protected virtual UpstreamFigures? UpstreamFigures(TimeSpan now) => null;
 
     /// <summary>What the kernel knows of the leg to the application; null if there is none, or if it cannot be asked.</summary>
@@ -300,9 +300,7 @@ internal abstract class Connection : WheelEntry
     private Disconnect? EndOverdue(TimeSpan now, TimeSpan stall) => _endBy.IsOver(now, stall) ? _end ?? ByNetwork() : null;
 
     /// <summary>Begins what goes on beside the read loop.</summary>
-    protected virtual void Begin()
-    {
-    }
+    protected virtual void Begin() { }
 
     /// <summary>Waits for bytes of the client.</summary>
     protected abstract ValueTask<int> ReceiveAsync();
@@ -459,13 +457,20 @@ internal abstract class Connection : WheelEntry
         {
             if (_end is not null)
                 return false;
-            (_end, _ended) = (end, MomentsAt(Wheel.Now));
+            (_end, _ended) = (end, Moment());
+            OnEnd(_ended.Now);
             return true;
         }
     }
 
+    /// <summary>Called once, when the end is decided. The caller holds the lock.</summary>
+    protected virtual void OnEnd(TimeSpan now) { }
+
+    /// <inheritdoc cref="ConnectionFigures.IsBlocked"/>
+    protected virtual bool IsBlocked => Writer.IsBlocked;
+
     /// <summary>The caller holds the lock.</summary>
-    private Moments MomentsAt(TimeSpan now) => new(now, _heartbeat.LastReceived, Writer.LastSent);
+    private Moments Moment() => new(Wheel.Now, _heartbeat.LastReceived, Writer.LastSent, IsBlocked);
 
     /// <summary>Sets a bug in the server as the cause of the end, and says goodbye.</summary>
     protected void EndByBug(Exception bug)
@@ -489,11 +494,4 @@ internal abstract class Connection : WheelEntry
 
     private static Disconnect ByBug(Exception bug) =>
         new(DisconnectCause.InternalError, $"sent Close {CloseCode.InternalError}: {bug.GetType().Name}", bug);
-
-    /// <summary>A moment, and when the last byte before it came and left.</summary>
-    private readonly record struct Moments(TimeSpan Now, TimeSpan Received, TimeSpan Sent)
-    {
-        /// <summary>The time since then; zero for a byte that another thread has moved since the moment was read from the clock.</summary>
-        public TimeSpan Since(TimeSpan then) => Now > then ? Now - then : TimeSpan.Zero;
-    }
 }

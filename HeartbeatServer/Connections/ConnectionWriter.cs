@@ -35,11 +35,20 @@ internal sealed class ConnectionWriter(
     /// <summary>Whether FIN follows the Close frame. The lock guards it.</summary>
     private bool _endsWithFin;
 
+    /// <summary>Whether the write that waited for the client is over because nothing leaves any more. The lock guards it.</summary>
+    private bool _wasBlocked;
+
     /// <summary>
     /// Why a write failed; null if none did. After a failure nothing leaves any more, but reading goes on: the bytes that the client sent before
     /// may explain the end.
     /// </summary>
     public Exception? Failure { get; private set; }
+
+    /// <summary>Whether nothing may leave any more.</summary>
+    public bool IsClosed => outbox.IsClosed;
+
+    /// <summary>Whether bytes wait for the client, or did so when the last write failed. The lock guards it.</summary>
+    public bool IsBlocked => outbox.IsWaiting || _wasBlocked;
 
     /// <summary>Whether the Close frame of this server has left, or is leaving.</summary>
     public bool HasSentClose { get; private set; }
@@ -201,6 +210,7 @@ internal sealed class ConnectionWriter(
         TaskCompletionSource? turn;
         lock (outbox)
         {
+            _wasBlocked |= outbox.IsWaiting;
             outbox.Stop();
             (turn, _turn) = (_turn, null);
         }

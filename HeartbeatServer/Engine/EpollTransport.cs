@@ -107,6 +107,17 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
     /// <inheritdoc cref="WhenReadable"/>
     public virtual void WhenEnded(Action ready) => When(Readiness.PeerEnd, ready);
 
+    /// <summary>Waits until the peer has ended the connection. It leaves the bytes before the end to the kernel. No step of TLS may be in progress.</summary>
+    /// <returns>0; <see cref="SocketTransport.Error"/> says how it has ended.</returns>
+    /// <exception cref="IOException">The kernel has no room to watch the socket.</exception>
+    public async ValueTask<int> WaitEndAsync()
+    {
+        (_buffer, _turn, _isBusy) = (default, 0, false);
+        await WaitAsync(Readiness.PeerEnd);
+        LearnEnd();
+        return 0;
+    }
+
     protected override ValueTask<int> WaitAsync(bool isBusy)
     {
         (_buffer, _turn, _isBusy) = (default, 0, isBusy);

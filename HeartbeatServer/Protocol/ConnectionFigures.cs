@@ -18,6 +18,10 @@ namespace HeartbeatServer.Protocol;
 /// <param name="CloseSent">Whether the server has sent its Close frame.</param>
 /// <param name="OtherPongs">Pongs whose payload is not that of one of the server's pings.</param>
 /// <param name="OffersNotSpoken">How many subprotocols the client offered, if the server speaks none of them; else 0.</param>
+/// <param name="IsBlocked">
+/// Whether bytes waited that somebody did not take: those for the client, so that no ping could leave; or those of the client for the application, so that
+/// nobody read from the client. A silence of such a client says nothing about the way to it.
+/// </param>
 /// <param name="Upstream">The leg to the application; null if the server answers the client itself.</param>
 internal readonly record struct ConnectionFigures(
     TimeSpan Age,
@@ -37,6 +41,7 @@ internal readonly record struct ConnectionFigures(
     bool CloseSent = false,
     int OtherPongs = 0,
     int OffersNotSpoken = 0,
+    bool IsBlocked = false,
     UpstreamFigures? Upstream = null)
 {
     /// <summary>

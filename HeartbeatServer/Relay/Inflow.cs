@@ -10,6 +10,14 @@ namespace HeartbeatServer.Relay;
 [SupportedOSPlatform("linux")]
 internal struct Inflow(FrameScanner frames)
 {
+    /// <summary>
+    /// So many bytes are taken of a side whose bytes go no further: enough for a message that is on its way, and for the Close frame behind it. After that
+    /// nobody reads from the side. TCP slows it down, and it is watched for its end alone.
+    /// </summary>
+    public const int MostIgnored = 1024 * 1024;
+
+    private int _ignored;
+
     public FrameScanner Frames = frames;
 
     /// <summary>The received bytes. A header or a control frame that is not whole stays here until the next receive.</summary>
@@ -20,6 +28,17 @@ internal struct Inflow(FrameScanner frames)
 
     /// <summary>Whether the last write to the other side had to wait.</summary>
     public bool IsSlow { get; set; }
+
+    /// <summary>Whether nobody reads from the side any more.</summary>
+    public readonly bool IsOver => _ignored > MostIgnored;
+
+    /// <summary>Throws away what was received: it goes no further.</summary>
+    /// <param name="count">How many bytes came.</param>
+    public void Ignore(int count)
+    {
+        _ignored += count;
+        Bytes.Dispose();
+    }
 
     /// <summary>Receives once. If bytes came, <see cref="Bytes"/> is to be given back.</summary>
     /// <returns>How many bytes came; 0 if the side has ended the connection, -1 if nothing has come.</returns>

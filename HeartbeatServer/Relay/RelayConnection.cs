@@ -22,13 +22,16 @@ namespace HeartbeatServer.Relay;
 ///   a Close frame                        that Close                                 its answer passes, and the client gets FIN
 ///   FIN                                  FIN, behind all that came before           the other direction goes on for up to 10 s
 ///   RST                                  RST if nothing is unsent, else FIN         the rest of the other direction is dropped
+///   FIN or RST of a client that is not   the same, behind all that came before      the application has 10 s for each piece
+///   read, because the application is slow
 ///   the client is dead or takes nothing  application: FIN; client: RST
 ///   the client breaks a rule             application: FIN; client: Close, FIN
 ///   the application breaks a rule        both: FIN
 ///   the application's host is dead       client: FIN
 ///   drain                                client: Close 1001 between two frames      its answer goes no further; application: FIN
 /// </code>
-/// The connection is over when both pumps are.
+/// When nothing passes any more, whichever way, both legs are closed after 3 s; after 10 s, if a side has not taken yet what came for it before. Of a side whose
+/// bytes go no further <see cref="Inflow.MostIgnored"/> bytes are read, and no more. The connection is over when both pumps are.
 /// </remarks>
 [SupportedOSPlatform("linux")]
 [SuppressMessage("Design", "CA1001", Justification = "Release disposes: the base class calls it at the end of its life.")]
@@ -45,6 +48,12 @@ internal sealed class RelayConnection : Connection
     private Task _down = Task.CompletedTask;
     private readonly RelayEnd _relayEnd;
     private bool _clientIsGone;
+
+    /// <summary>The client's end, if it has come while nobody reads from the client; else null. It counts unless what is unread explains it better.</summary>
+    private Disconnect? _clientLeft;
+
+    /// <summary>The leg to the application when the end was decided; null before.</summary>
+    private UpstreamFigures? _legAtEnd;
 
     /// <param name="id">The number of the connection, unique in this process.</param>
     /// <param name="remote">The client's address as this machine sees it.</param>
@@ -78,7 +87,7 @@ internal sealed class RelayConnection : Connection
     /// <remarks>The Close frame has to wait while a frame of the application passes. It does not wait for ever.</remarks>
     public override void Close(Disconnect end, ushort code, string reason)
     {
-        if (!End(end))
+        if (!End(_clientLeft ?? end))
             return;
         Writer.SendClose(code, reason);
         _relayEnd.ExpectGoodbye();
@@ -92,7 +101,12 @@ internal sealed class RelayConnection : Connection
 
     protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
     {
-        _relayEnd.Check(now, stall);
+        if (_relayEnd.Check(now, stall))
+        {
+            if (_clientLeft is not null)
+                End(_clientLeft);
+            _relayEnd.Close();
+        }
         if (_application.Look(now) is { } silence)
             OnApplicationDead(silence);
         return base.OnDue(now, stall);
@@ -102,19 +116,25 @@ internal sealed class RelayConnection : Connection
 
     protected override void Begin() => _down = PumpDownAsync();
 
-    protected override ValueTask<int> ReceiveAsync() => _early is null ? _client.WaitReadableAsync(_fromClient.IsBusy) : new(0);
+    protected override ValueTask<int> ReceiveAsync() =>
+        _early is not null ? new(0) : _fromClient.IsOver ? _client.WaitEndAsync() : _client.WaitReadableAsync(_fromClient.IsBusy);
 
     protected override async ValueTask<bool> OnReceivedAsync(int count)
     {
         if (_early is { } early)
         {
-            _early = null;
             if (early.FromClient.Length > 0)
             {
                 early.FromClient.CopyTo(_fromClient.Bytes.Take());
                 await PassUpAsync(early.FromClient.Length);
             }
+            _early = null;
             return true;
+        }
+        if (_fromClient.IsOver)
+        {
+            await OnClientEndAsync();
+            return false;
         }
         for (int turn = 0; turn < ReadsInTurn; turn++)
         {
@@ -126,7 +146,7 @@ internal sealed class RelayConnection : Connection
                 await OnClientEndAsync();
                 return false;
             }
-            if (!_fromClient.IsBusy)
+            if (!_fromClient.IsBusy || _fromClient.IsOver)
                 break;
         }
         return true;
@@ -142,7 +162,7 @@ internal sealed class RelayConnection : Connection
                 await PassDownAsync(received);
             if (received == 0)
                 return false;
-            if (!_fromApplication.IsBusy)
+            if (!_fromApplication.IsBusy || _fromApplication.IsOver)
                 break;
         }
         return true;
@@ -161,8 +181,10 @@ internal sealed class RelayConnection : Connection
             while (isOpen)
             {
                 await _application.Transport.WaitReadableAsync(_fromApplication.IsBusy);
-                isOpen = await ReceiveDownAsync();
+                isOpen = await ReceiveDownAsync() && !_fromApplication.IsOver;
             }
+            if (_fromApplication.IsOver)
+                await _application.Transport.WaitEndAsync();
             await OnApplicationEndAsync();
         }
         catch (IOException e)
@@ -186,7 +208,8 @@ internal sealed class RelayConnection : Connection
         _fromClient.Bytes.Received(count);
         if (Discards || _application.IsEnded || _relayEnd.ClientHasClosed)
         {
-            _fromClient.Bytes.Dispose();
+            _fromClient.Ignore(count);
+            _relayEnd.Settle();
             return;
         }
         byte[] bytes = _fromClient.Bytes.Array;
@@ -196,7 +219,12 @@ internal sealed class RelayConnection : Connection
             Schedule(_application.LookDue);
         _fromClient.IsSlow = !write.IsCompleted;
         if (_fromClient.IsSlow)
+        {
+            // Nobody reads from the client meanwhile, and its end has to be seen nevertheless. Of the client's early bytes the application takes all at once.
+            if (_early is null)
+                _client.WhenEnded(OnClientLeaves);
             await HoldAsync(write, bytes.Length);
+        }
         _relayEnd.Extend();
 
         if (passage.Violation is { } violation)
@@ -211,6 +239,7 @@ internal sealed class RelayConnection : Connection
         {
             OnCloseFromClient();
         }
+        _relayEnd.Settle();
         _fromClient.Bytes.Return();
         TellRecovery();
     }
@@ -271,7 +300,8 @@ internal sealed class RelayConnection : Connection
         _fromApplication.Bytes.Received(count);
         if (IsClosed)
         {
-            _fromApplication.Bytes.Dispose();
+            _fromApplication.Ignore(count);
+            _relayEnd.Settle();
             return;
         }
         byte[] bytes = _fromApplication.Bytes.Array;
@@ -295,6 +325,7 @@ internal sealed class RelayConnection : Connection
         {
             _relayEnd.PassClose(isFromClient: false);
         }
+        _relayEnd.Settle();
         _fromApplication.Bytes.Return();
     }
 
@@ -340,6 +371,23 @@ internal sealed class RelayConnection : Connection
         _relayEnd.PassClose(isFromClient: true);
     }
 
+    /// <summary>
+    /// The client's FIN or RST has come while its bytes wait for the application. What it has sent still goes on, as long as the application takes some of it.
+    /// </summary>
+    private void OnClientLeaves()
+    {
+        if (!_application.IsWaiting)
+            return; // the pump reads again, and finds the end by itself
+        _client.LearnEnd();
+        Disconnect end = ByNetwork();
+        string how = _client.Error == SocketError.Success ? "FIN" : end.Detail;
+        _clientLeft = end.Verdict is null ? end with { Detail = $"{how} behind bytes that the application did not take" } : end;
+        StopJudging();
+        if (_client.Error != SocketError.Success)
+            Writer.Stop();
+        _relayEnd.AllowTimeToRead();
+    }
+
     /// <summary>The client's FIN or RST has come, or the relay has closed the client's leg.</summary>
     private async ValueTask OnClientEndAsync()
     {
@@ -358,7 +406,7 @@ internal sealed class RelayConnection : Connection
     private async ValueTask OnApplicationEndAsync()
     {
         Disconnect end = UpstreamLeg.ByNetwork(_application.Transport.Error);
-        End(end);
+        End(_clientLeft ?? end);
         if (end.Cause != DisconnectCause.UpstreamVanished)
             _application.Drop();
         _relayEnd.AllowTime();
@@ -371,7 +419,7 @@ internal sealed class RelayConnection : Connection
 
     private void OnApplicationDead(TimeSpan silence)
     {
-        End(new Disconnect(
+        End(_clientLeft ?? new Disconnect(
             DisconnectCause.UpstreamDead,
             $"the kernel of the application's host has acknowledged nothing for {silence.TotalSeconds:0.0}s, though our bytes or probes wait for an answer"));
         _relayEnd.EndDown();
@@ -380,13 +428,30 @@ internal sealed class RelayConnection : Connection
 
     protected override TimeSpan Condemn(Disconnect end, TimeSpan now)
     {
-        End(end);
+        End(_clientLeft ?? end);
+        Writer.Stop();
         _relayEnd.EndUp();
         Transport.Abort();
         return _relayEnd.Due;
     }
 
-    protected override UpstreamFigures? UpstreamFigures(TimeSpan now) => _application.Figures(now, !_fromApplication.Frames.IsBetweenFrames);
+    /// <inheritdoc/>
+    /// <remarks>While bytes of the client wait for the application, nobody reads from the client.</remarks>
+    protected override bool IsBlocked => base.IsBlocked || _application.IsWaiting;
+
+    protected override void OnEnd(TimeSpan now) => _legAtEnd = LegAt(now);
+
+    /// <inheritdoc/>
+    /// <remarks>As with the client's leg, the times are those of the end, and the bytes count on.</remarks>
+    protected override UpstreamFigures? UpstreamFigures(TimeSpan now)
+    {
+        UpstreamFigures leg = LegAt(now);
+        return _legAtEnd is { } then
+            ? then with { BytesIn = leg.BytesIn, BytesOut = leg.BytesOut, KernelRoundTrip = leg.KernelRoundTrip }
+            : leg;
+    }
+
+    private UpstreamFigures LegAt(TimeSpan now) => _application.Figures(now, !_fromApplication.Frames.IsBetweenFrames);
 
     protected override void Release() => _application.Dispose();
 

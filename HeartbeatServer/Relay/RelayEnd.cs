@@ -19,6 +19,7 @@ internal sealed class RelayEnd(
     private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(10);
 
     private Deadline _overBy = new(Heartbeat.Never);
+    private TimeSpan _latest;
     private bool _isExtended;
     private Deadline _goodbyeBy = new(Heartbeat.Never);
     private bool _downHasEnded;
@@ -31,24 +32,37 @@ internal sealed class RelayEnd(
 
     public bool HaveBothClosed => ClientHasClosed && ApplicationHasClosed;
 
+    /// <summary>Whether nothing of the client goes to the application any more.</summary>
+    private bool UpIsOver => ClientHasClosed || application.IsEnded;
+
     /// <summary>When <see cref="Check"/> has something to do.</summary>
     public TimeSpan Due => _overBy.Due < _goodbyeBy.Due ? _overBy.Due : _goodbyeBy.Due;
 
-    /// <summary>Does what is due: closes both legs, or goes on without a Close frame of our own that could not leave in time.</summary>
-    public void Check(TimeSpan now, TimeSpan stall)
+    /// <summary>Goes on without a Close frame of our own that could not leave in time.</summary>
+    /// <returns>Whether both legs are to be closed: <see cref="Close"/> does it.</returns>
+    public bool Check(TimeSpan now, TimeSpan stall)
     {
         if (_overBy.IsOver(now, stall))
         {
-            (_overBy, _goodbyeBy) = (new Deadline(Heartbeat.Never), new Deadline(Heartbeat.Never));
-            client.Dispose();
-            application.Dispose();
+            if (now >= _latest || !LosesBytes())
+                return true;
+            _overBy = new Deadline(_latest);
         }
-        else if (_goodbyeBy.IsOver(now, stall))
+        if (_goodbyeBy.IsOver(now, stall))
         {
             _goodbyeBy = new Deadline(Heartbeat.Never);
             if (!writer.HasSentClose)
                 EndDown();
         }
+        return false;
+    }
+
+    /// <summary>Closes both legs.</summary>
+    public void Close()
+    {
+        (_overBy, _goodbyeBy) = (new Deadline(Heartbeat.Never), new Deadline(Heartbeat.Never));
+        client.Dispose();
+        application.Dispose();
     }
 
     /// <summary>Gives the Close frame of this server some time: it has to wait while a frame of the application passes.</summary>
@@ -87,7 +101,7 @@ internal sealed class RelayEnd(
     public void EndUp(bool isReset = false)
     {
         application.End(isReset);
-        OverWithin(EndTimeout);
+        AllowTime();
     }
 
     /// <summary>Lets nothing more go to the client: it gets FIN, or the application's reset if nothing is unsent.</summary>
@@ -101,28 +115,47 @@ internal sealed class RelayEnd(
             client.Abort();
         else
             client.ShutdownSend();
-        OverWithin(EndTimeout);
+        AllowTime();
     }
 
-    /// <summary>Gives the peers the usual time to close.</summary>
-    public void AllowTime() => OverWithin(EndTimeout);
+    /// <summary>Gives the peers the usual time to close; a short one if nothing passes any more, whichever way.</summary>
+    public void AllowTime() => OverWithin(UpIsOver && writer.IsClosed ? Connection.CloseTimeout : EndTimeout);
+
+    /// <summary>Gives the peers a short time to close, if nothing passes any more.</summary>
+    public void Settle()
+    {
+        if (UpIsOver && writer.IsClosed)
+            OverWithin(Connection.CloseTimeout);
+    }
+
+    /// <summary>Gives the application the usual time to take what waits for it. The time begins anew with each piece that it takes.</summary>
+    public void AllowTimeToRead() => OverWithin(EndTimeout, isExtended: true);
 
     /// <summary>Notes that bytes have passed: a Close frame may wait behind a long message.</summary>
     public void Extend()
     {
         if (_isExtended)
-            _overBy = new Deadline(wheel.Now + EndTimeout);
+            (_overBy, _latest) = (new Deadline(wheel.Now + EndTimeout), wheel.Now + EndTimeout);
     }
+
+    /// <summary>
+    /// Whether a close would throw away what is on its way to a peer: bytes in this process, or bytes in our kernel, which a close with unread bytes turns into
+    /// RST.
+    /// </summary>
+    private bool LosesBytes() => application.IsWaiting || EndsWithReset(client) || EndsWithReset(application.Transport);
+
+    private static bool EndsWithReset(EpollTransport side) => side.UnreadBytes > 0 && UpstreamLeg.IsUnsent(side);
 
     /// <summary>Closes both legs after this time, if their peers have not closed them before.</summary>
     /// <param name="time">From now on.</param>
     /// <param name="isExtended">Whether the time begins anew with each byte that passes.</param>
     private void OverWithin(TimeSpan time, bool isExtended = false)
     {
-        TimeSpan due = wheel.Now + time;
+        TimeSpan now = wheel.Now;
+        TimeSpan due = now + time;
         if (due >= _overBy.Due && !_isExtended)
             return;
-        (_overBy, _isExtended) = (new Deadline(due), isExtended);
+        (_overBy, _latest, _isExtended) = (new Deadline(due), now + EndTimeout, isExtended);
         schedule(due);
     }
 }

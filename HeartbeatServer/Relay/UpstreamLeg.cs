@@ -27,13 +27,15 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
     private TimeSpan _lastReceived = now;
     private SendProgress? _progress;
     private TimeSpan? _kernelRoundTrip;
-    private bool _isWaiting;
     private bool _endsAfterWrite;
 
     public EpollTransport Transport => transport;
 
     /// <summary>Whether nothing goes to the application any more.</summary>
     public bool IsEnded { get; private set; }
+
+    /// <summary>Whether bytes wait in this process, because the application does not read.</summary>
+    public bool IsWaiting { get; private set; }
 
     public long BytesIn { get; private set; }
 
@@ -62,7 +64,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
             if (!write.IsCompleted)
             {
                 (_progress ??= new SendProgress()).Begin(now);
-                _isWaiting = true;
+                IsWaiting = true;
             }
             await write;
         }
@@ -70,7 +72,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
         {
             IsEnded = true;
         }
-        _isWaiting = false;
+        IsWaiting = false;
         if (_endsAfterWrite)
             transport.ShutdownSend();
     }
@@ -102,7 +104,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
             (_progress ??= new SendProgress()).Look(tcp, now);
         if (tcp.IsSilent(Patience))
             return tcp.SinceAck;
-        if (!isPending && !_isWaiting)
+        if (!isPending && !IsWaiting)
             return null;
         TimeSpan dead = tcp.WhenSilent(now, Patience);
         LookDue = dead < now + LookEvery ? dead : now + LookEvery;
@@ -116,7 +118,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
         if (IsEnded)
             return;
         IsEnded = true;
-        if (_isWaiting)
+        if (IsWaiting)
             _endsAfterWrite = true;
         else if (isReset && !IsUnsent(transport))
             Abort();
@@ -150,7 +152,7 @@ internal sealed class UpstreamLeg(EpollTransport transport, IPEndPoint address, 
         BytesIn: BytesIn,
         BytesOut: BytesOut,
         SinceLastByte: now > _lastReceived ? now - _lastReceived : TimeSpan.Zero,
-        NotReadFor: _isWaiting && _progress is { } progress ? now - progress.LastMove : null,
+        NotReadFor: IsWaiting && _progress is { } progress ? now - progress.LastMove : null,
         IsInsideFrame: isInsideFrame,
         KernelRoundTrip: _kernelRoundTrip);
 

@@ -19,6 +19,7 @@ internal static class LogProperties
             ("upstream_bytes_in", leg.BytesIn),
             ("upstream_bytes_out", leg.BytesOut),
             ("upstream_last_byte_seconds", Seconds(leg.SinceLastByte)),
+            ("upstream_not_read_seconds", leg.NotReadFor is { } wait ? Seconds(wait) : null),
             ("upstream_inside_frame", leg.IsInsideFrame),
         ];
 

@@ -36,8 +36,9 @@ internal static class LogWords
             return "";
         string kernel = leg.KernelRoundTrip is { } time ? Invariant($", kernel round trip {time.TotalMilliseconds:0.0}ms") : "";
         string inside = leg.IsInsideFrame ? ", inside a frame that it has not ended" : "";
+        string unread = leg.NotReadFor is { } wait ? Invariant($", it had not read for {wait.TotalSeconds:0.0}s") : "";
         return Invariant($" | app {leg.Address}: handshake {leg.Handshake.TotalMilliseconds:0.0}ms{kernel}, ")
-            + Invariant($"last byte {leg.SinceLastByte.TotalSeconds:0.0}s ago, in {leg.BytesIn} B, out {leg.BytesOut} B{inside}");
+            + Invariant($"last byte {leg.SinceLastByte.TotalSeconds:0.0}s ago, in {leg.BytesIn} B, out {leg.BytesOut} B{inside}{unread}");
     }
 
     private static string LastByte(in ConnectionFigures figures) => Invariant($"last byte {figures.SinceLastByte.TotalSeconds:0.0}s ago");
