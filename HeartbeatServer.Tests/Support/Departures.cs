@@ -16,8 +16,10 @@ internal sealed class Departures
     /// <param name="To">How long no byte had gone to the client; as <paramref name="From"/> if null.</param>
     /// <param name="Cause">Why it ended.</param>
     /// <param name="Host">The last part of the client's address.</param>
+    /// <param name="IsBlocked">Whether bytes waited that somebody did not take.</param>
     public sealed record Departure(
-        double At, double Age, double? From = null, double? To = null, DisconnectCause Cause = DisconnectCause.ClientVanished, int Host = 1);
+        double At, double Age, double? From = null, double? To = null, DisconnectCause Cause = DisconnectCause.ClientVanished, int Host = 1,
+        bool IsBlocked = false);
 
     /// <summary>How many connections are open at a moment, besides those that will end.</summary>
     public int Others { get; init; }
@@ -59,6 +61,7 @@ internal sealed class Departures
                 Age = TimeSpan.FromSeconds(one.Age),
                 SinceLastByte = TimeSpan.FromSeconds(one.From ?? one.Age),
                 SinceLastSent = TimeSpan.FromSeconds(one.To ?? one.From ?? one.Age),
+                IsBlocked = one.IsBlocked,
             };
             int open = Others + Array.FindLastIndex(opened, moment => moment <= one.At) + 1 - i;
             log.Add(i + 1, new IPEndPoint(IPAddress.Parse($"192.0.2.{one.Host}"), 5000 + (i % 1000)), ClientInfo.Unknown, new Disconnect(one.Cause, ""), figures, open);

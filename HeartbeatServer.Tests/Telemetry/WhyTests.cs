@@ -76,6 +76,41 @@ internal sealed class WhyTests
     }
 
     [Test]
+    public void The_silence_of_a_client_that_nobody_reads_is_no_idle_timeout()
+    {
+        var departures = new Departures();
+        departures.Add(20, i => new Departure(100 + (i * 7), 95 + i, From: 60.01, To: 3.0, DisconnectCause.ConnectionReset, IsBlocked: true));
+
+        Assert.That(Kinds(departures.Explained(pingSeconds: 1)), Is.EqualTo(new[]
+        {
+            "none: The last 20 ends have no moment, age or silence in common: look at each by itself.",
+        }));
+
+        departures.Add(20, i => new Departure(103 + (i * 7), 95 + i, From: 60.01, To: 60.01));
+        Assert.That(departures.Explained().Single(each => each.Explains).Sentence, Does.StartWith("20 of 20 ended after 60.0 s of silence, "));
+    }
+
+    [TestCase(10, "25s", null)]
+    [TestCase(25, "25s", null)]
+    [TestCase(45, "25s", "25s")]
+    [TestCase(0, "25s", "25s")]
+    public void A_ping_that_is_as_long_as_the_one_set_is_not_recommended(double set, string usual, string? ping)
+    {
+        var random = new Random(1);
+        var departures = new Departures();
+        departures.Add(20, i => new Departure(100 + (i * 7), 70 + i, From: 1 + (random.NextDouble() * 3), To: 60.01));
+
+        Finding finding = departures.Explained(pingSeconds: set).Single(each => each.Explains);
+
+        Assert.That(finding.Ping, Is.EqualTo(ping));
+        Assert.That(finding.Sentence, Does.Contain("an idle timeout of 60 s on the way").And.EndWith(ping is not null
+            ? $" --ping {ping} keeps them."
+            : $" A ping was due every {set:0} s, and none left in that time, so --ping does not help. An application that has begun a frame and not ended it holds "
+                + "pings back, and so does a ping of its own that nobody has answered."));
+        Assert.That(finding.Sentence, ping is null ? Does.Not.Contain(usual) : Does.Contain(usual));
+    }
+
+    [Test]
     public void Connections_that_were_silent_from_their_beginning_may_have_met_a_limit_on_their_life()
     {
         var departures = new Departures();

@@ -47,10 +47,13 @@ internal static class IdleLimits
     ];
 
     /// <summary>
-    /// The largest usual <c>--ping</c> of less than half a limit, so that one lost ping does no harm; null if the limit is too short for any. A limit is
-    /// measured a little longer than it was set, so the half is taken a little shorter.
+    /// The largest usual <c>--ping</c> of less than half a limit, so that one lost ping does no harm; null if the limit is too short for any, or if the ping that
+    /// is set is as short already. A limit is measured a little longer than it was set, so the half is taken a little shorter.
     /// </summary>
-    public static string? PingBelow(TimeSpan limit) => Pings.FirstOrDefault(each => each.Ping < limit * 0.49).Text;
+    /// <param name="limit">The limit.</param>
+    /// <param name="set"><c>--ping</c>; zero for no pings.</param>
+    public static string? PingBelow(TimeSpan limit, TimeSpan set = default) =>
+        Pings.FirstOrDefault(each => each.Ping < limit * 0.49) is { Text: not null } found && (set == TimeSpan.Zero || found.Ping < set) ? found.Text : null;
 
     /// <summary>The names of those whose default this is, to 1 % or a quarter of a second.</summary>
     /// <param name="length">A silence or an age, as it was measured.</param>

@@ -99,13 +99,14 @@ internal static class Sentences
     /// <param name="direction">Whose bytes were missing.</param>
     /// <param name="those">The ends with these silences, oldest first.</param>
     /// <param name="of">How many ends might have had this silence.</param>
+    /// <param name="set"><c>--ping</c>; zero for no pings.</param>
     /// <param name="now">The present time.</param>
-    public static Finding OfSilence(Cluster cluster, Direction direction, IReadOnlyList<EndRecord> those, int of, TimeSpan now)
+    public static Finding OfSilence(Cluster cluster, Direction direction, IReadOnlyList<EndRecord> those, int of, TimeSpan set, TimeSpan now)
     {
         bool maybeLife = those.All(Why.IsSilentFromTheBeginning);
         IReadOnlyList<string> names = IdleLimits.Names(cluster.Length, ofSilence: true, ofLife: maybeLife);
         string limit = ReadableTime.Set(cluster.Length);
-        string? ping = IdleLimits.PingBelow(cluster.Shortest);
+        string? ping = IdleLimits.PingBelow(cluster.Shortest, set);
         string silence = direction switch
         {
             Direction.Either => "of silence",
@@ -116,7 +117,7 @@ internal static class Sentences
             FindingKind.Silence,
             $"{Count(those.Count)} of {Count(of)} ended after {ReadableTime.Measured(cluster.Length)} {silence}, the last {Ago(those, now)}: "
             + $"an idle timeout of {limit} on the way{Candidates(names)}."
-            + (ping is null ? " It is too short for pings: raise it." : $" --ping {ping} keeps them.")
+            + Advice(ping, cluster.Shortest, set)
             + (maybeLife ? " They were silent nearly from their beginning, so it may also be a limit on their whole life." : ""))
         {
             Count = those.Count,
@@ -128,6 +129,17 @@ internal static class Sentences
             Candidates = names,
             Ping = ping,
         };
+    }
+
+    /// <summary>What to do about an idle timeout.</summary>
+    private static string Advice(string? ping, TimeSpan limit, TimeSpan set)
+    {
+        if (ping is not null)
+            return $" --ping {ping} keeps them.";
+        return set == TimeSpan.Zero || set >= limit
+            ? " It is too short for pings: raise it."
+            : $" A ping was due every {ReadableTime.Set(set)}, and none left in that time, so --ping does not help. An application that has begun a frame and "
+                + "not ended it holds pings back, and so does a ping of its own that nobody has answered.";
     }
 
     /// <summary>Why no silence can show.</summary>

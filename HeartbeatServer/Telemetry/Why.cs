@@ -73,12 +73,12 @@ internal static class Why
     private static List<Finding> Silences(List<EndRecord> left, TimeSpan ping, TimeSpan now, out int of)
     {
         var findings = new List<Finding>();
-        List<EndRecord> gone = [.. left.Where(IsGone)];
+        List<EndRecord> gone = [.. left.Where(IsGoneInSilence)];
         of = gone.Count;
         while (GreatestSilence(gone, ping, of, out Direction direction) is { } cluster)
         {
             List<EndRecord> those = Take(cluster, gone, left);
-            findings.Add(Sentences.OfSilence(cluster, direction, those, of, now));
+            findings.Add(Sentences.OfSilence(cluster, direction, those, of, ping, now));
         }
         return findings;
     }
@@ -132,6 +132,12 @@ internal static class Why
     private static bool IsGone(EndRecord end) =>
         end is { End.Cause: DisconnectCause.ClientVanished or DisconnectCause.ConnectionReset } && end.Figures.Age >= LeastLength;
 
+    /// <summary>
+    /// Whether such a client could be heard, and got its pings. The server does not read from a client whose bytes wait for the application, and no ping passes
+    /// bytes that the client does not take. Such a silence is made by who does not read.
+    /// </summary>
+    private static bool IsGoneInSilence(EndRecord end) => IsGone(end) && !end.Figures.IsBlocked;
+
     /// <summary>Whether in one direction, or both, no byte went for nearly the whole life.</summary>
     public static bool IsSilentFromTheBeginning(EndRecord end) => LongestSilence(end) >= end.Figures.Age * 0.8;
 
@@ -145,8 +151,11 @@ internal static class Why
         if (gone.Length < found.Ends.Count / 2.0)
             return false;
         TimeSpan moments = Spread(gone, end => end.Moment);
-        return new Func<EndRecord, TimeSpan>[] { end => end.Figures.Age, end => end.Silence, end => end.Figures.SinceLastSent }
-            .Any(length => Median(gone, length) >= LeastLength && Spread(gone, length) * 2 < moments);
+        EndRecord[] silent = [.. gone.Where(IsGoneInSilence)];
+        return Agrees(gone, end => end.Figures.Age)
+            || (silent.Length == gone.Length && (Agrees(silent, end => end.Silence) || Agrees(silent, end => end.Figures.SinceLastSent)));
+
+        bool Agrees(EndRecord[] ends, Func<EndRecord, TimeSpan> length) => Median(ends, length) >= LeastLength && Spread(ends, length) * 2 < moments;
     }
 
     /// <summary>The width of the middle four fifths.</summary>
