@@ -100,7 +100,7 @@ internal sealed class Server : IAsyncDisposable
         // Without epoll HttpListener accepts everybody, so the server itself refuses those for whom there is no descriptor. In a relay a request that was
         // accepted needs a second descriptor.
         if ((!_loops.HasEpoll || IsRelay) && _admission.LimitTo(possible))
-            _connectionLimit = "The limit of open files (ulimit -n)";
+            _connectionLimit = Refusal.OpenFiles;
         _requests.Start(files.MaxConnections, files.Spare);
         if (_options.MaxConnections > possible)
             _log.TooFewFiles(_options.MaxConnections, possible);
@@ -302,7 +302,7 @@ internal sealed class Server : IAsyncDisposable
         switch (refusal.Reason)
         {
             case RefusalReason.ConnectionLimit:
-                _log.LimitReached(_connectionLimit, remote, refusal);
+                _log.LimitReached(refusal.Limit ?? _connectionLimit, remote, refusal);
                 break;
             case RefusalReason.IpLimit:
                 _log.LimitReached("--max-connections-per-ip", remote, refusal);

@@ -35,7 +35,7 @@ internal enum RefusalReason
     TlsFailed,
     /// <summary>400: a header of the PROXY protocol stands before the request.</summary>
     ProxyProtocol,
-    /// <summary>503: the server has <c>--max-connections</c> connections already.</summary>
+    /// <summary>503: the server has <c>--max-connections</c> connections already, or the limit of open files leaves no descriptor.</summary>
     ConnectionLimit,
     /// <summary>503: the server is shutting down.</summary>
     Draining,
@@ -123,6 +123,12 @@ internal static class RefusalReasons
 /// <param name="Text">The reason for a person, in one line.</param>
 internal readonly record struct Refusal(RefusalReason Reason, string Text)
 {
+    /// <summary>The limit of open files, as the log names it.</summary>
+    public const string OpenFiles = "The limit of open files (ulimit -n)";
+
+    /// <summary>Which limit refuses, as the log names it; null for the limit that the server has for its connections.</summary>
+    public string? Limit { get; init; }
+
     /// <summary>The HTTP status code of the answer: that of the reason, unless the answer is the application's own.</summary>
     public int Status { get; init; } = Reason.Status();
 

@@ -17,8 +17,12 @@ internal static class Refusals
 
     public static Refusal Unreachable(string why) => new(RefusalReason.UpstreamUnreachable, $"the application cannot be reached: {why}");
 
+    /// <summary>The limit of open files leaves no descriptor for a connection to the application. That is no fault of the application's.</summary>
+    public static Refusal NoDescriptor =>
+        new(RefusalReason.ConnectionLimit, "no file is left for a connection to the application; try again later") { Limit = Refusal.OpenFiles };
+
     /// <param name="error">What has come of the last attempt to connect, or of the connection.</param>
-    public static Refusal Unreachable(SocketError error) => Unreachable(Words(error));
+    public static Refusal Unreachable(SocketError error) => error == SocketError.TooManyOpenSockets ? NoDescriptor : Unreachable(Words(error));
 
     /// <param name="failure">What has come of the look-up.</param>
     public static Refusal NoAddress(SocketException failure) => Unreachable($"its name has no address: {failure.Message}");
@@ -42,7 +46,6 @@ internal static class Refusals
         SocketError.ConnectionRefused => "it refused the connection",
         SocketError.ConnectionReset or SocketError.Shutdown => "it reset the connection",
         SocketError.AddressNotAvailable => "no local port is left for a connection to it",
-        SocketError.TooManyOpenSockets => "the limit of open files (ulimit -n) has no room for a connection to it",
         SocketError.TimedOut => "it did not take the connection in time",
         SocketError.HostUnreachable or SocketError.NetworkUnreachable => "there is no way to its host",
         _ => new SocketException((int)error).Message,

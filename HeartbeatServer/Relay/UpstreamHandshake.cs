@@ -24,6 +24,9 @@ internal sealed class UpstreamHandshake : WheelEntry
     /// <summary>How long a client may take to read a refusal and to close its connection.</summary>
     private static readonly TimeSpan ReplyTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>How often a handshake looks for a descriptor, if the limit of open files is reached.</summary>
+    private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
+
     private const int FirstRead = 2 * 1024;
 
     private readonly Upstream _upstream;
@@ -41,6 +44,9 @@ internal sealed class UpstreamHandshake : WheelEntry
     private TimeSpan _attemptBy = Heartbeat.Never;
     private bool _hasTurn;
     private bool _isOver;
+
+    /// <summary>Whether no descriptor was left for the connection to the application.</summary>
+    private bool _lacksDescriptor;
 
     /// <param name="upstream">The application.</param>
     /// <param name="request">The client's request. Its connection is taken over.</param>
@@ -84,12 +90,14 @@ internal sealed class UpstreamHandshake : WheelEntry
         catch
         {
             await Client.DisposeAsync(); // a bug: nobody refuses the client any more
+            _upstream.End(this);
             throw;
         }
         finally
         {
             _loop.Wheel.Remove(this);
-            _upstream.End(this);
+            if (upgrade is not null)
+                _upstream.End(this);
             if (_hasTurn)
                 _upstream.Leave();
             if (upgrade is null && _transport is not null)
@@ -97,17 +105,24 @@ internal sealed class UpstreamHandshake : WheelEntry
         }
     }
 
-    /// <summary>Gives a client that is not upgraded its answer, and closes its connection.</summary>
+    /// <summary>Gives a client that is not upgraded its answer, and closes its connection. Until then it counts, because it has a descriptor.</summary>
     public async Task RefuseAsync()
     {
-        if (Refusal is { Reason: not RefusalReason.ClientGone } refusal)
+        try
         {
-            ReadOnlyMemory<byte> reply = refusal.Reason == RefusalReason.UpstreamRefused ? _answer.ForClient : HttpReply.To(refusal).ToBytes();
-            await _loop.ReturnAsync();
-            using var limit = new ReplyLimit(_loop.Wheel, Client);
-            await _client.ReplyAsync(reply);
+            if (Refusal is { Reason: not RefusalReason.ClientGone } refusal)
+            {
+                ReadOnlyMemory<byte> reply = refusal.Reason == RefusalReason.UpstreamRefused ? _answer.ForClient : HttpReply.To(refusal).ToBytes();
+                await _loop.ReturnAsync();
+                using var limit = new ReplyLimit(_loop.Wheel, Client);
+                await _client.ReplyAsync(reply);
+            }
+            await Client.DisposeAsync();
         }
-        await Client.DisposeAsync();
+        finally
+        {
+            _upstream.End(this);
+        }
     }
 
     /// <summary>Ends the handshake. Only the first reason counts, and none after a verified answer.</summary>
@@ -131,9 +146,9 @@ internal sealed class UpstreamHandshake : WheelEntry
     {
         if (_deadline.IsOver(now, stall))
         {
-            Fail(_hasTurn
-                ? Refusals.Timeout("answer", _upstream.Timeout)
-                : new Refusal(RefusalReason.UpstreamQueue, "too many requests wait for the application; try again later"));
+            Fail(!_hasTurn ? new Refusal(RefusalReason.UpstreamQueue, "too many requests wait for the application; try again later")
+                : _lacksDescriptor ? Refusals.NoDescriptor
+                : Refusals.Timeout("answer", _upstream.Timeout));
             return Heartbeat.Never;
         }
         EpollTransport? tooSlow = null;
@@ -229,7 +244,15 @@ internal sealed class UpstreamHandshake : WheelEntry
         EpollTransport transport;
         try
         {
-            Socket socket = UpstreamSocket.Connect(address);
+            Socket? socket;
+            while ((socket = TryConnect(address)) is null)
+            {
+                var pause = new Pause();
+                _loop.Wheel.Schedule(pause, _loop.Wheel.Now + LookEvery);
+                await pause.Over;
+                if (_isOver)
+                    return SocketError.OperationAborted;
+            }
             transport = _upstream.Tls is { } tls ? _loop.AttachTls(socket, tls.AuthenticateAsync) : (EpollTransport)_loop.Attach(socket);
         }
         catch (SocketException e)
@@ -264,6 +287,23 @@ internal sealed class UpstreamHandshake : WheelEntry
                 ObjectDisposedException => SocketError.TimedOut, // its time was over
                 _ => SocketError.NoBufferSpaceAvailable, // the kernel has no room to watch the socket
             };
+        }
+    }
+
+    /// <returns>Null if no descriptor is left. Requests that are refused meanwhile give theirs back.</returns>
+    /// <exception cref="SocketException">There is no connection, and none will come.</exception>
+    private Socket? TryConnect(IPEndPoint address)
+    {
+        try
+        {
+            Socket socket = UpstreamSocket.Connect(address);
+            _lacksDescriptor = false;
+            return socket;
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.TooManyOpenSockets)
+        {
+            _lacksDescriptor = true;
+            return null;
         }
     }
 
@@ -333,6 +373,20 @@ internal sealed class UpstreamHandshake : WheelEntry
         }
         var leg = new UpstreamLeg(_transport!, address, Took, _loop.Wheel.Now);
         return new RelayedUpgrade(leg, _answer.HasDeflate, early.Length + frames.Length == 0 ? null : new EarlyBytes(early, frames));
+    }
+
+    /// <summary>Ends on the thread of the event loop.</summary>
+    private sealed class Pause : WheelEntry
+    {
+        private readonly TaskCompletionSource _over = new();
+
+        public Task Over => _over.Task;
+
+        protected internal override TimeSpan OnDue(TimeSpan now, TimeSpan stall)
+        {
+            _over.SetResult();
+            return Heartbeat.Never;
+        }
     }
 
     /// <summary>Closes a client's connection when the time for its answer is over.</summary>

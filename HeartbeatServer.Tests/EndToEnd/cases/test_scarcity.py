@@ -1,14 +1,16 @@
-"""Where something is lacking that other programs take for granted: memory, standard descriptors."""
+"""Where something is lacking that other programs take for granted: memory, descriptors, standard descriptors."""
 
 import contextlib
 import signal
+import socket
 import subprocess
 
 import pytest
 
+from harness.applications import relay, start_application
 from harness.expect import eventually, expect, expect_that
 from harness.lab import Lab
-from harness.peer import Peer, frame
+from harness.peer import Peer, frame, upgrade_request
 from harness.server import free_port
 
 MIB = 1 << 20
@@ -80,3 +82,25 @@ def test_clients_that_take_no_echo_where_memory_is_short(lab: Lab, monkeypatch: 
         expect_that("the slowest to be cut, and not the healthy one", clients - 60 <= len(ends) < clients, len(ends))
         stack.close()
         server.expect_empty()
+
+
+def test_upgrades_at_once_through_a_relay_where_descriptors_are_short(lab: Lab) -> None:
+    application = start_application(lab, "npm ws")
+    with relay(lab, application.port, "--ping", "0", descriptors=256) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(300)]
+        for client in clients:
+            client.sendall(upgrade_request(server.port))
+
+        def upgraded() -> int:
+            count = 0
+            for client in clients:
+                with contextlib.suppress(BlockingIOError, ConnectionResetError):
+                    count += client.recv(12, socket.MSG_PEEK | socket.MSG_DONTWAIT).endswith(b" 101")
+            return count
+
+        # A pair takes two of some 130.
+        eventually("most places to be taken", lambda: upgraded() > 50, 20)
+        stack.close()
+        server.expect_empty()
+        blamed = [line["message"] for line in server.log if line.get("reason", "").startswith("upstream_")]
+        expect("refusals that blame the application", blamed, [])
