@@ -223,6 +223,17 @@ internal sealed class ServerLogTests
         Assert.That(_sink.Events.Single().Value("upstream_bytes_out"), Is.EqualTo(8));
     }
 
+    [TestCase(0.9, "inside a frame that it has not ended")]
+    [TestCase(12, "inside a frame that it has not ended, it had not read for 12.0s")]
+    public void An_end_says_if_the_application_had_not_read(double seconds, string words)
+    {
+        var leg = new UpstreamFigures("10.0.0.5:3000", TimeSpan.Zero, 0, 0, TimeSpan.Zero, TimeSpan.FromSeconds(seconds), IsInsideFrame: true, TimeSpan.Zero);
+        _log.Ended(7, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.ClientVanished, "FIN"), new ConnectionFigures { Upstream = leg });
+
+        Assert.That(_sink.Lines.Single(), Does.EndWith(words));
+        Assert.That(_sink.Events.Single().Value("upstream_not_read_seconds"), Is.EqualTo(seconds));
+    }
+
     [Test]
     public void The_line_of_an_end_is_short_whatever_the_client_says()
     {

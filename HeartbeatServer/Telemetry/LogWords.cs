@@ -12,6 +12,9 @@ internal static class LogWords
     /// <summary>So many characters of a User-Agent, of an origin and of a subprotocol stand in the words of a line.</summary>
     private const int MostOfAName = 60;
 
+    /// <summary>An application that has not read for so long stands in the words. A busy one lets bytes wait for a moment again and again.</summary>
+    private static readonly TimeSpan WorthTelling = TimeSpan.FromSeconds(1);
+
     /// <summary>What a line of an end says for a person: the particulars, and the figures that decide for this cause.</summary>
     public static string End(Disconnect end, in ConnectionFigures figures)
     {
@@ -36,7 +39,7 @@ internal static class LogWords
             return "";
         string kernel = leg.KernelRoundTrip is { } time ? Invariant($", kernel round trip {time.TotalMilliseconds:0.0}ms") : "";
         string inside = leg.IsInsideFrame ? ", inside a frame that it has not ended" : "";
-        string unread = leg.NotReadFor is { } wait ? Invariant($", it had not read for {wait.TotalSeconds:0.0}s") : "";
+        string unread = leg.NotReadFor is { } wait && wait >= WorthTelling ? Invariant($", it had not read for {wait.TotalSeconds:0.0}s") : "";
         return Invariant($" | app {leg.Address}: handshake {leg.Handshake.TotalMilliseconds:0.0}ms{kernel}, ")
             + Invariant($"last byte {leg.SinceLastByte.TotalSeconds:0.0}s ago, in {leg.BytesIn} B, out {leg.BytesOut} B{inside}{unread}");
     }
