@@ -428,7 +428,10 @@ internal sealed class RelayConnection : Connection
 
     protected override TimeSpan Condemn(Disconnect end, TimeSpan now)
     {
-        End(_clientLeft ?? end);
+        // A write has failed because the client has left. What it has sent before still goes on: the relay's own deadline counts.
+        if (_clientLeft is not null && _application.IsWaiting)
+            return _relayEnd.Due;
+        End(end);
         Writer.Stop();
         _relayEnd.EndUp();
         Transport.Abort();
