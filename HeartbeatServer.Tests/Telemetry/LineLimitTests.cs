@@ -139,16 +139,29 @@ internal sealed class LineLimitTests
     }
 
     [Test]
-    public void Errors_are_never_left_out()
+    public void Errors_are_held_back_too_and_their_count_is_an_error()
     {
         var bug = new InvalidOperationException("a bug");
         for (int i = 0; i < 100; i++)
         {
             _log.Ended(i, Remote, ClientInfo.Unknown, new Disconnect(DisconnectCause.InternalError, "a bug", bug), default);
             _log.RequestFailed(bug);
+            _log.LoopFailed(bug);
+            _log.AcceptFailed(bug);
+            _log.ConnectionFailed(i, bug);
         }
+        Assert.That(_sink.Events, Has.Count.EqualTo(50));
+        Assert.That(_sink.Events.Select(line => line.Exception), Is.All.SameAs(bug));
 
-        Assert.That(_sink.Events, Has.Count.EqualTo(200));
+        _log.Flush();
+        Assert.That(_sink.Lines.Skip(50), Is.EquivalentTo(new[]
+        {
+            "Error and 90 more in 0s: connection_ended internal_error",
+            "Error and 90 more in 0s: request_failed",
+            "Error and 90 more in 0s: loop_failed",
+            "Error and 90 more in 0s: accept_failed",
+            "Error and 90 more in 0s: connection_failed",
+        }));
     }
 
     [Test]

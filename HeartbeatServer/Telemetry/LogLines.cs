@@ -101,6 +101,7 @@ internal static class LogLines
     // The log itself.
     public static readonly LogLine Collapsed = Add("lines_collapsed", Information, AndMore);
     public static readonly LogLine CollapsedWarnings = Add("lines_collapsed", Warning, AndMore);
+    public static readonly LogLine CollapsedErrors = Add("lines_collapsed", Error, AndMore);
     public static readonly LogLine LinesDropped = Add(
         "lines_dropped", Warning, "{lines} log line(s) were dropped since the start: whoever reads the output is slower than the log");
 

@@ -12,8 +12,8 @@ namespace HeartbeatServer.Telemetry;
 /// Writes every line that the server logs: gives the <see cref="LogLines"/> their figures. A property of a line has its unit in its name.
 /// </summary>
 /// <remarks>
-/// Lines past a rate become a count (<see cref="LineLimit"/>), whoever causes them. Errors never do, nor do the lines of a log at debug, which was
-/// asked for all of them.
+/// Lines past a rate become a count (<see cref="LineLimit"/>), whoever causes them, errors with their stacks as well. The lines of a log at debug, which was
+/// asked for all of them, never do.
 /// </remarks>
 internal sealed class ServerLog
 {
@@ -291,15 +291,15 @@ internal sealed class ServerLog
             Write(LogLines.UpgradeFailed, [.. Of(remote), ("error", error.Message)]);
     }
 
-    public void RequestFailed(Exception error) => Write(LogLines.RequestFailed, [], error);
+    public void RequestFailed(Exception error) => Failed(LogLines.RequestFailed, [], error);
 
     public void RequestGone(Exception error) => Write(LogLines.RequestGone, [], error);
 
-    public void AcceptFailed(Exception error) => Write(LogLines.AcceptFailed, [], error);
+    public void AcceptFailed(Exception error) => Failed(LogLines.AcceptFailed, [], error);
 
-    public void ConnectionFailed(long connection, Exception error) => Write(LogLines.ConnectionFailed, [("connection", connection)], error);
+    public void ConnectionFailed(long connection, Exception error) => Failed(LogLines.ConnectionFailed, [("connection", connection)], error);
 
-    public void LoopFailed(Exception error) => Write(LogLines.LoopFailed, [], error);
+    public void LoopFailed(Exception error) => Failed(LogLines.LoopFailed, [], error);
 
     /// <summary>An exception that nobody has caught, on a thread that is not ours.</summary>
     /// <returns>True: the server goes on.</returns>
@@ -316,7 +316,7 @@ internal sealed class ServerLog
         return true;
     }
 
-    public void ChoreFailed(Exception error) => Write(LogLines.ChoreFailed, [], error);
+    public void ChoreFailed(Exception error) => Failed(LogLines.ChoreFailed, [], error);
 
     public void Draining(string signal, int connections, TimeSpan window) => Write(
         LogLines.Draining, [("signal", signal), ("connections", connections), ("window_seconds", Seconds(window))]);
@@ -395,7 +395,12 @@ internal sealed class ServerLog
     ];
 
     private void Collapsed(LogLine line, long more, TimeSpan time) => Write(
-        line.Level == LogEventLevel.Warning ? LogLines.CollapsedWarnings : LogLines.Collapsed,
+        line.Level switch
+        {
+            LogEventLevel.Error => LogLines.CollapsedErrors,
+            LogEventLevel.Warning => LogLines.CollapsedWarnings,
+            _ => LogLines.Collapsed,
+        },
         [
             ("more", more),
             ("seconds", Seconds(time)),
@@ -408,7 +413,14 @@ internal sealed class ServerLog
     /// <param name="line">The kind of the line.</param>
     /// <param name="isKept">Whether the line is written however many there are.</param>
     private bool Passes(LogLine line, bool isKept = false) =>
-        _logger.IsEnabled(line.Level) && (IsDebug || isKept || line.Level >= LogEventLevel.Error || _limit.TryPass(line));
+        _logger.IsEnabled(line.Level) && (IsDebug || isKept || _limit.TryPass(line));
+
+    /// <summary>A bug shows whole in its first lines. A client that has found one must not fill the disk with them.</summary>
+    private void Failed(LogLine line, ReadOnlySpan<(string Name, object? Value)> properties, Exception error)
+    {
+        if (Passes(line))
+            Write(line, properties, error);
+    }
 
     private void Write(LogLine line, ReadOnlySpan<(string Name, object? Value)> properties, Exception? error = null)
     {
