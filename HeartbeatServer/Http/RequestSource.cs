@@ -99,8 +99,8 @@ internal abstract class RequestSource : IDisposable
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            // When the connection is closed during the handler's work, the handler may fail with any exception.
-            if (request.IsAborted)
+            // When the connection is closed during the handler's work, the handler may fail with any exception. A client that resets it is no bug of ours.
+            if (request.IsAborted || e is IOException { InnerException: SocketException })
                 Log.RequestGone(e);
             else
                 Log.RequestFailed(e);

@@ -8,7 +8,10 @@ namespace HeartbeatServer.Relay;
 [SupportedOSPlatform("linux")]
 internal static class Refusals
 {
-    public static Refusal Gone => new(RefusalReason.ClientGone, "the client went before the application had answered");
+    public static Refusal Gone => new(RefusalReason.ClientGone, "the client went before it had its whole answer");
+
+    /// <param name="failure">What a read or a write of the client's connection has thrown: its TLS is no good, or it was reset.</param>
+    public static Refusal Lost(IOException failure) => new(RefusalReason.ClientGone, $"the client's connection has failed: {failure.Message}");
 
     public static Refusal Loop => new(RefusalReason.UpstreamLoop, "a loop: the connection to the application has come back to itself");
 

@@ -58,7 +58,7 @@ internal sealed class UpstreamHandshake : WheelEntry
         _began = _loop.Wheel.Now;
         _deadline = new Deadline(_began + upstream.Timeout);
         EpollTransport transport = request.TakeOver(out ReadOnlyMemory<byte> early);
-        _client = new WaitingClient(transport, early, () => Fail(Refusals.Gone));
+        _client = new WaitingClient(transport, early, Fail);
     }
 
     /// <summary>Why there is no upgrade; null as long as there may be one.</summary>

@@ -1,5 +1,6 @@
 using System.Runtime.Versioning;
 using HeartbeatServer.Engine;
+using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Relay;
 
@@ -9,9 +10,9 @@ namespace HeartbeatServer.Relay;
 /// </summary>
 /// <param name="transport">The client's connection, from which nobody else reads. Whoever takes the early bytes takes the transport, too.</param>
 /// <param name="early">The bytes that came behind the request.</param>
-/// <param name="gone">Called once when the client has gone, on the thread of the event loop.</param>
+/// <param name="gone">Called once with what has become of the client when it has gone, on the thread of the event loop.</param>
 [SupportedOSPlatform("linux")]
-internal sealed class WaitingClient(EpollTransport transport, ReadOnlyMemory<byte> early, Action gone)
+internal sealed class WaitingClient(EpollTransport transport, ReadOnlyMemory<byte> early, Action<Refusal> gone)
 {
     /// <summary>The most early bytes that are kept. The kernel keeps what comes after them.</summary>
     private const int MostEarly = 24 * 1024;
@@ -29,11 +30,11 @@ internal sealed class WaitingClient(EpollTransport transport, ReadOnlyMemory<byt
             if (_early.Length < MostEarly)
                 transport.WhenReadable(OnReadable);
             else
-                transport.WhenEnded(End);
+                transport.WhenEnded(() => End(Refusals.Gone));
         }
-        catch (IOException)
+        catch (IOException e)
         {
-            End(); // the kernel has no room to watch the socket
+            End(Refusals.Lost(e)); // the kernel has no room to watch the socket
         }
     }
 
@@ -78,19 +79,31 @@ internal sealed class WaitingClient(EpollTransport transport, ReadOnlyMemory<byt
         if (_isOver)
             return;
         byte[] bytes = LoopBuffer.Take(isSmall: false);
-        int count = transport.TryRead(bytes.AsMemory(0, MostEarly - _early.Length));
-        if (count > 0)
-            _early = [.. _early, .. bytes.AsSpan(0, count)];
-        LoopBuffer.Return(bytes);
+        int count;
+        try
+        {
+            count = transport.TryRead(bytes.AsMemory(0, MostEarly - _early.Length));
+            if (count > 0)
+                _early = [.. _early, .. bytes.AsSpan(0, count)];
+        }
+        catch (IOException e)
+        {
+            End(Refusals.Lost(e)); // its TLS is no good
+            return;
+        }
+        finally
+        {
+            LoopBuffer.Return(bytes);
+        }
         if (count == 0)
-            End();
+            End(Refusals.Gone);
         else
             Watch();
     }
 
-    private void End()
+    private void End(Refusal reason)
     {
         if (!_isOver)
-            gone();
+            gone(reason);
     }
 }
