@@ -111,6 +111,9 @@ internal sealed class Pages : IDisposable
 
         var message = new HttpRequestMessage(new HttpMethod(head.Method), new Uri($"http://{_authority}{head.Target}", Verbatim))
         {
+        // RFC 9110 section 9.1: case matters. HttpClient would make the known method of it, which a rule of a proxy in front may forbid.
+        if (HttpMethod.Parse(head.Method).Method is var known && known != head.Method)
+            refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} is no method; {known} is") { Status = 501 };
             Version = HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
         };
