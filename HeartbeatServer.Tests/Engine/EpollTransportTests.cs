@@ -133,6 +133,20 @@ public sealed class EpollTransportTests
     }
 
     [Test]
+    public void A_watch_that_was_ended_calls_nobody()
+    {
+        bool hasEnded = false;
+        _stream.WhenEnded(() => hasEnded = true);
+        _peer.Shutdown(SocketShutdown.Send);
+
+        _stream.EndWatch();
+        _loop.Serve(Forever);
+
+        Assert.That(hasEnded, Is.False);
+        Assert.That(_loop.Serve(0), Is.Zero, "nobody looks any more");
+    }
+
+    [Test]
     public void Bytes_are_not_taken_for_the_end_after_a_write_that_had_to_wait()
     {
         bool hasEnded = false;

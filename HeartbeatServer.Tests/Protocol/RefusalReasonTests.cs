@@ -30,6 +30,7 @@ public sealed class RefusalReasonTests
     [TestCase(RefusalReason.UpstreamTimeout, "upstream_timeout", 504)]
     [TestCase(RefusalReason.UpstreamQueue, "upstream_queue", 503)]
     [TestCase(RefusalReason.UpstreamRefused, "upstream_refused", 502)]
+    [TestCase(RefusalReason.BufferLimit, "buffer_limit", 503)]
     [TestCase(RefusalReason.ClientGone, "client_gone", 499)]
     public void Every_reason_has_a_name_and_a_status(object reason, string name, int status)
     {

@@ -22,6 +22,7 @@ internal sealed class ServerFixture : IAsyncDisposable
     private ServerFixture(ServerOptions options, Func<ILogger, ILogger> logger, RequestsFrom source)
     {
         Options = options;
+        Table = new ConnectionTable(options.MaxBuffered == 0 ? long.MaxValue : options.MaxBuffered);
         _logger = Log.Logger();
         Loops = new EventLoops(() => Clock.Wheel, count: 1, epoll: source == RequestsFrom.HttpPort);
         Context = new ServerContext(
@@ -43,7 +44,7 @@ internal sealed class ServerFixture : IAsyncDisposable
     public TestClock Clock { get; } = new();
     public LogSink Log { get; } = new();
     public ServerMetrics Metrics { get; } = new();
-    public ConnectionTable Table { get; } = new();
+    public ConnectionTable Table { get; }
     public ServerContext Context { get; }
     public Drain Drain { get; }
     public WhyWatch Why { get; }

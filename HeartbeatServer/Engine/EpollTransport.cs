@@ -118,6 +118,13 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
         return 0;
     }
 
+    /// <summary>Ends what <see cref="WhenReadable"/> or <see cref="WhenEnded"/> has begun, without a call. The thread that serves this socket calls this.</summary>
+    public void EndWatch()
+    {
+        lock (_gate)
+            _awaited = Readiness.None;
+    }
+
     protected override ValueTask<int> WaitAsync(bool isBusy)
     {
         (_buffer, _turn, _isBusy) = (default, 0, isBusy);

@@ -50,7 +50,7 @@ internal sealed class RequestRelay : IAsyncDisposable
             Tls = application.HasTls ? TlsTo(application) : null,
         };
         if (_options.HasPages)
-            _pages = new Pages(_upstream, application.Address.ToString(), _options.WriteTimeout, _time);
+            _pages = new Pages(_upstream, application.Address.ToString(), _options.WriteTimeout, new PageBuffers(_table.Buffers), _time);
     }
 
     /// <summary>How many handshakes and pages are under way. Each has two descriptors.</summary>

@@ -47,13 +47,15 @@ internal enum RefusalReason
     UpstreamBadAnswer,
     /// <summary>502: the request has come through this relay before.</summary>
     UpstreamLoop,
-    /// <summary>504: the application has not answered within <c>--upstream-timeout</c>.</summary>
+    /// <summary>504: the application has not answered within <c>--upstream-timeout</c>, or took no byte of a body for <c>--write-timeout</c>.</summary>
     UpstreamTimeout,
     /// <summary>503: too many requests wait for the application's answer already.</summary>
     UpstreamQueue,
     /// <summary>The application answered with another status than 101. Its answer goes to the client.</summary>
     UpstreamRefused,
-    /// <summary>The client went before the application had answered. It gets no answer.</summary>
+    /// <summary>503: pages hold too much for sides that do not read, and this one has waited the longest (<c>--max-buffered</c>).</summary>
+    BufferLimit,
+    /// <summary>The client went before it had its whole answer.</summary>
     ClientGone,
 }
 
@@ -88,6 +90,7 @@ internal static class RefusalReasons
         RefusalReason.UpstreamTimeout => "upstream_timeout",
         RefusalReason.UpstreamQueue => "upstream_queue",
         RefusalReason.UpstreamRefused => "upstream_refused",
+        RefusalReason.BufferLimit => "buffer_limit",
         RefusalReason.ClientGone => "client_gone",
         _ => "draining",
     };

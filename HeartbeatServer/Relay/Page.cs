@@ -20,12 +20,13 @@ namespace HeartbeatServer.Relay;
 [SuppressMessage("Design", "CA1001", Justification = "RunAsync is its life, and disposes in its finally.")]
 internal sealed class Page
 {
-    /// <summary>The size of a piece of an answer in bytes. An answer that waits has no buffer.</summary>
-    private const int PieceSize = 64 * 1024;
+    /// <summary>The size in bytes of the buffer that a piece of an answer has. The pool rounds up to a power of two. An answer that waits has no buffer.</summary>
+    private const int BufferSize = 64 * 1024;
 
     // Before a piece stands its length, behind it a line end.
     private const int BeforePiece = 8;
     private const int BehindPiece = 2;
+    private const int PieceSize = BufferSize - BeforePiece - BehindPiece;
 
     private readonly Pages _pages;
     private readonly RequestHead _head;
@@ -38,6 +39,7 @@ internal sealed class Page
     private bool _isOver;
     private bool _hasEnded;
     private Task? _attempt;
+    private UpstreamStream? _upstream;
 
     /// <param name="pages">The application.</param>
     /// <param name="request">The client's request. Its connection is taken over.</param>
@@ -73,6 +75,9 @@ internal sealed class Page
     /// <summary>The connection to the application; null as long as there is none.</summary>
     public Socket? Leg { get; set; }
 
+    /// <summary>The present time, as the looks at the page have it.</summary>
+    public TimeSpan Now => _client.Now;
+
     /// <summary>Passes the request on, and the answer back. Afterwards the client's connection is closed.</summary>
     public async Task RunAsync()
     {
@@ -101,26 +106,44 @@ internal sealed class Page
             lock (_gate)
                 _hasEnded = true;
             // HttpClient neither ends an attempt for which nobody waits any more nor closes what comes of it. As long as there is a socket the page has its place.
-            await (_attempt ?? Task.CompletedTask).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await (_attempt ?? Task.CompletedTask);
+            if (_upstream is not null)
+                await _upstream.DisposeAsync();
             Leg?.Dispose();
             _pages.End(this);
         }
     }
 
-    /// <summary>Begins to connect to the application for this page.</summary>
-    /// <param name="connect">Begins the only attempt: no request is sent twice. It does not wait.</param>
-    /// <returns>Null if there was an attempt before, or if the page has ended.</returns>
-    public Task<Stream>? Connect(Func<Task<Stream>> connect)
+    /// <summary>Connects to the application for this page.</summary>
+    /// <param name="connect">Makes the only attempt: no request is sent twice.</param>
+    /// <exception cref="UpstreamException">There was an attempt before, or the page has ended.</exception>
+    public async Task<Stream> ConnectAsync(Func<Task<Stream>> connect)
     {
+        var attempt = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_gate)
         {
             if (_attempt is not null || _hasEnded)
-                return null;
-            Task<Stream> attempt = connect();
-            _attempt = attempt;
-            return attempt;
+                throw UpstreamException.BadAnswer("the connection ended without one");
+            _attempt = attempt.Task;
+        }
+        try
+        {
+            return await connect();
+        }
+        finally
+        {
+            attempt.SetResult();
         }
     }
+
+    /// <summary>Puts what the page does with the connection to the application on it, above TLS, where there is TLS.</summary>
+    public Stream Filter(Stream leg) => _upstream = new UpstreamStream(leg, this);
+
+    /// <summary>Counts what the page holds for a side that does not read, until the result is disposed of. The page may have to go for it.</summary>
+    public IDisposable Hold(int bytes) => _pages.Buffers.Hold(this, bytes);
+
+    /// <summary>Watches whether the client goes while nobody reads from it, because its bytes have to wait for the application.</summary>
+    public void WatchClient() => _client.Watch();
 
     /// <summary>Ends the page. Only the first reason counts, and none when the answer is complete.</summary>
     public void Fail(Refusal reason)
@@ -147,8 +170,17 @@ internal sealed class Page
         _client.Close();
     }
 
-    /// <summary>Finds an application's host that is gone. Where nothing is sent, the probes of our kernel find it, and the connection fails.</summary>
-    private Refusal? Look() => Leg is { } socket && SocketTransport.TcpOf(socket)?.IsSilent(UpstreamLeg.Patience) == true ? Refusals.Dead : null;
+    /// <summary>
+    /// Finds an application's host that is gone, and an application that takes no more of a body. Where nothing is sent, the probes of our kernel find the host,
+    /// and the connection fails.
+    /// </summary>
+    private Refusal? Look(TimeSpan now, TimeSpan stall)
+    {
+        if (Leg is not { } leg)
+            return null;
+        TcpInfo? tcp = SocketTransport.TcpOf(leg);
+        return tcp?.IsSilent(UpstreamLeg.Patience) == true ? Refusals.Dead : _upstream?.Look(leg, tcp, now, stall, _pages.Patience);
+    }
 
     /// <returns>Null if there is no answer: <see cref="Failure"/> says why.</returns>
     private async Task<HttpResponseMessage?> SendAsync()
@@ -200,13 +232,15 @@ internal sealed class Page
         while (true)
         {
             await ReadAsync(body, Memory<byte>.Empty); // waits without a buffer
-            byte[] buffer = ArrayPool<byte>.Shared.Rent(BeforePiece + PieceSize + BehindPiece);
+            byte[] buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
             try
             {
                 int count = await ReadAsync(body, buffer.AsMemory(BeforePiece, PieceSize));
                 if (count == 0)
                     break;
-                await _client.WriteAsync(isChunked ? Chunk(buffer, count) : buffer.AsMemory(BeforePiece, count));
+                ValueTask write = _client.WriteAsync(isChunked ? Chunk(buffer, count) : buffer.AsMemory(BeforePiece, count));
+                using (write.IsCompleted ? null : Hold(buffer.Length))
+                    await write;
                 BytesOut += count;
             }
             finally

@@ -13,7 +13,7 @@ namespace HeartbeatServer.Relay;
 internal sealed class PageBody(PageClient client, BodyFraming framing, bool expectsContinue) : HttpContent
 {
     /// <summary>The size of a buffer in bytes. A body that waits has none.</summary>
-    private const int PieceSize = 64 * 1024;
+    public const int PieceSize = 64 * 1024;
 
     /// <summary>So much of a body need not leave any more, when the application has answered early. It goes nowhere, and takes a second.</summary>
     private const long MostUnsent = 1L << 40;

@@ -20,7 +20,7 @@ namespace HeartbeatServer.Relay;
 [SuppressMessage("Reliability", "CA2000", Justification = "HttpMessageInvoker owns its handler, and a page its message.")]
 internal sealed class Pages : IDisposable
 {
-    /// <summary>The most pages under way. Each may hold some 100 KB while its bytes pass.</summary>
+    /// <summary>The most pages under way. Each holds 64 KiB while its bytes pass, and more if it reads an answer ahead.</summary>
     private const int MostUnderWay = 10_000;
 
     /// <summary>Where a request has its page, for the connection that is made for it.</summary>
@@ -40,11 +40,12 @@ internal sealed class Pages : IDisposable
 
     /// <param name="upstream">The application.</param>
     /// <param name="authority">Its host and port: the Host of a request that comes without.</param>
-    /// <param name="patience">How long a client may stand still.</param>
+    /// <param name="patience">How long a client may stand still, and an application that does not take a body.</param>
+    /// <param name="buffers">What pages hold for sides that do not read.</param>
     /// <param name="time">The clock.</param>
-    public Pages(Upstream upstream, string authority, TimeSpan patience, TimeProvider time)
+    public Pages(Upstream upstream, string authority, TimeSpan patience, PageBuffers buffers, TimeProvider time)
     {
-        (_upstream, _authority, Patience, _time) = (upstream, authority, patience, time);
+        (_upstream, _authority, Patience, Buffers, _time) = (upstream, authority, patience, buffers, time);
         _client = new HttpMessageInvoker(new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
@@ -58,14 +59,18 @@ internal sealed class Pages : IDisposable
             MaxResponseHeadersLength = AnswerHead.MaxLength / 1024,
             // With no time to be idle each request has a pool of its own, so that no other request gets the connection that was made for it.
             PooledConnectionIdleTimeout = TimeSpan.Zero,
-            ConnectCallback = ConnectAsync,
+            ConnectCallback = (context, cancel) => new(ConnectOnceAsync(PageOf(context.InitialRequestMessage), cancel)),
             // Above TLS, where there is TLS.
-            PlaintextStreamFilter = (context, _) => new(new UpstreamStream(context.PlaintextStream)),
+            PlaintextStreamFilter = (context, _) => new(PageOf(context.InitialRequestMessage).Filter(context.PlaintextStream)),
         });
     }
 
-    /// <summary>How long a client may take no byte that waits for it, or send none that is awaited.</summary>
+    /// <summary>
+    /// How long a client may take no byte that waits for it, or send none that is awaited; and how long the application may take none of a body.
+    /// </summary>
     public TimeSpan Patience { get; }
+
+    public PageBuffers Buffers { get; }
 
     /// <summary>The present time, as HTTP writes it (RFC 9110 section 5.6.7).</summary>
     public string Date => _time.GetUtcNow().ToString("R", CultureInfo.InvariantCulture);
@@ -106,14 +111,14 @@ internal sealed class Pages : IDisposable
         // A tunnel is for a proxy that clients choose. HttpClient knows no target without a path.
         if (head.Method == "CONNECT" || head.Target[0] != '/')
             refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} {head.ShownTarget} is no request for a page") { Status = 501 };
+        // RFC 9110 section 9.1: case matters. HttpClient would make the known method of it, which a rule of a proxy in front may forbid.
+        if (HttpMethod.Parse(head.Method).Method is var known && known != head.Method)
+            refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} is no method; {known} is") { Status = 501 };
         if (refusal is not null || UpstreamRequest.Fields(head, _upstream.Instance, peer, out refusal) is not { } fields)
             return null;
 
         var message = new HttpRequestMessage(new HttpMethod(head.Method), new Uri($"http://{_authority}{head.Target}", Verbatim))
         {
-        // RFC 9110 section 9.1: case matters. HttpClient would make the known method of it, which a rule of a proxy in front may forbid.
-        if (HttpMethod.Parse(head.Method).Method is var known && known != head.Method)
-            refusal ??= new Refusal(RefusalReason.BadRequest, $"{head.Method} is no method; {known} is") { Status = 501 };
             Version = HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
         };
@@ -166,14 +171,13 @@ internal sealed class Pages : IDisposable
         _stop.Dispose();
     }
 
-    /// <summary>Connects to the first address that lets it, as a handshake does. Each address has its share of the time.</summary>
-    private ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
-    {
-        context.InitialRequestMessage.Options.TryGetValue(Key, out Page? page);
-        // HttpClient sends a request again, on a new connection, if the first one ended without an answer.
-        return new(page!.Connect(() => ConnectAsync(page, cancel)) ?? throw UpstreamException.BadAnswer("the connection ended without one"));
-    }
+    private static Page PageOf(HttpRequestMessage message) =>
+        message.Options.TryGetValue(Key, out Page? page) ? page : throw new InvalidOperationException("a request without a page");
 
+    /// <remarks>HttpClient sends a request again, on a new connection, if the first one ended without an answer.</remarks>
+    private Task<Stream> ConnectOnceAsync(Page page, CancellationToken cancel) => page.ConnectAsync(() => ConnectAsync(page, cancel));
+
+    /// <summary>Connects to the first address that lets it, as a handshake does. Each address has its share of the time.</summary>
     private async Task<Stream> ConnectAsync(Page page, CancellationToken cancel)
     {
         using var limit = new CancellationTokenSource(_upstream.Timeout, _time);

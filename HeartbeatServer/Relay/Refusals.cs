@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Sockets;
 using System.Runtime.Versioning;
 using HeartbeatServer.Protocol;
@@ -35,6 +36,19 @@ internal static class Refusals
     public static Refusal ByTls(Exception failure) => failure is BadCertificateException bad
         ? new(RefusalReason.UpstreamBadCertificate, $"the application's certificate is no good: {bad.Message}")
         : Unreachable(TlsFailure.ByServer(failure));
+
+    /// <summary>The application takes no more of a request's body.</summary>
+    /// <param name="limit">For how long it has taken nothing.</param>
+    /// <param name="isAnswering">Whether it waits for its answer to be taken first.</param>
+    public static Refusal NotTaken(TimeSpan limit, bool isAnswering) => new(
+        RefusalReason.UpstreamTimeout,
+        $"the application took no byte of the body for {limit.TotalSeconds:0.###}s (--write-timeout)"
+        + (isAnswering ? $"; its answer is longer than {UpstreamStream.MostAhead / 1024} KiB, and is passed on when the whole body has left" : ""));
+
+    /// <param name="most">What pages may hold, in bytes.</param>
+    public static Refusal BufferLimit(long most) => new(
+        RefusalReason.BufferLimit,
+        string.Create(CultureInfo.InvariantCulture, $"pages held more than {most / (1024.0 * 1024):0.0} MiB (half of --max-buffered), and this one had waited the longest"));
 
     public static Refusal BadAnswer(string fault) => new(RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {fault}");
 

@@ -212,7 +212,7 @@ internal sealed class ServerLog
             Write(line, [("method", PeerText.Shortened(method, LogWords.MostShown)), ("target", PeerText.Shortened(target, LogWords.MostShown)), .. Of(remote), .. Of(refusal)]);
     }
 
-    /// <summary>A page has gone to its client, or a part of it has. If the application has not sent the rest, that is a warning.</summary>
+    /// <summary>A page has gone to its client, or a part of it has. If it is not the client that has ended it, that is a warning.</summary>
     /// <param name="remote">The client.</param>
     /// <param name="method">The method of the request.</param>
     /// <param name="target">The target as people may see it.</param>
@@ -221,7 +221,7 @@ internal sealed class ServerLog
     /// <param name="failure">Why the rest has not; null if all has.</param>
     public void Page(EndPoint remote, string method, string target, int status, long bytes, Refusal? failure)
     {
-        bool isCut = failure?.Reason is RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamTimeout;
+        bool isCut = failure?.Reason is RefusalReason.UpstreamBadAnswer or RefusalReason.UpstreamTimeout or RefusalReason.BufferLimit;
         LogLine line = isCut ? LogLines.PageCut : LogLines.PagePassed;
         if (!IsDebug && !(isCut && Passes(line)))
             return;

@@ -31,10 +31,11 @@ const REASONS = {
     upstream_bad_certificate: { ours: true, why: () => "the application's certificate is not accepted; the log says what is wrong with it" },
     upstream_bad_answer: { ours: true, why: () => "the application did not answer as a WebSocket server does; the log says what is wrong" },
     upstream_loop: { ours: true, why: () => "--upstream leads back to this server" },
-    upstream_timeout: { ours: true, why: options => `the application did not answer within --upstream-timeout ${options["upstream-timeout"]}` },
+    upstream_timeout: { ours: true, why: options => `the application did not answer within --upstream-timeout ${options["upstream-timeout"]}, or took nothing of a body for --write-timeout ${options["write-timeout"]}` },
     upstream_queue: { ours: true, why: () => "too many requests wait for the application: it answers too slowly" },
     upstream_refused: { why: () => "the application itself answered with an error or a redirect; its log knows why" },
-    client_gone: { why: () => "the client went before the application had answered" },
+    buffer_limit: { ours: true, why: () => "pages held more than half of --max-buffered for sides that do not read" },
+    client_gone: { why: () => "the client went before it had its whole answer" },
 };
 
 /** The finding about refusals, if there were some of late. now: Unix ms. */
