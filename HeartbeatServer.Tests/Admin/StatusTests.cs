@@ -249,7 +249,7 @@ public sealed class StatusTests
     [Test]
     public async Task Before_the_first_end_there_is_a_sentence_too() =>
         Assert.That((await _admin.JsonAsync("/status/why")).GetProperty("sentences").GetRawText(), Is.EqualTo(
-            """[{"kind":"none","sentence":"No connection has ended while this server ran.","count":0,"of":0,"seconds":null,"from":null,"to":null,"""
+            """[{"kind":"none","sentence":"No connection has ended by itself while this server ran.","count":0,"of":0,"seconds":null,"from":null,"to":null,"""
             + """ "causes":{},"candidates":[],"ping":null}]""".TrimStart()));
 
     [TestCase("", "3 2 1", 3)]

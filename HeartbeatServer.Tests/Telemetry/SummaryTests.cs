@@ -52,6 +52,6 @@ internal sealed class SummaryTests
         new ServerLog(logger).Summary(new ServerMetrics(), connections: 0, TimeSpan.Zero, [Sentences.Nothing(0)]);
 
         Assert.That(log.Events.Single().Value("refusals"), Is.EqualTo("none"));
-        Assert.That(log.Lines.Single(), Does.Contain("  refused      0\n").And.Contain("  ends         none\n").And.EndWith("  why          No connection has ended while this server ran."));
+        Assert.That(log.Lines.Single(), Does.Contain("  refused      0\n").And.Contain("  ends         none\n").And.EndWith("  why          No connection has ended by itself while this server ran."));
     }
 }

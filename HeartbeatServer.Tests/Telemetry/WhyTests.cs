@@ -11,7 +11,7 @@ internal sealed class WhyTests
 
     [Test]
     public void Before_the_first_end_there_is_nothing_to_say() =>
-        Assert.That(Kinds(new Departures().Explained()), Is.EqualTo(new[] { "none: No connection has ended while this server ran." }));
+        Assert.That(Kinds(new Departures().Explained()), Is.EqualTo(new[] { "none: No connection has ended by itself while this server ran." }));
 
     [TestCase(5.0, "5.0 s", "5 s", "", "2s")]
     [TestCase(3.3, "3.3 s", "3.3 s", "", "1s")]

@@ -160,7 +160,7 @@ internal static class Sentences
         FindingKind.None,
         ends switch
         {
-            0 => "No connection has ended while this server ran.",
+            0 => "No connection has ended by itself while this server ran.",
             1 => "One connection has ended: its own line says why.",
             _ => $"The last {Count(ends)} ends have no moment, age or silence in common: look at each by itself.",
         })
