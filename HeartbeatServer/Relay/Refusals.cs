@@ -9,6 +9,9 @@ namespace HeartbeatServer.Relay;
 [SupportedOSPlatform("linux")]
 internal static class Refusals
 {
+    /// <summary>The most characters of what is wrong with an answer.</summary>
+    private const int MostOfFault = 300;
+
     public static Refusal Gone => new(RefusalReason.ClientGone, "the client went before it had its whole answer");
 
     /// <param name="failure">What a read or a write of the client's connection has thrown: its TLS is no good, or it was reset.</param>
@@ -50,7 +53,9 @@ internal static class Refusals
         RefusalReason.BufferLimit,
         string.Create(CultureInfo.InvariantCulture, $"pages held more than {most / (1024.0 * 1024):0.0} MiB (half of --max-buffered), and this one had waited the longest"));
 
-    public static Refusal BadAnswer(string fault) => new(RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {fault}");
+    /// <param name="fault">What is wrong. The framework's words quote the answer, which may have any length and any character.</param>
+    public static Refusal BadAnswer(string fault) => new(
+        RefusalReason.UpstreamBadAnswer, $"the application's answer is no good: {PeerText.Printable(PeerText.Shortened(fault, MostOfFault))}");
 
     /// <param name="verb">What it did not do.</param>
     /// <param name="limit">How long it had.</param>
