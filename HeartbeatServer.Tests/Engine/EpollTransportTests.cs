@@ -171,6 +171,22 @@ public sealed class EpollTransportTests
     }
 
     [Test]
+    public void A_transport_without_the_socket_of_the_framework_frees_its_token_when_it_is_closed()
+    {
+        int before = _loop.Epoll!.Count;
+        _stream.LeaveSocket();
+        Assert.That(_stream.Socket, Is.Null);
+        Assert.That(_socket.SafeHandle.IsClosed, Is.True, "the socket of the framework has nothing to close");
+        _stream.LeaveSocket(); // does nothing
+
+        _stream.Dispose();
+
+        Assert.That(_loop.Epoll.Count, Is.EqualTo(before - 1));
+        Assert.That(_peer.Receive(new byte[1]), Is.Zero, "FIN");
+        _stream.LeaveSocket(); // comes too late, and does nothing
+    }
+
+    [Test]
     public void A_token_has_no_new_owner_before_the_events_of_the_last_wait_are_told()
     {
         _peer.Send([1]);

@@ -72,7 +72,7 @@ public sealed class HttpListenerInternalsTests
         loop.Start();
         (Socket peer, Socket accepted) = SocketPair.Connect();
         using Socket client = peer;
-        await using var stream = new RequestStream(loop.Attach(accepted), Encoding.ASCII.GetBytes(request));
+        await using var stream = new RequestStream(loop.Attach(accepted), accepted, Encoding.ASCII.GetBytes(request));
         HttpEndPoint endPoint = HttpEndPoint.WithoutSocket(listener, ((IPEndPoint)accepted.LocalEndPoint!).Port);
         var reader = new HttpConnection(stream, endPoint);
 

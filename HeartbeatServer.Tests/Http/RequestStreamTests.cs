@@ -20,7 +20,7 @@ public sealed class RequestStreamTests
         _loop = new EventLoop(new TestClock().Wheel);
         _loop.Start();
         (_peer, Socket accepted) = SocketPair.Connect();
-        _stream = new RequestStream(_loop.Attach(accepted), [1, 2, 3, 4, 5]);
+        _stream = new RequestStream(_loop.Attach(accepted), accepted, [1, 2, 3, 4, 5]);
     }
 
     [TearDown]

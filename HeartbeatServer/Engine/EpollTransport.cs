@@ -1,6 +1,8 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using System.Threading.Tasks.Sources;
+using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Engine;
 
@@ -13,6 +15,9 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
 {
     private readonly Epoll _epoll;
     private readonly int _descriptor;
+
+    // The descriptor, in the framework's socket or out of it.
+    private SafeHandle _handle;
     private readonly int _token;
 
     // The loop's thread and others share these fields: what the read in progress waits for (nothing if there is none), who waits to write, and what the
@@ -36,11 +41,16 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
     /// <param name="socket">A connected socket, which no other epoll instance watches.</param>
     /// <param name="epoll">The instance that is to watch the socket.</param>
     public EpollTransport(Socket socket, Epoll epoll)
-        : base(socket)
     {
-        (_epoll, _descriptor) = (epoll, (int)socket.SafeHandle.DangerousGetHandle());
+        (Socket, _handle, _epoll) = (socket, socket.SafeHandle, epoll);
+        _descriptor = (int)_handle.DangerousGetHandle();
         _token = epoll.Enter(this);
     }
+
+    /// <summary>The framework's socket, which the transport owns; null after <see cref="LeaveSocket"/>.</summary>
+    public Socket? Socket { get; private set; }
+
+    public override TcpInfo? Tcp => TcpHandle.Info(_handle);
 
     /// <summary>Whether the event loop serves the other ready sockets first.</summary>
     public bool IsLowPriority { get; set; }
@@ -94,6 +104,19 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
         if (read != Readiness.None && Receive(read, out int count))
             _read.SetResult(count);
         writable?.SetResult();
+    }
+
+    /// <summary>
+    /// Takes the descriptor out of the framework's socket, which nobody needs any more and which is not small. No read or write may be in progress.
+    /// </summary>
+    public void LeaveSocket()
+    {
+        lock (_gate)
+        {
+            if (_closed || Socket is null)
+                return;
+            (_handle, Socket) = (new TcpHandle(Socket, () => _epoll.Leave(_token)), null);
+        }
     }
 
     /// <summary>
@@ -201,8 +224,16 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
             (reads, _awaited) = (_awaited != Readiness.None, Readiness.None);
             (writable, _writable) = (_writable, null);
         }
-        Socket.Dispose();
-        _epoll.Leave(_token); // comes last: as long as the socket is open, the kernel may report it
+        // The token becomes free after the close: as long as the descriptor is open, the kernel may report it.
+        if (Socket is null)
+        {
+            _handle.Dispose();
+        }
+        else
+        {
+            Socket.Dispose();
+            _epoll.Leave(_token);
+        }
         if (!reads && writable is null)
             return;
         // The waiting code does not run on this thread: the caller may hold a lock that it needs.
@@ -215,6 +246,19 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
             writable?.SetResult();
         }
     }
+
+    protected override int Send(ReadOnlySpan<byte> bytes, out SocketError error) => TcpHandle.Send(_handle, bytes, out error);
+
+    protected override int Receive(Span<byte> buffer, out SocketError error) => TcpHandle.Receive(_handle, buffer, peek: false, out error);
+
+    protected override int Available() => TcpHandle.Available(_handle);
+
+    protected override void EndSending() => TcpHandle.ShutdownSend(_handle);
+
+    protected override void ResetOnClose() => TcpHandle.ResetOnClose(_handle);
+
+    /// <inheritdoc cref="TcpHandle.Receive(SafeHandle, Span{byte}, bool, out SocketError)"/>
+    protected int LookAt(Span<byte> buffer, out SocketError error) => TcpHandle.Receive(_handle, buffer, peek: true, out error);
 
     int IValueTaskSource<int>.GetResult(short token) => _read.GetResult(token);
 

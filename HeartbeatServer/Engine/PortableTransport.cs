@@ -1,20 +1,24 @@
 using System.Net.Sockets;
 using System.Threading.Tasks.Sources;
+using HeartbeatServer.Protocol;
 
 namespace HeartbeatServer.Engine;
 
 /// <summary>A socket that the framework's threads serve, where there is no <see cref="Epoll"/>.</summary>
 internal sealed class PortableTransport : SocketTransport
 {
+    private readonly Socket _socket;
     private readonly Receiver _receiver;
     private int _turn;
 
-    /// <inheritdoc cref="SocketTransport(Socket)"/>
+    /// <param name="socket">A connected socket. The transport owns it.</param>
     public PortableTransport(Socket socket)
-        : base(socket)
     {
-        _receiver = new Receiver(this);
+        (_socket, _receiver) = (socket, new Receiver(this));
+        socket.Blocking = false;
     }
+
+    public override TcpInfo? Tcp => TcpOf(_socket);
 
     public override void CancelRead() => Abort();
 
@@ -22,7 +26,7 @@ internal sealed class PortableTransport : SocketTransport
 
     protected override ValueTask<int> ReceiveAsync(Memory<byte> buffer)
     {
-        ValueTask<int> receive = _receiver.Receive(Socket, buffer);
+        ValueTask<int> receive = _receiver.Receive(_socket, buffer);
         _turn = receive.IsCompleted ? _turn + 1 : 0;
         if (_turn <= ReadsInTurn)
             return receive;
@@ -39,10 +43,20 @@ internal sealed class PortableTransport : SocketTransport
     protected override async ValueTask SendRestAsync(ReadOnlyMemory<byte> rest)
     {
         while (!rest.IsEmpty)
-            rest = rest[await Socket.SendAsync(rest)..];
+            rest = rest[await _socket.SendAsync(rest)..];
     }
 
-    protected override void CloseSocket() => Socket.Dispose();
+    protected override void CloseSocket() => _socket.Dispose();
+
+    protected override int Send(ReadOnlySpan<byte> bytes, out SocketError error) => _socket.Send(bytes, SocketFlags.None, out error);
+
+    protected override int Receive(Span<byte> buffer, out SocketError error) => _socket.Receive(buffer, SocketFlags.None, out error);
+
+    protected override int Available() => _socket.Available;
+
+    protected override void EndSending() => _socket.Shutdown(SocketShutdown.Send);
+
+    protected override void ResetOnClose() => _socket.LingerState = new LingerOption(true, 0);
 
     protected override void Dispose(bool disposing)
     {

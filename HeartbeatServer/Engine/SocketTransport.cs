@@ -17,13 +17,6 @@ internal abstract class SocketTransport : Transport
     private SocketError _sendError;
     private bool _sending;
 
-    /// <param name="socket">A connected socket. The transport owns it.</param>
-    protected SocketTransport(Socket socket)
-    {
-        Socket = socket;
-        socket.Blocking = false;
-    }
-
     /// <inheritdoc/>
     /// <remarks>
     /// The kernel reports a reset only once. It may report the reset to a send, and then the read sees an ordinary end. So the error of a send
@@ -48,7 +41,7 @@ internal abstract class SocketTransport : Transport
         {
             try
             {
-                return Socket.Available;
+                return Available();
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -57,27 +50,8 @@ internal abstract class SocketTransport : Transport
         }
     }
 
-    public override TcpInfo? Tcp => TcpOf(Socket);
-
-    public Socket Socket { get; }
-
     /// <summary>What the kernel knows of the connection of a socket; null where it cannot be asked.</summary>
-    public static TcpInfo? TcpOf(Socket socket)
-    {
-        const int ipProtoTcp = 6;
-        const int tcpInfo = 11;
-        if (!OperatingSystem.IsLinux())
-            return null;
-        try
-        {
-            Span<byte> info = stackalloc byte[TcpInfo.Size];
-            return TcpInfo.Read(info[..socket.GetRawSocketOption(ipProtoTcp, tcpInfo, info)]);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            return null; // the connection is gone, or a sandbox forbids the call
-        }
-    }
+    public static TcpInfo? TcpOf(Socket socket) => OperatingSystem.IsLinux() ? TcpHandle.Info(socket.SafeHandle) : null;
 
     /// <summary>
     /// Asks the kernel how the peer has ended the connection, for somebody who does not read up to the end. From then on <see cref="Error"/> says it.
@@ -133,7 +107,7 @@ internal abstract class SocketTransport : Transport
         Volatile.Write(ref _sending, true);
         try
         {
-            int sent = Socket.Send(buffer.Span, SocketFlags.None, out SocketError error);
+            int sent = Send(buffer.Span, out SocketError error);
             return error switch
             {
                 SocketError.Success when sent == buffer.Length => default,
@@ -155,7 +129,7 @@ internal abstract class SocketTransport : Transport
     {
         try
         {
-            Socket.Shutdown(SocketShutdown.Send);
+            EndSending();
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -167,7 +141,7 @@ internal abstract class SocketTransport : Transport
     {
         try
         {
-            Socket.LingerState = new LingerOption(true, 0);
+            ResetOnClose();
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -182,6 +156,28 @@ internal abstract class SocketTransport : Transport
             CloseSocket();
         base.Dispose(disposing);
     }
+
+    /// <summary>Sends as many bytes as the socket takes without waiting.</summary>
+    /// <inheritdoc cref="Receive"/>
+    protected abstract int Send(ReadOnlySpan<byte> bytes, out SocketError error);
+
+    /// <summary>Receives what is there.</summary>
+    /// <returns>The number of bytes. With an error it is 0.</returns>
+    /// <exception cref="ObjectDisposedException">The socket is closed.</exception>
+    protected abstract int Receive(Span<byte> buffer, out SocketError error);
+
+    /// <summary>How many bytes could be received.</summary>
+    /// <inheritdoc cref="EndSending"/>
+    protected abstract int Available();
+
+    /// <summary>Sends FIN.</summary>
+    /// <exception cref="ObjectDisposedException">The socket is closed.</exception>
+    /// <exception cref="SocketException">The connection is gone.</exception>
+    protected abstract void EndSending();
+
+    /// <summary>Lets the close send RST, and drop what was not sent.</summary>
+    /// <inheritdoc cref="EndSending"/>
+    protected abstract void ResetOnClose();
 
     /// <summary>Receives into the buffer. The result is the number of bytes; 0 is the end, and <see cref="ReceiveError"/> says why.</summary>
     protected abstract ValueTask<int> ReceiveAsync(Memory<byte> buffer);
@@ -205,7 +201,7 @@ internal abstract class SocketTransport : Transport
     /// <exception cref="SocketException">The connection is lost.</exception>
     protected int TrySend(ReadOnlySpan<byte> bytes)
     {
-        int sent = Socket.Send(bytes, SocketFlags.None, out SocketError error);
+        int sent = Send(bytes, out SocketError error);
         return error is SocketError.Success or SocketError.WouldBlock ? sent : throw new SocketException((int)error);
     }
 
@@ -214,7 +210,7 @@ internal abstract class SocketTransport : Transport
     {
         try
         {
-            int count = Socket.Receive(buffer.Span, SocketFlags.None, out SocketError error);
+            int count = Receive(buffer.Span, out SocketError error);
             return error switch
             {
                 SocketError.Success => count,

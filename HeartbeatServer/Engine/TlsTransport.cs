@@ -279,7 +279,7 @@ internal sealed class TlsTransport : EpollTransport
         SocketError error = SocketError.Success;
         try
         {
-            Socket.Receive(one, SocketFlags.Peek, out error);
+            LookAt(one, out error);
         }
         catch (ObjectDisposedException)
         {

@@ -152,7 +152,6 @@ internal readonly struct HttpConnection
     {
         stream.Socket.Blocking = true; // The constructor makes a NetworkStream, which wants this. Nobody uses that stream.
         _connection = New(stream.Socket, endPoint.EndPoint, secure: false, certificate: null);
-        stream.Socket.Blocking = false;
         ref Stream unused = ref StreamOf(_connection);
         unused.Dispose();
         unused = stream;

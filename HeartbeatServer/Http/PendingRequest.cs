@@ -226,7 +226,7 @@ internal sealed class PendingRequest : WheelEntry
     private void HandOut()
     {
         _transport.IsLowPriority = false;
-        var stream = new RequestStream(_transport, ForHttpListener(_head!));
+        var stream = new RequestStream(_transport, _transport.Socket!, ForHttpListener(_head!));
         var reader = new HttpConnection(stream, _endPoint);
         reader.BeginReadRequest();
         reader.ReturnBuffer();
@@ -269,6 +269,7 @@ internal sealed class PendingRequest : WheelEntry
             if (stream.Take() is null)
                 throw new IOException("the client has gone");
             reader.Forget();
+            pending._transport.LeaveSocket();
             early = Received[pending._headLength..];
             return pending._transport;
         }

@@ -9,14 +9,15 @@ namespace HeartbeatServer.Http;
 /// checked the request before, so each read here completes before the call returns.
 /// </summary>
 /// <param name="transport">The transport of the accepted socket. The stream owns it until somebody takes it.</param>
+/// <param name="socket">The accepted socket, for HttpListener.</param>
 /// <param name="head">The bytes that HttpListener is to read.</param>
 [SuppressMessage("Usage", "CA2213", Justification = "Disposed of by Dispose, if nobody has taken it.")]
-internal sealed class RequestStream(SocketTransport transport, byte[] head) : Stream
+internal sealed class RequestStream(SocketTransport transport, Socket socket, byte[] head) : Stream
 {
     private SocketTransport? _transport = transport;
     private int _read;
 
-    public Socket Socket { get; } = transport.Socket;
+    public Socket Socket => socket;
 
     /// <summary>Whether HttpListener has tried to read more than the whole head. That read never completes.</summary>
     public bool IsAskedForMore { get; private set; }

@@ -269,13 +269,13 @@ internal sealed class UpstreamHandshake : WheelEntry
             if (transport is TlsTransport encrypted)
                 await encrypted.AuthenticateAsync();
             await transport.WriteAsync(_request);
-            if (UpstreamSocket.IsLoop(transport.Socket, address))
+            if (UpstreamSocket.IsLoop(transport.Socket!, address))
                 Fail(Refusals.Loop);
             return SocketError.Success;
         }
         catch (TlsHandshakeException e)
         {
-            Fail(UpstreamSocket.IsLoop(transport.Socket, address) ? Refusals.Loop : Refusals.ByTls(e.InnerException!));
+            Fail(UpstreamSocket.IsLoop(transport.Socket!, address) ? Refusals.Loop : Refusals.ByTls(e.InnerException!));
             return SocketError.ProtocolNotSupported;
         }
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
