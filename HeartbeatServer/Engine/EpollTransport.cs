@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
@@ -11,6 +12,7 @@ namespace HeartbeatServer.Engine;
 /// runs the code that awaits the read.
 /// </summary>
 [SupportedOSPlatform("linux")]
+[SuppressMessage("Usage", "CA2213", Justification = "CloseSocket disposes of it.")]
 internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
 {
     private readonly Epoll _epoll;
@@ -115,7 +117,8 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
         {
             if (_closed || Socket is null)
                 return;
-            (_handle, Socket) = (new TcpHandle(Socket, () => _epoll.Leave(_token)), null);
+            _handle = new TcpHandle(Socket, () => _epoll.Leave(_token));
+            Socket = null;
         }
     }
 
@@ -139,6 +142,16 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
         await WaitAsync(Readiness.PeerEnd);
         LearnEnd();
         return 0;
+    }
+
+    /// <summary>
+    /// Asks the kernel how the peer has ended the connection, for somebody who does not read up to the end. From then on <see cref="SocketTransport.Error"/>
+    /// says it.
+    /// </summary>
+    public void LearnEnd()
+    {
+        if (ReceiveError == SocketError.Success)
+            ReceiveError = TcpHandle.TakeError(_handle);
     }
 
     /// <summary>Ends what <see cref="WhenReadable"/> or <see cref="WhenEnded"/> has begun, without a call. The thread that serves this socket calls this.</summary>

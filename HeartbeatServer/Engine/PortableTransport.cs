@@ -14,8 +14,9 @@ internal sealed class PortableTransport : SocketTransport
     /// <param name="socket">A connected socket. The transport owns it.</param>
     public PortableTransport(Socket socket)
     {
-        (_socket, _receiver) = (socket, new Receiver(this));
-        socket.Blocking = false;
+        _socket = socket;
+        _socket.Blocking = false;
+        _receiver = new Receiver(this);
     }
 
     public override TcpInfo? Tcp => TcpOf(_socket);

@@ -53,22 +53,6 @@ internal abstract class SocketTransport : Transport
     /// <summary>What the kernel knows of the connection of a socket; null where it cannot be asked.</summary>
     public static TcpInfo? TcpOf(Socket socket) => OperatingSystem.IsLinux() ? TcpHandle.Info(socket.SafeHandle) : null;
 
-    /// <summary>
-    /// Asks the kernel how the peer has ended the connection, for somebody who does not read up to the end. From then on <see cref="Error"/> says it.
-    /// </summary>
-    public void LearnEnd()
-    {
-        try
-        {
-            if (ReceiveError == SocketError.Success)
-                ReceiveError = (SocketError)(int)Socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)!;
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            ReceiveError = SocketError.OperationAborted;
-        }
-    }
-
     /// <summary>Gives back bytes that were read too early. The next reads get them first.</summary>
     public void Unread(byte[] bytes) => _unread = bytes;
 

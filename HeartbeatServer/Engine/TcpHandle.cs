@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
@@ -19,6 +20,7 @@ internal sealed unsafe partial class TcpHandle : SafeHandleMinusOneIsInvalid
     private const int NoSignal = 0x4000; // MSG_NOSIGNAL: a write after a reset is an error, and no signal that ends the process
     private const int ShutdownWrite = 1; // SHUT_WR
     private const int SocketLevel = 1; // SOL_SOCKET
+    private const int Error = 4; // SO_ERROR
     private const int Linger = 13; // SO_LINGER
     private const int TcpLevel = 6; // IPPROTO_TCP
     private const int Information = 11; // TCP_INFO
@@ -28,6 +30,7 @@ internal sealed unsafe partial class TcpHandle : SafeHandleMinusOneIsInvalid
 
     /// <param name="socket">The socket. It must not be used any more, and closes nothing.</param>
     /// <param name="closed">Called once, right after the descriptor is closed.</param>
+    [SuppressMessage("Usage", "CA1816", Justification = "The socket has nothing left to finalize.")]
     public TcpHandle(Socket socket, Action closed)
         : base(ownsHandle: true)
     {
@@ -89,6 +92,22 @@ internal sealed unsafe partial class TcpHandle : SafeHandleMinusOneIsInvalid
         {
             return null;
         }
+    }
+
+    /// <summary>Takes the error that the kernel keeps for the next call; <see cref="SocketError.OperationAborted"/> if the descriptor is closed.</summary>
+    public static SocketError TakeError(SafeHandle socket)
+    {
+        int* error = stackalloc int[] { 0 };
+        int length = sizeof(int);
+        try
+        {
+            _ = GetOption(socket, SocketLevel, Error, (byte*)error, ref length);
+        }
+        catch (ObjectDisposedException)
+        {
+            return SocketError.OperationAborted;
+        }
+        return *error == 0 ? SocketError.Success : ErrorOf(*error);
     }
 
     protected override bool ReleaseHandle()

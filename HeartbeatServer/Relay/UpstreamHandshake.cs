@@ -371,7 +371,8 @@ internal sealed class UpstreamHandshake : WheelEntry
             Refusal = Refusals.Gone;
             return null;
         }
-        var leg = new UpstreamLeg(_transport!, address, Took, _loop.Wheel.Now);
+        _transport!.LeaveSocket();
+        var leg = new UpstreamLeg(_transport, address, Took, _loop.Wheel.Now);
         return new RelayedUpgrade(leg, _answer.HasDeflate, early.Length + frames.Length == 0 ? null : new EarlyBytes(early, frames));
     }
 
