@@ -250,6 +250,7 @@ def test_without_javascript_the_page_says_what_to_read_instead(lab: Lab) -> None
         shown.call("Emulation.setScriptExecutionDisabled", value=True)
         shown.open(f"http://localhost:{port}")
         shown.wait_for_text("noscript", "This page needs JavaScript. The same figures are at /status, /status/why and /metrics.")
+        shown.wait("its style sheet", "document.readyState === 'complete'")
         colours = shown.evaluate("[...document.querySelectorAll('.alert, .alert a')].map(each => getComputedStyle(each).color)")
         expect_that("links as readable as the text around them", len(colours) == 4 and len(set(colours)) == 1, colours)
         expect("height of the empty parts of the page", shown.evaluate("document.querySelector('main').offsetHeight"), 0)
