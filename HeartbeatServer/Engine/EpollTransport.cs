@@ -17,14 +17,14 @@ internal class EpollTransport : SocketTransport, IReady, IValueTaskSource<int>
 {
     private readonly Epoll _epoll;
     private readonly int _descriptor;
-
-    // The descriptor, in the framework's socket or out of it.
-    private SafeHandle _handle;
     private readonly int _token;
 
+    // The descriptor, in the framework's socket or out of it. Calls on it are counted, and its number is not that of another file meanwhile.
+    private SafeHandle _handle;
+
     // The loop's thread and others share these fields: what the read in progress waits for (nothing if there is none), who waits to write, and what the
-    // kernel was asked to watch. The gate guards them. The descriptor is used only under the gate, and only before the socket is closed: afterwards its
-    // number may belong to another file.
+    // kernel was asked to watch. The gate guards them. Epoll takes the bare number of the descriptor. It gets that only under the gate, and only before the
+    // socket is closed: afterwards the number may belong to another file.
     private readonly Lock _gate = new();
     private Readiness _awaited;
     private TaskCompletionSource? _writable;
